@@ -1,0 +1,1 @@
+"""The service: reads pipelines, runs their stages in containers, keeps what they produce."""

@@ -1,0 +1,1 @@
+"""The outside world, one SDK to a module, named port_technology."""

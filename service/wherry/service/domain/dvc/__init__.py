@@ -1,0 +1,1 @@
+"""What DVC means: its files read, checked, keyed and written, without importing it."""

@@ -1,0 +1,117 @@
+"""A pipeline as DVC means it: stages, data sources, and how they are addressed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NewType
+
+from wherry.service.domain.blob import BlobHash
+from wherry.service.domain.errors import Place
+from wherry.service.domain.paths import ProjectPath
+from wherry.service.domain.records import OutputKind
+
+StageName = NewType("StageName", str)
+"""A stage's address from the DVC root: "train", "sub/dvc.yaml:train", or the path of a .dvc file."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dependency:
+    """A file or folder that a stage declares to read."""
+
+    path: str
+    """As written, relative to wdir."""
+    project_path: ProjectPath
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParamsDependency:
+    """Parameters of one file that a stage declares to read."""
+
+    path: str
+    """Normalised relative to wdir: DVC records it so."""
+    project_path: ProjectPath
+    keys: tuple[str, ...] | None
+    """Declared keys; None: the whole file."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    """A file or folder that a stage declares to write."""
+
+    path: str
+    """As written, relative to wdir."""
+    project_path: ProjectPath
+    kind: OutputKind
+    cache: bool = True
+    persist: bool = False
+    push: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """A stage of a dvc.yaml, resolved."""
+
+    name: StageName
+    file: ProjectPath
+    """The dvc.yaml that declares it."""
+    key: str
+    """Its name within that file."""
+    place: Place
+    cmd: str | tuple[str, ...]
+    """As in dvc.yaml: a string is run line by line, a list element by element."""
+    wdir: ProjectPath
+    deps: tuple[Dependency, ...] = ()
+    params: tuple[ParamsDependency, ...] = ()
+    """One entry a file, the default params.yaml first."""
+    outs: tuple[Output, ...] = ()
+    """Outputs, metrics and plots, in the order of dvc.yaml."""
+    frozen: bool = False
+    always_changed: bool = False
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """The mapping under meta.wherry, not yet checked."""
+    settings_place: Place | None = None
+
+    @property
+    def commands(self) -> tuple[str, ...]:
+        """The shell invocations, in order: the lines of a string, the elements of a list."""
+        if isinstance(self.cmd, str):
+            return tuple(self.cmd.splitlines())
+        return self.cmd
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceOutput:
+    """Data that a .dvc file tracks, as recorded there."""
+
+    path: str
+    project_path: ProjectPath
+    hash: BlobHash
+    total_bytes: int | None
+    nfiles: int | None
+    executable: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataSource:
+    """A .dvc file: data that no stage makes."""
+
+    name: StageName
+    """The path of the .dvc file."""
+    file: ProjectPath
+    place: Place
+    outs: tuple[SourceOutput, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pipeline:
+    """All stages and data sources of a project, checked against each other."""
+
+    stages: Mapping[StageName, Stage]
+    """In the order in which files and their stages are read."""
+    sources: Mapping[StageName, DataSource]
+    upstream: Mapping[StageName, tuple[StageName, ...]]
+    """For each stage, the stages and sources it reads from, in the order of its deps, then params."""
+
+    @property
+    def outputs(self) -> Mapping[ProjectPath, StageName]:
+        """Which stage writes which path."""
+        return {out.project_path: stage.name for stage in self.stages.values() for out in stage.outs}

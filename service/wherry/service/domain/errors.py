@@ -1,0 +1,166 @@
+"""The one tree of deliberate errors.
+
+    WherryError
+    ├── InvalidInput     the caller must change the request
+    │   └── PipelineInvalid   … a file of the project, with its place
+    ├── NotFound         what was named does not exist
+    ├── Precondition     something in the world must change first
+    └── Unavailable      try again later
+
+The family says who must act; `reason` is stable and what clients match on; `hint` says what to do
+next. A stage whose command fails is no error of ours: it is an Outcome.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where in the project something is wrong. Lines and columns count from 1; 0 is unknown."""
+
+    path: str
+    line: int = 0
+    column: int = 0
+
+    def __str__(self) -> str:
+        """Format as editors expect: path:line:column, as far as known."""
+        parts = [self.path]
+        if self.line:
+            parts.append(str(self.line))
+            if self.column:
+                parts.append(str(self.column))
+        return ":".join(parts)
+
+
+class WherryError(Exception):
+    """An error that Wherry means to report, as opposed to a bug."""
+
+    reason: ClassVar[str]
+
+    def __init__(self, message: str, *, hint: str = "", place: Place | None = None) -> None:
+        """Say what happened, what to do next, and where."""
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.place = place
+
+
+class InvalidInput(WherryError):
+    """The request is wrong; sending it again will not help."""
+
+    reason = "INVALID_INPUT"
+
+
+class PipelineInvalid(InvalidInput):
+    """A file of the project (dvc.yaml, params, dvc.lock, *.dvc, settings) is wrong."""
+
+    reason = "PIPELINE_INVALID"
+
+
+class PathEscapes(InvalidInput):
+    """A path is absolute, not normalised, or leads out of the project."""
+
+    reason = "PATH_ESCAPES"
+
+
+class DigestMalformed(InvalidInput):
+    """A hash is not 32 lower-case hex digits, optionally followed by .dir."""
+
+    reason = "DIGEST_MALFORMED"
+
+
+class TooMany(InvalidInput):
+    """A request exceeds a limit; the message names it."""
+
+    reason = "TOO_MANY"
+
+
+class BlobMismatch(InvalidInput):
+    """Content does not have the hash or size announced for it."""
+
+    reason = "BLOB_MISMATCH"
+
+
+class NotFound(WherryError):
+    """What was named does not exist."""
+
+    reason = "NOT_FOUND"
+
+
+class RunUnknown(NotFound):
+    """No run has this id or name."""
+
+    reason = "RUN_UNKNOWN"
+
+
+class StageUnknown(NotFound):
+    """A target names no stage."""
+
+    reason = "STAGE_UNKNOWN"
+
+
+class BlobMissing(NotFound):
+    """The store does not hold a blob."""
+
+    reason = "BLOB_MISSING"
+
+
+class Precondition(WherryError):
+    """Something in the world must change before the request can succeed."""
+
+    reason = "PRECONDITION"
+
+
+class TreeIncomplete(Precondition):
+    """A tree lists members that the store does not hold."""
+
+    reason = "TREE_INCOMPLETE"
+
+
+class HashCollision(Precondition):
+    """Other content is already held under this MD5."""
+
+    reason = "HASH_COLLISION"
+
+
+class DataMissing(Precondition):
+    """An input is neither in the project nor in the store."""
+
+    reason = "DATA_MISSING"
+
+
+class DataChanged(Precondition):
+    """Tracked data is not what its .dvc file says."""
+
+    reason = "DATA_CHANGED"
+
+
+class ImageNotFound(Precondition):
+    """A container image cannot be had."""
+
+    reason = "IMAGE_NOT_FOUND"
+
+
+class NotAllowed(WherryError):
+    """The caller has not shown that it may do this."""
+
+    reason = "NOT_ALLOWED"
+
+
+class Unavailable(WherryError):
+    """A part that Wherry stands on does not answer; later it may."""
+
+    reason = "UNAVAILABLE"
+
+
+class EngineUnavailable(Unavailable):
+    """The Docker engine does not answer."""
+
+    reason = "ENGINE_UNAVAILABLE"
+
+
+class StoreUnavailable(Unavailable):
+    """The object store does not answer."""
+
+    reason = "STORE_UNAVAILABLE"

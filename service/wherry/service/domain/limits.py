@@ -1,0 +1,36 @@
+"""Bounds on what comes from outside. Each says why it is what it is."""
+
+# One query of the index is cut into parts anyway; this bounds the message and the answer.
+DIGESTS_PER_CALL_MAX = 10_000
+
+# gRPC's default of 4 MiB is too little for the list of files of a large repository: 100,000 files
+# with paths of 80 bytes are about 14 MB.
+MESSAGE_BYTES_MAX = 32 * 1024 * 1024
+
+SNAPSHOT_FILES_MAX = 200_000
+
+# A chunk that gRPC copies a few times without hurting; 1 MiB keeps a slow reader's buffer small.
+CHUNK_BYTES_MAX = 1024 * 1024
+
+# Chunks of small blobs packed into one message: half of gRPC's default limit.
+BATCH_BYTES_MAX = 2 * 1024 * 1024
+
+# Files that Wherry itself reads: dvc.yaml, params, dvc.lock, *.dvc. The largest dvc.lock known to us is
+# under 5 MB.
+DVC_FILE_BYTES_MAX = 32 * 1024 * 1024
+
+# A tree of a million files is about 100 MB of JSON.
+TREE_BYTES_MAX = 256 * 1024 * 1024
+
+# A longer line is cut into several, so that one line without an end cannot fill memory.
+LOG_LINE_BYTES_MAX = 16 * 1024
+
+# Enough for a chatty training; then a marker, then silence.
+LOG_BYTES_PER_STAGE_MAX = 64 * 1024 * 1024
+
+TARGETS_MAX = 10_000
+SET_PARAMS_MAX = 1_000
+NAME_CHARACTERS_MAX = 100
+MESSAGE_CHARACTERS_MAX = 2_000
+RUNS_PAGE_MAX = 500
+RUNS_PAGE_DEFAULT = 50

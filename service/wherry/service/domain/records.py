@@ -1,0 +1,46 @@
+"""What a stage stood on and what it produced, as dvc.lock records it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from wherry.service.domain.blob import BlobHash
+
+Params = Mapping[str, Mapping[str, Any]]
+"""{file as written relative to wdir: {key: value}}; values are those of YAML, JSON, TOML or Python literals."""
+
+
+class OutputKind(StrEnum):
+    """The lists of dvc.yaml in which an output can stand."""
+
+    OUT = "out"
+    METRIC = "metric"
+    PLOT = "plot"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileEntry:
+    """A dependency or output with its content.
+
+    `path` is as written in dvc.yaml, relative to the stage's wdir: DVC's lock, its run cache and
+    ours all key on it as written.
+    """
+
+    path: str
+    hash: BlobHash
+    size_bytes: int
+    """For a folder, the sum over its files."""
+    nfiles: int | None = None
+    """Number of files of a folder; None for a file."""
+    executable: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageEntry:
+    """A stage as dvc.lock holds it once it has run."""
+
+    cmd: str | tuple[str, ...]
+    deps: tuple[FileEntry, ...]
+    params: Params
+    outs: tuple[FileEntry, ...]

@@ -1,0 +1,127 @@
+"""A run and its stages, as told to people and kept in SQL."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from wherry.service.domain.blob import BlobHash, Digest
+from wherry.service.domain.dvc.stage import StageName
+from wherry.service.domain.paths import ProjectPath
+from wherry.service.domain.records import OutputKind
+from wherry.service.domain.states import CacheUse, State
+from wherry.service.domain.task import RunId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileRecord:
+    """A file or folder by its path in the project."""
+
+    path: ProjectPath
+    hash: BlobHash
+    size_bytes: int
+    nfiles: int | None = None
+    executable: bool = False
+    kind: OutputKind | None = None
+    """For outputs only."""
+    cache: bool = True
+    """For outputs: whether DVC keeps it in the cache."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageRecord:
+    """One stage of a run."""
+
+    name: StageName
+    state: State = State.QUEUED
+    cache: CacheUse | None = None
+    key: str = ""
+    from_run: RunId | None = None
+    from_user: str = ""
+    attempt: int = 0
+    node: str = ""
+    image: str = ""
+    exit_code: int | None = None
+    reason: str = ""
+    wall_s: float | None = None
+    deps: tuple[FileRecord, ...] = ()
+    outs: tuple[FileRecord, ...] = ()
+    params_json: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunError:
+    """Why a run did not succeed."""
+
+    reason: str
+    message: str
+    hint: str = ""
+
+
+class WriteBackKind(StrEnum):
+    """What a written-back file is."""
+
+    LOCK = "lock"
+    PARAMS = "params"
+    OUTPUT = "output"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriteBack:
+    """A file or folder that a run leaves in the project."""
+
+    path: ProjectPath
+    digest: Digest
+    executable: bool
+    submitted_hash: str
+    """What the project had there when it was submitted; empty: nothing."""
+    kind: WriteBackKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewRun:
+    """What is known of a run when it is accepted."""
+
+    idempotency_key: str
+    name: str
+    """Empty: the store makes one up."""
+    project: str
+    user: str
+    rev: str
+    dirty: bool
+    message: str
+    created_at: datetime
+    stages: tuple[StageName, ...]
+    """In topological order."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One submission and what became of it."""
+
+    id: RunId
+    name: str
+    project: str
+    user: str
+    rev: str
+    dirty: bool
+    message: str
+    state: State
+    created_at: datetime
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    compute_s: float = 0.0
+    saved_s: float = 0.0
+    stages: Mapping[StageName, StageRecord]
+    error: RunError | None = None
+    write_backs: tuple[WriteBack, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something that happened to a run: the new state of what it is about."""
+
+    sequence: int
+    """From 1, without gap within a run."""
+    about: Run | StageRecord
+    """A run comes without its stages."""

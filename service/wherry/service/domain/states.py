@@ -1,0 +1,47 @@
+"""The states of runs and stages, and which moves are allowed."""
+
+from collections.abc import Iterable
+from enum import StrEnum
+
+
+class State(StrEnum):
+    """Where a run or a stage is. The words are those of the command line's JSON."""
+
+    QUEUED = "queued"
+    PREPARING = "preparing"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    SKIPPED = "skipped"
+    LOST = "lost"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing more will happen."""
+        return self in _FINAL
+
+
+_FINAL = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED, State.SKIPPED, State.LOST})
+
+
+class CacheUse(StrEnum):
+    """What the run cache had to do with a stage."""
+
+    HIT = "hit"
+    MISS = "miss"
+    BYPASS = "bypass"
+    NOT_CACHEABLE = "not_cacheable"
+    MERGED = "merged"
+
+
+def run_state_from(stages: Iterable[State], *, cancelled: bool) -> State:
+    """Decide how a run ended from how its stages did; the worst that is its own fault wins."""
+    states = set(stages)
+    if State.FAILED in states:
+        return State.FAILED
+    if cancelled or State.CANCELLED in states:
+        return State.CANCELLED
+    if State.LOST in states:
+        return State.LOST
+    return State.SUCCEEDED

@@ -1,0 +1,105 @@
+"""A stage made ready to be attempted, and how an attempt can end."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NewType
+
+from wherry.service.domain.blob import BlobHash
+from wherry.service.domain.dvc.stage import Stage
+from wherry.service.domain.paths import ProjectPath
+from wherry.service.domain.records import FileEntry, Params, StageEntry
+from wherry.service.domain.snapshot import SnapshotFile
+from wherry.service.domain.states import CacheUse
+
+RunId = NewType("RunId", str)
+"""A number, as text. Unique on a service."""
+
+AttemptId = NewType("AttemptId", str)
+"""Unique over all attempts ever: names workspaces and containers."""
+
+StrictKey = NewType("StrictKey", str)
+"""SHA-256 over all that a result may depend on, 64 hex digits."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """A container image, resolved once for a run."""
+
+    name: str
+    """As somebody wrote it."""
+    digest: str
+    """repo@sha256:… where a registry knows it, else the engine's own sha256:… of its configuration."""
+    platform: str
+    """os/architecture."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputData:
+    """A dependency that does not stand in the snapshot's files: produced, tracked, or ignored data."""
+
+    project_path: ProjectPath
+    hash: BlobHash
+    executable: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageTask:
+    """One stage with every input known: enough to find its result or to make it."""
+
+    run_id: RunId
+    user: str
+    stage: Stage
+    deps: tuple[FileEntry, ...]
+    """In lock order: sorted by path as written."""
+    params: Params
+    image: Image
+    environment: Mapping[str, str]
+    network: bool
+    key: StrictKey
+    dvc_key: str | None
+    """Key of DVC's own run cache; None when DVC would not keep this stage."""
+    files: Mapping[ProjectPath, SnapshotFile] = field(repr=False)
+    """The project's own files to lay out, outputs of stages left out."""
+    data: tuple[InputData, ...]
+    """Inputs to lay out beside them."""
+    use_cache: bool
+    """Whether a known result may be used."""
+    cacheable: bool
+    """Whether the result may be kept."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Succeeded:
+    """The stage has its outputs, computed now or known before."""
+
+    entry: StageEntry
+    cache: CacheUse
+    wall_s: float
+    """Seconds of the command; for a hit, those of the original."""
+    from_run: RunId | None = None
+    from_user: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed:
+    """The stage's own command is at fault. An answer, not an error of ours."""
+
+    reason: str
+    """One sentence for the user."""
+    exit_code: int | None
+    wall_s: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cancelled:
+    """Somebody asked to stop."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lost:
+    """Infrastructure gave way; the command is not to blame."""
+
+    reason: str
+
+
+Outcome = Succeeded | Failed | Cancelled | Lost

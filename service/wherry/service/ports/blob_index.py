@@ -1,0 +1,37 @@
+"""What the bucket holds, answered without asking the bucket."""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from wherry.service.domain.blob import BlobHash
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlobRecord:
+    """A blob that is held."""
+
+    hash: BlobHash
+    size_bytes: int
+    sha256: str
+    """Second name of the content, hex: a deliberate MD5 collision shows here."""
+
+
+class BlobIndex(Protocol):
+    """Which blobs are held. A tree is recorded only after all its members."""
+
+    async def find_missing(self, hashes: Collection[BlobHash]) -> set[BlobHash]:
+        """The ones that are not held. Any number of hashes; queries are cut into parts."""
+        ...
+
+    async def find(self, hashes: Collection[BlobHash]) -> dict[BlobHash, BlobRecord]:
+        """The records of those that are held."""
+        ...
+
+    async def add(self, records: Iterable[BlobRecord]) -> None:
+        """Record blobs that are in the bucket now. Repeating it is harmless.
+
+        Raises:
+            HashCollision: when a hash is known with another SHA-256; then none is recorded.
+        """
+        ...

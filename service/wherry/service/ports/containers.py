@@ -1,0 +1,99 @@
+"""The container engine."""
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import NewType, Protocol
+
+from wherry.service.domain.task import Image
+
+ContainerId = NewType("ContainerId", str)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerSpec:
+    """A container to be made."""
+
+    name: str
+    image: Image
+    argv: tuple[str, ...]
+    environment: Mapping[str, str]
+    workspace: Path
+    """Folder of the host that appears as `workspace_at`, writable."""
+    workspace_at: str
+    working_folder: str
+    """Absolute, inside the container."""
+    user: str
+    """uid:gid."""
+    home: str
+    """HOME: a tmpfs that belongs to the user."""
+    network: bool
+    labels: Mapping[str, str] = field(default_factory=dict)
+    memory_bytes: int | None = None
+    cpus: float | None = None
+    pids_max: int = 4096
+
+
+class Source(StrEnum):
+    """Where a piece of output was written."""
+
+    STDOUT = "stdout"
+    STDERR = "stderr"
+
+
+@dataclass(frozen=True, slots=True)
+class OutputPiece:
+    """Bytes that a container wrote, as they came: lines may be cut anywhere."""
+
+    source: Source
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exit:
+    """How a container ended."""
+
+    code: int
+    """128 + n for signal n, as shells count."""
+    out_of_memory: bool
+
+
+class ContainerEngine(Protocol):
+    """One Docker engine. Every method may raise EngineUnavailable."""
+
+    async def version(self) -> str:
+        """The engine's version."""
+        ...
+
+    async def resolve_image(self, name: str) -> Image:
+        """Make sure that the image is on the engine, fetching it if it is not, and say what it is.
+
+        Raises:
+            ImageNotFound: if it is neither there nor to be had.
+        """
+        ...
+
+    async def create(self, spec: ContainerSpec) -> ContainerId:
+        """Make a container: unprivileged, no capabilities, read-only root, limits set."""
+        ...
+
+    def start(self, container: ContainerId) -> AsyncIterator[OutputPiece]:
+        """Start it and yield its output, from the first byte, until it has ended."""
+        ...
+
+    async def wait(self, container: ContainerId) -> Exit:
+        """Return when it has ended."""
+        ...
+
+    async def stop(self, container: ContainerId, *, grace_s: float) -> None:
+        """SIGTERM, then after the grace SIGKILL. Harmless when it has ended."""
+        ...
+
+    async def remove(self, container: ContainerId) -> None:
+        """Remove it, running or not, and its anonymous volumes. Harmless when it is gone."""
+        ...
+
+    async def list_labelled(self, labels: Mapping[str, str]) -> list[ContainerId]:
+        """All containers, ended ones too, that have these labels."""
+        ...

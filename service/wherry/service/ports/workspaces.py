@@ -1,0 +1,108 @@
+"""Folders in which stages run."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from wherry.service.domain.blob import Digest
+from wherry.service.domain.paths import ProjectPath
+from wherry.service.domain.snapshot import SnapshotFile
+from wherry.service.domain.task import AttemptId, InputData
+from wherry.service.domain.tree import Tree
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CollectedFile:
+    """A file that a stage wrote, hashed."""
+
+    source: Path
+    """Where it lies now: read it before the workspace is removed."""
+    digest: Digest
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CollectedOutput:
+    """One declared output, hashed."""
+
+    project_path: ProjectPath
+    files: tuple[CollectedFile, ...]
+    """The file, or all files of the folder."""
+    tree: Tree | None
+    """For a folder."""
+    total_bytes: int
+    executable: bool
+
+
+class OutputUnusable(Exception):
+    """A declared output is missing or cannot be kept: the stage's fault. The text says which and why."""
+
+
+class Workspaces(Protocol):
+    """Makes workspaces out of blobs and reads outputs out of them."""
+
+    async def create(self, attempt: AttemptId) -> Path:
+        """Make an empty workspace that the stage's user may write to."""
+        ...
+
+    async def lay_out(
+        self,
+        workspace: Path,
+        *,
+        files: Mapping[ProjectPath, SnapshotFile],
+        data: Sequence[InputData],
+        folders: Iterable[ProjectPath],
+    ) -> None:
+        """Put files and inputs at their paths, and make the folders.
+
+        Blobs come from the node's own copy, which fetches what it lacks. Inputs cannot be changed by
+        the stage in a way that reaches the node's copy.
+
+        Raises:
+            BlobMissing: if the store does not hold one.
+        """
+        ...
+
+    async def collect(self, workspace: Path, outputs: Sequence[ProjectPath]) -> tuple[CollectedOutput, ...]:
+        """Hash outputs after the stage has ended, in the order given.
+
+        Links are followed only inside the workspace.
+
+        Raises:
+            OutputUnusable: if one does not exist, or is or contains something that cannot be kept.
+        """
+        ...
+
+    async def remove(self, workspace: Path) -> None:
+        """Remove a workspace whatever the stage did to it. Harmless when it is gone."""
+        ...
+
+    async def remove_all(self) -> None:
+        """Remove what an earlier life of the service left."""
+        ...
+
+
+class NodeCache(Protocol):
+    """The node's own copy of blobs. Read-through: what is lacking is fetched from the store, once."""
+
+    async def read(self, digest_hash: str, *, limit_bytes: int) -> bytes:
+        """The content of a blob.
+
+        Raises:
+            BlobMissing: if the store does not hold it.
+            TooMany: if it is longer than the limit.
+        """
+        ...
+
+    async def path(self, digest_hash: str) -> Path:
+        """A read-only file with the content. Do not change it and do not keep it open for long.
+
+        Raises:
+            BlobMissing: if the store does not hold it.
+        """
+        ...
+
+    async def adopt(self, digest_hash: str, source: Path) -> None:
+        """Keep a copy of a file whose content is known to have this hash."""
+        ...

@@ -1,0 +1,1 @@
+"""The gRPC face: translates and decides nothing."""
