@@ -1,6 +1,8 @@
 """Paths inside a project: the one place where escape is checked."""
 
+import bisect
 import posixpath
+from collections.abc import Iterable, Iterator
 from typing import NewType
 
 from wherry.service.domain.errors import PathEscapes
@@ -50,3 +52,34 @@ def is_within(path: ProjectPath, folder: ProjectPath) -> bool:
 def relative_to(path: ProjectPath, folder: ProjectPath) -> str:
     """Write `path` as seen from `folder`, with ".." parts where needed."""
     return posixpath.relpath(path, folder)
+
+
+class PathSet:
+    """Paths that can be asked about ancestors and descendants without going through all of them."""
+
+    __slots__ = ("_paths", "_sorted")
+
+    def __init__(self, paths: Iterable[ProjectPath]) -> None:
+        """Take the paths once; the set does not change afterwards."""
+        self._paths = frozenset(paths)
+        # "/" sorts after some characters of names: compare by parts, so that a folder's content is
+        # one run right behind the folder.
+        self._sorted = sorted(tuple(path.split("/")) for path in self._paths)
+
+    def covers(self, path: ProjectPath) -> bool:
+        """Whether the path or one of its ancestors is in the set."""
+        parts = path.split("/")
+        return any(ProjectPath("/".join(parts[:end])) in self._paths for end in range(1, len(parts) + 1))
+
+    def below(self, folder: ProjectPath) -> Iterator[ProjectPath]:
+        """Yield the paths that lie strictly below a folder."""
+        parts = () if folder == ROOT else tuple(folder.split("/"))
+        for position in range(bisect.bisect_right(self._sorted, parts), len(self._sorted)):
+            candidate = self._sorted[position]
+            if candidate[: len(parts)] != parts:
+                return
+            yield ProjectPath("/".join(candidate))
+
+    def touches(self, path: ProjectPath) -> bool:
+        """Whether the set has the path, an ancestor or a descendant of it."""
+        return self.covers(path) or next(self.below(path), None) is not None

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from wherry.service.domain.blob import BlobHash
+from wherry.service.domain.blob import BlobHash, Digest
 from wherry.service.domain.paths import ProjectPath
 
 
@@ -20,7 +20,7 @@ class SnapshotFile:
 class SnapshotData:
     """Data outside the project's own files: a file or a folder, tracked or ignored."""
 
-    hash: BlobHash
+    digest: Digest
     """Of the file, or of the tree for a folder."""
     total_bytes: int
     """Sum of the sizes of the files."""

@@ -1,6 +1,6 @@
 """The container engine."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -78,7 +78,7 @@ class ContainerEngine(Protocol):
         """Make a container: unprivileged, no capabilities, read-only root, limits set."""
         ...
 
-    def start(self, container: ContainerId) -> AsyncIterator[OutputPiece]:
+    def start(self, container: ContainerId) -> AsyncGenerator[OutputPiece]:
         """Start it and yield its output, from the first byte, until it has ended."""
         ...
 

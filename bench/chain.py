@@ -1,0 +1,300 @@
+"""What Wherry costs on a chain of one-line stages, as ratios measured side by side in one run.
+
+Two figures. The overhead per stage: a run through Wherry against the same containers made with the bare Docker SDK
+(create, start, wait, remove). And a fully cached run: the wall time of `wherry repro` against that of a `dvc repro`
+that has nothing to do, both as processes. "The same container" is meant literally: one of Wherry's is looked at while it
+runs, and the bare ones get its configuration, with folders of ours in place of its workspace.
+
+The service is one of its own, with its state in a temporary folder, and is stopped at the end. Not here: load by
+many users, large files, anything over a network.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from docker import APIClient
+from docker.utils import kwargs_from_env
+
+_TOP = Path(__file__).resolve().parent.parent
+_WHERRY = Path(sys.executable).parent / "wherry"
+_DVC = _TOP / ".venv-dvc" / "bin" / "dvc"
+_IMAGE = "wherry/base:bookworm"
+
+# The bars of the project's first release.
+_OVERHEAD_MAX_MS = 300.0
+_FASTER_MIN = 2.0
+
+_WATCH_S = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """What was measured: milliseconds per stage, seconds per process, medians unless the name says mean."""
+
+    stages: int
+    bare_mean_ms: float
+    wherry_mean_ms: float
+    overhead_ms: float
+    wherry_cached_s: float
+    dvc_noop_s: float
+    faster: float
+    overhead_met: bool
+    faster_met: bool
+
+
+def _environment(home: Path) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("WHERRY_")}
+    return {
+        **kept,
+        "WHERRY_HOME": str(home),
+        "WHERRY_USER": "bench",
+        "DVC_NO_ANALYTICS": "1",
+        "NO_COLOR": "1",
+        "CI": "true",
+    }
+
+
+class _Shell:
+    """Runs programs in one environment; a failing one ends the benchmark with its output."""
+
+    def __init__(self, home: Path) -> None:
+        self._environment = _environment(home)
+
+    def run(self, *command: str | Path, cwd: Path) -> str:
+        done = subprocess.run(
+            command,
+            cwd=cwd,
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            line = " ".join(str(part) for part in command)
+            raise SystemExit(f"`{line}` ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+        return done.stdout
+
+    def start(self, *command: str | Path, cwd: Path) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen(
+            command,
+            cwd=cwd,
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+
+def _command(number: int) -> str:
+    return f"cat out{number - 1:03d}.txt > out{number:03d}.txt; echo x >> out{number:03d}.txt"
+
+
+def _make_project(folder: Path, commands: list[str], shell: _Shell) -> None:
+    """A DVC project in a git repository: stage n reads the output of stage n - 1, the first a file in git."""
+    (folder / ".dvc").mkdir(parents=True)
+    (folder / ".dvc" / "config").write_text("")
+    (folder / ".dvc" / ".gitignore").write_text("/config.local\n/tmp\n/cache\n")
+    (folder / ".dvc" / "wherry.toml").write_text(f'[defaults]\nimage = "{_IMAGE}"\n')
+    (folder / "out000.txt").write_text("seed\n")
+    lines = ["stages:"]
+    for number, command in enumerate(commands, start=1):
+        lines += [
+            f"  s{number:03d}:",
+            f"    cmd: {command}",
+            f"    deps: [out{number - 1:03d}.txt]",
+            f"    outs: [out{number:03d}.txt]",
+        ]
+    (folder / "dvc.yaml").write_text("\n".join(lines) + "\n")
+    shell.run("git", "init", "-q", cwd=folder)
+    shell.run("git", "add", "-A", cwd=folder)
+    shell.run(
+        "git",
+        "-c",
+        "user.name=bench",
+        "-c",
+        "user.email=bench@example.org",
+        "commit",
+        "-qm",
+        "chain",
+        cwd=folder,
+    )
+
+
+def _seconds(action: Callable[[], object]) -> float:
+    before = time.perf_counter()
+    action()
+    return time.perf_counter() - before
+
+
+def _wherry_container(client: APIClient, shell: _Shell, folder: Path) -> dict[str, Any]:
+    """Run a stage that waits a little and return the engine's description of its container."""
+    _make_project(folder, ["sleep 3; cat out000.txt > out001.txt"], shell)
+    known = {container["Id"] for container in client.containers(all=True)}
+    running = shell.start(_WHERRY, "repro", cwd=folder)
+    deadline = time.monotonic() + _WATCH_S
+    try:
+        while time.monotonic() < deadline and running.poll() is None:
+            for container in client.containers(filters={"label": "wherry.run"}):
+                if container["Id"] not in known:
+                    found: dict[str, Any] = client.inspect_container(container["Id"])
+                    return found
+            time.sleep(0.05)
+    finally:
+        running.wait(timeout=_WATCH_S)
+    raise SystemExit("no container of Wherry's was seen: does `wherry repro` work here?")
+
+
+def _bare_config(like: dict[str, Any], command: str, workspace: Path) -> dict[str, Any]:
+    """The configuration of a container just like the one described, on a workspace of ours."""
+    host = dict(like["HostConfig"])
+    host["Mounts"] = [
+        {**mount, "Source": str(workspace)} if mount["Type"] == "bind" else mount
+        for mount in host.get("Mounts") or []
+    ]
+    host["Binds"] = [
+        ":".join([str(workspace), *bind.split(":")[1:]]) for bind in host.get("Binds") or []
+    ] or None
+    config = {name: value for name, value in like["Config"].items() if name not in {"Hostname", "Domainname"}}
+    labels = {name: value for name, value in config["Labels"].items() if not name.startswith("wherry.")}
+    return {
+        **config,
+        "Labels": {**labels, "wherry-bench": "bare"},
+        "Cmd": ["/bin/sh", "-c", command],
+        "HostConfig": host,
+    }
+
+
+def _bare_stage(client: APIClient, config: dict[str, Any]) -> float:
+    """Seconds to create, start, await and remove one container."""
+    untyped: Any = client
+    before = time.perf_counter()
+    container: str = untyped.create_container_from_config(config)["Id"]
+    try:
+        client.start(container)
+        status = client.wait(container)["StatusCode"]
+    finally:
+        client.remove_container(container, force=True, v=True)
+    seconds = time.perf_counter() - before
+    if status != 0:
+        raise SystemExit(f"the bare container ended with {status}")
+    return seconds
+
+
+def _bare_chain(client: APIClient, like: dict[str, Any], folder: Path, stages: int) -> list[float]:
+    """Seconds of each of the chain's containers, one after the other in one workspace."""
+    folder.mkdir()
+    (folder / "out000.txt").write_text("seed\n")
+    # The container's user is not ours, and the file is its dependency.
+    folder.chmod(0o777)
+    return [
+        _bare_stage(client, _bare_config(like, _command(number), folder)) for number in range(1, stages + 1)
+    ]
+
+
+def measure(*, stages: int, repeats: int, scratch: Path, shell: _Shell) -> Figures:
+    """Measure everything in `scratch`, with the service that `shell` reaches."""
+    client = APIClient(version="auto", **kwargs_from_env())
+    like = _wherry_container(client, shell, scratch / "warm-up")
+
+    # Half of the bare containers before and half after, so that a drift of the machine hits both sides.
+    bare = _bare_chain(client, like, scratch / "bare-1", stages - stages // 2)
+    project = scratch / "chain"
+    _make_project(project, [_command(number) for number in range(1, stages + 1)], shell)
+    run = json.loads(shell.run(_WHERRY, "repro", "--json", cwd=project))
+    bare += _bare_chain(client, like, scratch / "bare-2", stages // 2)
+    client.close()
+    caches = {stage["cache"] for stage in run["stages"]}
+    if caches != {"miss"}:
+        raise SystemExit(f"the chain was to run, and the cache said {caches}")
+
+    dvc_project = scratch / "chain-dvc"
+    _make_project(dvc_project, [_command(number) for number in range(1, stages + 1)], shell)
+    shell.run(_DVC, "repro", "-q", cwd=dvc_project)
+    cached, noop = [], []
+    for _ in range(repeats):
+        cached.append(_seconds(lambda: shell.run(_WHERRY, "repro", cwd=project)))
+        noop.append(_seconds(lambda: shell.run(_DVC, "repro", cwd=dvc_project)))
+
+    bare_ms = statistics.mean(bare) * 1000
+    wherry_ms = run["wall_s"] / stages * 1000
+    faster = statistics.median(noop) / statistics.median(cached)
+    return Figures(
+        stages=stages,
+        bare_mean_ms=round(bare_ms, 1),
+        wherry_mean_ms=round(wherry_ms, 1),
+        overhead_ms=round(wherry_ms - bare_ms, 1),
+        wherry_cached_s=round(statistics.median(cached), 3),
+        dvc_noop_s=round(statistics.median(noop), 3),
+        faster=round(faster, 2),
+        overhead_met=wherry_ms - bare_ms < _OVERHEAD_MAX_MS,
+        faster_met=faster >= _FASTER_MIN,
+    )
+
+
+def _table(figures: Figures) -> str:
+    met = {True: "met", False: "MISSED"}
+    rows = [
+        ("a stage, bare SDK", f"{figures.bare_mean_ms:.0f} ms", "", ""),
+        ("a stage, Wherry", f"{figures.wherry_mean_ms:.0f} ms", "", ""),
+        (
+            "overhead per stage",
+            f"{figures.overhead_ms:.0f} ms",
+            f"< {_OVERHEAD_MAX_MS:.0f} ms",
+            met[figures.overhead_met],
+        ),
+        ("dvc repro, nothing to do", f"{figures.dvc_noop_s:.2f} s", "", ""),
+        ("wherry repro, all cached", f"{figures.wherry_cached_s:.2f} s", "", ""),
+        (
+            "DVC's time over Wherry's",
+            f"{figures.faster:.1f} x",
+            f">= {_FASTER_MIN:.1f} x",
+            met[figures.faster_met],
+        ),
+    ]
+    head = f"a chain of {figures.stages} one-line stages"
+    return "\n".join(
+        [head, *(f"  {name:26}{value:>9}  {bar:9} {verdict}".rstrip() for name, value, bar, verdict in rows)]
+    )
+
+
+def main() -> int:
+    """Exit status: 0, or with --check 1 when a bar is missed."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--stages", type=int, default=20, help="length of the chain (default: 20)")
+    parser.add_argument(
+        "--repeats", type=int, default=5, help="cached runs to take the median of (default: 5)"
+    )
+    parser.add_argument("--json", action="store_true", help="write one JSON document to stdout")
+    parser.add_argument("--check", action="store_true", help="exit 1 when a bar is missed")
+    options = parser.parse_args()
+
+    scratch = Path(tempfile.mkdtemp(prefix="wherry-bench-"))
+    shell = _Shell(scratch / "home")
+    try:
+        shell.run(_WHERRY, "up", cwd=scratch)
+        figures = measure(stages=options.stages, repeats=options.repeats, scratch=scratch, shell=shell)
+    finally:
+        shell.run(_WHERRY, "down", cwd=scratch)
+        shutil.rmtree(scratch, ignore_errors=True)
+
+    if options.json:
+        print(json.dumps({"schema": "wherry.bench.chain/1", **asdict(figures)}, indent=2))
+    else:
+        print(_table(figures))
+    return int(options.check and not (figures.overhead_met and figures.faster_met))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

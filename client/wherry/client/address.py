@@ -1,0 +1,143 @@
+"""Where the service is and how to show who calls: flag, environment, or the embedded service of this machine."""
+
+import getpass
+import ipaddress
+import json
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from wherry.client.errors import BadConfiguration, Unreachable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """A service to talk to."""
+
+    target: str
+    """host:port"""
+    secure: bool
+    """Whether TLS is spoken."""
+    token: str = field(default="", repr=False)
+    embedded: bool = False
+    """Whether it was found as the embedded service of this machine."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbeddedRecord:
+    """What a running embedded service says of itself in `<home>/service.json`."""
+
+    pid: int
+    address: str
+    token_file: Path
+
+
+def wherry_home(environ: Mapping[str, str]) -> Path:
+    """Say where the embedded service keeps its state: WHERRY_HOME, else the platform's data folder."""
+    if environ.get("WHERRY_HOME"):
+        return Path(environ["WHERRY_HOME"]).expanduser().absolute()
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Application Support" / "wherry"
+    if os.name == "nt":
+        return Path(environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "wherry"
+    # The XDG base directory specification: a relative value is to be ignored.
+    data = environ.get("XDG_DATA_HOME", "")
+    return (Path(data) if data.startswith("/") else Path.home() / ".local" / "share") / "wherry"
+
+
+def read_embedded(home: Path) -> EmbeddedRecord | None:
+    """Read `<home>/service.json`; None when there is none, or it is not whole."""
+    try:
+        said = json.loads((home / "service.json").read_text(encoding="utf-8"))
+        return EmbeddedRecord(
+            pid=int(said["pid"]),
+            address=str(said["address"]),
+            token_file=home / str(said.get("token_file") or "token"),
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def find_endpoint(server: str | None, environ: Mapping[str, str]) -> Endpoint:
+    """Decide which service to talk to: --server, WHERRY_SERVER, or the embedded one.
+
+    Raises:
+        BadConfiguration: if the address is malformed, or unprotected to another machine.
+        Unreachable: if none is named and none runs on this machine.
+    """
+    token = environ.get("WHERRY_TOKEN", "")
+    named = server or environ.get("WHERRY_SERVER", "")
+    home = wherry_home(environ)
+    record = read_embedded(home)
+    if named:
+        target, secure = parse_address(named)
+        # Naming the embedded service by hand must not need its token by hand.
+        if not token and record is not None and parse_address(record.address)[0] == target:
+            token = _read_token(record)
+        return Endpoint(target=target, secure=secure, token=token)
+    if record is None:
+        raise Unreachable(
+            "no server is named and none runs on this machine",
+            hint="start one with `wherry up`, or name one with --server or WHERRY_SERVER",
+            reason="NO_SERVER",
+        )
+    target, secure = parse_address(record.address)
+    return Endpoint(target=target, secure=secure, token=token or _read_token(record), embedded=True)
+
+
+def parse_address(text: str) -> tuple[str, bool]:
+    """Read "grpcs://host:port", or "grpc://host:port" for loopback; returns host:port and whether it is TLS.
+
+    Raises:
+        BadConfiguration: if it is neither, or grpc:// to another machine.
+    """
+    parts = urlsplit(text)
+    try:
+        host, port = parts.hostname, parts.port
+    except ValueError as exc:
+        raise BadConfiguration(f"not an address: {text!r}: {exc}") from exc
+    if parts.scheme not in {"grpc", "grpcs"} or not host or parts.path not in {"", "/"}:
+        raise BadConfiguration(f"not an address: {text!r}", hint="write grpcs://HOST:PORT")
+    secure = parts.scheme == "grpcs"
+    if not secure and not _is_loopback(host):
+        raise BadConfiguration(
+            f"grpc:// to {host} would send the token and the project unprotected",
+            hint=f"use grpcs://{host}" + (f":{port}" if port else ""),
+        )
+    if port is None and not secure:
+        raise BadConfiguration(f"no port in {text!r}", hint="write grpc://127.0.0.1:PORT")
+    return f"{f'[{host}]' if ':' in host else host}:{port or 443}", secure
+
+
+def user_name(environ: Mapping[str, str]) -> str:
+    """Say who calls: WHERRY_USER, else the name at login; ASCII, because it travels in a header."""
+    name = environ.get("WHERRY_USER", "")
+    if not name:
+        try:
+            name = getpass.getuser()
+        except (OSError, KeyError):  # no entry for this user id, as in many containers
+            name = "unknown"
+    return "".join(c if c.isascii() and c.isprintable() else "?" for c in name).strip() or "unknown"
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _read_token(record: EmbeddedRecord) -> str:
+    try:
+        return record.token_file.read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        return ""
+    except OSError as exc:
+        raise BadConfiguration(
+            f"cannot read the service's token: {exc}", hint="run as the user who ran `wherry up`"
+        ) from exc

@@ -1,0 +1,154 @@
+"""The command line: parse, call the SDK, render. Here is only what every command needs to start.
+
+Commands are loaded when they are used, so that `wherry --help` imports neither gRPC nor anything else that is slow.
+"""
+
+import contextlib
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+import click
+
+from wherry.client import __version__
+from wherry.client.cli import exits
+from wherry.client.cli.settings import Settings, global_options
+from wherry.client.errors import ClientError
+
+# Name: module, attribute, one line of help. A test holds the lines against the commands themselves.
+COMMANDS = {
+    "up": ("service", "up", "Start the embedded service of this machine."),
+    "down": ("service", "down", "Stop the embedded service of this machine."),
+    "service": ("service", "service", "Look at the embedded service of this machine."),
+    "repro": ("repro", "repro", "Reproduce stages: submit the project, watch the run, bring results back."),
+    "status": ("plan", "status", "Show what `wherry repro` would do, and why; nothing runs."),
+    "dag": ("plan", "dag", "Show the stages and what they depend on."),
+    "ps": ("runs", "ps", "List runs, newest first."),
+    "show": ("runs", "show", "Show one run and its stages."),
+    "logs": ("runs", "logs", "Print what the stages of a run wrote."),
+    "attach": ("runs", "attach", "Watch a run that is under way, as `wherry repro` does."),
+    "wait": ("runs", "wait", "Wait until runs have ended."),
+    "stop": ("runs", "stop", "Stop runs."),
+    "apply": ("results", "apply", "Write a run's dvc.lock, params and uncached outputs into the project."),
+    "pull": ("results", "pull", "Bring outputs into the project."),
+    "dvc-remote": (
+        "remote",
+        "dvc_remote",
+        "Show the bucket as a DVC remote, or make it one of this project.",
+    ),
+    "version": ("remote", "version", "Print the version of the client."),
+}
+
+
+class ReaderGone(Exception):
+    """Whoever read our output has gone away. click would make exit code 1 of it."""
+
+
+class LazyGroup(click.Group):
+    """Knows the commands by name, and loads the one that is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """List the names, in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Load a command; None when there is none of that name."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, attribute, _ = COMMANDS[cmd_name]
+        command = getattr(importlib.import_module(f"wherry.client.cli.{module}"), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command.
+
+        Raises:
+            ReaderGone: if its output cannot be written any more.
+        """
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as exc:
+            raise ReaderGone from exc
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the table, without loading anything."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, _, line) in COMMANDS.items()])
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    params=global_options(),
+)
+@click.version_option(__version__, "-V", "--version", message="wherry %(version)s")
+def wherry() -> None:
+    """Run DVC pipelines on shared machines; compute nothing twice.
+
+    A first run: `wherry up`, then `wherry repro` in a DVC project.
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line, and exit with the code of the contract."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    settings = Settings()
+    # gRPC's core writes to stderr what the client says better itself; this must be set before it is loaded.
+    if not any(argument.startswith("-vv") for argument in given):
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    code = _run(given, settings)
+    # What is still buffered may meet a closed pipe too.
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        code = _broken_pipe()
+    sys.exit(code)
+
+
+def _run(given: list[str], settings: Settings) -> int:
+    as_json = "--json" in given
+    try:
+        code = wherry.main(given, prog_name="wherry", standalone_mode=False, obj=settings)
+    except ClientError as error:
+        exits.tell_error(error, as_json=as_json)
+        _tell_trace(settings)
+        return exits.exit_code(error)
+    except click.UsageError as error:
+        exits.tell_error(_usage_error(error), as_json=as_json)
+        return exits.USAGE
+    except (click.Abort, KeyboardInterrupt):
+        print("interrupted", file=sys.stderr)
+        return exits.INTERRUPTED
+    except ReaderGone:
+        return _broken_pipe()
+    except click.ClickException as error:
+        exits.tell_error(ClientError(error.format_message()), as_json=as_json)
+        return exits.OTHER
+    except Exception as error:  # noqa: BLE001 - the border of the program: a bug ends in one line and code 70
+        bug = ClientError(
+            f"{type(error).__name__}: {error}", hint="this is a bug of wherry; -vv shows where", reason="BUG"
+        )
+        exits.tell_error(bug, as_json=as_json)
+        _tell_trace(settings)
+        return exits.OUR_BUG
+    return code if isinstance(code, int) else exits.SUCCESS
+
+
+def _usage_error(error: click.UsageError) -> ClientError:
+    command = error.ctx.command_path if error.ctx is not None else "wherry"
+    return ClientError(error.format_message(), hint=f"see `{command} --help`", reason="USAGE")
+
+
+def _tell_trace(settings: Settings) -> None:
+    if settings.verbosity > 1:
+        traceback.print_exc()
+
+
+def _broken_pipe() -> int:
+    # Nobody reads any more; Python would complain once more when it closes stdout.
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return exits.BROKEN_PIPE

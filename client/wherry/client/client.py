@@ -1,0 +1,206 @@
+"""The SDK: everything the command line can do, as methods. It prints nothing and never exits."""
+
+import os
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import grpc
+
+from wherry.client.address import find_endpoint, user_name
+from wherry.client.connection import LONG_S, Connection
+from wherry.client.progress import Progress, Silent
+from wherry.client.project import Project, find_project
+from wherry.client.results import ApplyReport, PullReport, Results
+from wherry.client.submission import RunOptions, Selection, Submitter
+from wherry.client.watching import Event, Watcher
+from wherry.v1.pipelines_pb2 import (
+    DescribePipelineRequest,
+    DescribePipelineResponse,
+    FileRecord,
+    Pipeline,
+    Plan,
+    PlanRunRequest,
+    PlanRunResponse,
+    Submission,
+)
+from wherry.v1.runs_pb2 import (
+    CancelRunRequest,
+    GetRunRequest,
+    ListRunsRequest,
+    LogLine,
+    Run,
+    SubmitRunRequest,
+    SubmitRunResponse,
+    TailLogsRequest,
+)
+from wherry.v1.system_pb2 import (
+    GetDvcRemoteRequest,
+    GetDvcRemoteResponse,
+    GetInfoRequest,
+    GetInfoResponse,
+)
+
+
+class Client:
+    """Talks to one service, for the project around one folder.
+
+    Every method raises ClientError for what can go wrong. Runs are named by id or name.
+    """
+
+    def __init__(
+        self,
+        *,
+        server: str | None = None,
+        folder: str | os.PathLike[str] = ".",
+        environ: Mapping[str, str] = os.environ,
+        progress: Progress | None = None,
+    ) -> None:
+        """Connect to `server`, WHERRY_SERVER, or the embedded service of this machine, in this order.
+
+        Raises:
+            Unreachable: if there is none of the three.
+            BadConfiguration: if the address is wrong.
+        """
+        self._folder = Path(folder)
+        self._environ = environ
+        self._progress = progress or Silent()
+        self._project: Project | None = None
+        self._connection = Connection(lambda: find_endpoint(server, environ), user=user_name(environ))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    @property
+    def project(self) -> Project:
+        """The DVC project around the folder.
+
+        Raises:
+            NotInProject: if there is none.
+        """
+        if self._project is None:
+            self._project = find_project(self._folder, self._environ)
+        return self._project
+
+    def info(self, *, timeout: float = 30.0) -> GetInfoResponse:
+        """Ask the service about itself; `timeout` in seconds."""
+        return self._connection.unary(self._connection.system.GetInfo, GetInfoRequest(), timeout)
+
+    def dvc_remote(self) -> GetDvcRemoteResponse:
+        """Return the bucket as a DVC remote, with its credentials."""
+        return self._connection.unary(self._connection.system.GetDvcRemote, GetDvcRemoteRequest())
+
+    def describe(self, selection: Selection | None = None) -> Pipeline:
+        """Resolve the project's pipeline."""
+
+        def call(submission: Submission) -> DescribePipelineResponse:
+            request = DescribePipelineRequest(submission=submission)
+            return self._connection.unary(self._connection.pipelines.DescribePipeline, request, LONG_S)
+
+        return self._submitter().ask(selection or Selection(), call).pipeline
+
+    def plan(self, selection: Selection | None = None, *, force: bool = False) -> Plan:
+        """Say for each selected stage what a run would do with it now."""
+
+        def call(submission: Submission) -> PlanRunResponse:
+            request = PlanRunRequest(submission=submission, force=force)
+            return self._connection.unary(self._connection.pipelines.PlanRun, request, LONG_S)
+
+        return self._submitter().ask(selection or Selection(), call).plan
+
+    def submit(self, selection: Selection | None = None, options: RunOptions | None = None) -> Run:
+        """Submit the project as it stands; returns once the run is accepted."""
+        chosen = options or RunOptions()
+        key = uuid.uuid4().hex
+
+        def call(submission: Submission) -> SubmitRunResponse:
+            request = SubmitRunRequest(
+                idempotency_key=key,
+                submission=submission,
+                name=chosen.name,
+                message=chosen.message,
+                force=chosen.force,
+                no_run_cache=chosen.no_run_cache,
+                keep_going=chosen.keep_going,
+                jobs=chosen.jobs,
+            )
+            return self._connection.unary(self._connection.runs.SubmitRun, request, LONG_S)
+
+        return self._submitter().ask(selection or Selection(), call).run
+
+    def watch(
+        self, run: str, *, logs: bool = True, timeout: float | None = None, patience_s: float = 300.0
+    ) -> Iterator[Event]:
+        """Tell what happens to a run until it has ended, over lost connections too.
+
+        `timeout` bounds the watching, `patience_s` how long a lost connection is tried again; both seconds.
+        """
+        return Watcher(self._connection, run, logs=logs, patience_s=patience_s).events(timeout=timeout)
+
+    def run(self, run: str) -> Run:
+        """Return a run with its stages."""
+        return self._connection.unary(self._connection.runs.GetRun, GetRunRequest(run=run)).run
+
+    def runs(self, *, project: str = "", limit: int = 50, active_only: bool = False) -> list[Run]:
+        """List runs, newest first, without stages; of one project or of all."""
+        found: list[Run] = []
+        token = ""
+        while len(found) < limit:
+            request = ListRunsRequest(
+                project=project,
+                page_size=min(500, limit - len(found)),
+                page_token=token,
+                active_only=active_only,
+            )
+            page = self._connection.unary(self._connection.runs.ListRuns, request)
+            found.extend(page.runs)
+            token = page.next_page_token
+            if not token:
+                break
+        return found[:limit]
+
+    def stop(self, run: str) -> Run:
+        """Ask that a run be stopped; returns it as it was then."""
+        return self._connection.unary(self._connection.runs.CancelRun, CancelRunRequest(run=run)).run
+
+    def logs(self, run: str, *, stage: str = "", follow: bool = False) -> Iterator[LogLine]:
+        """Return what stages wrote, from the beginning; with `follow` until the run has ended."""
+        request = TailLogsRequest(run=run, stage=stage, follow=follow)
+        call = self._connection.runs.TailLogs(request, metadata=self._connection.metadata())
+        try:
+            for message in call:
+                yield from message.lines
+        except grpc.RpcError as exc:
+            raise self._connection.fault(exc) from exc
+        finally:
+            call.cancel()
+
+    def apply(self, run: Run, *, force: bool = False, outputs: bool = True) -> ApplyReport:
+        """Write a run's dvc.lock, params and (with `outputs`) uncached outputs into the project."""
+        return self._results().apply(run, force=force, outputs=outputs)
+
+    def pull(self, outs: Iterable[FileRecord], paths: Sequence[str] = ()) -> PullReport:
+        """Bring outputs into the project, verified; `paths` (from the DVC root) select some."""
+        return self._results().pull(outs, paths)
+
+    def workspace_outs(self) -> list[FileRecord]:
+        """List outputs and sources that are known for the project as it stands, without running anything."""
+        plan = self.plan()
+        return [*plan.sources, *(out for stage in plan.stages for out in stage.outs)]
+
+    def _submitter(self) -> Submitter:
+        return Submitter(self.project, self._connection, self._progress)
+
+    def _results(self) -> Results:
+        return Results(self.project, self._connection, self._progress)

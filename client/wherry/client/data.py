@@ -1,0 +1,112 @@
+"""Data that the service asks about: a file, or a folder as the tree that DVC would make of it."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from wherry.client.errors import FileTrouble
+from wherry.client.hashing import FoundFile, Hasher, LocalFile
+from wherry.client.ignore import IgnoreRules
+from wherry.client.paths import check_wire_path
+from wherry.v1.blobs_pb2 import BlobDigest
+from wherry.v1.pipelines_pb2 import SnapshotData
+
+TREE_SUFFIX = ".dir"
+
+# Folders that DVC ignores everywhere.
+_NEVER_DATA = frozenset({".git", ".hg", ".dvc"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalTree:
+    """A folder here, as DVC names it."""
+
+    hash: str
+    content: bytes
+    """The JSON of the `.dir` object."""
+    members: Mapping[str, LocalFile] = field(repr=False)
+    """By path relative to the folder."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalData:
+    """What lies at a path: a file, a tree, or nothing."""
+
+    path: str
+    file: LocalFile | None = None
+    tree: LocalTree | None = None
+
+    def to_message(self) -> SnapshotData:
+        """Say it in the protocol's words."""
+        if self.file is not None:
+            return SnapshotData(
+                path=self.path,
+                digest=BlobDigest(hash=self.file.md5, size_bytes=self.file.size),
+                total_bytes=self.file.size,
+                executable=self.file.executable,
+            )
+        if self.tree is not None:
+            return SnapshotData(
+                path=self.path,
+                digest=BlobDigest(hash=self.tree.hash, size_bytes=len(self.tree.content)),
+                total_bytes=sum(member.size for member in self.tree.members.values()),
+                nfiles=len(self.tree.members),
+            )
+        return SnapshotData(path=self.path)
+
+
+def look_up(root: Path, path: str, rules: IgnoreRules, hasher: Hasher) -> LocalData:
+    """See what lies at a path, and hash it. Links are followed, as DVC does: the user put them there.
+
+    Raises:
+        ProtocolBroken: if the path leads out of the project or to a private folder.
+        FileTrouble: if something there cannot be read.
+    """
+    source = root / check_wire_path(path)
+    if source.is_dir():
+        return LocalData(path=path, tree=read_tree(source, path, rules, hasher))
+    return LocalData(path=path, file=hasher.hash_if_there(path, source))
+
+
+def read_tree(source: Path, path: str, rules: IgnoreRules, hasher: Hasher) -> LocalTree:
+    """Hash a folder. Linked folders inside it are not followed; links to files are.
+
+    Raises:
+        FileTrouble: if something there cannot be read.
+    """
+    found = list(_walk(source, path, rules))
+    files = {file.path[len(path) + 1 :]: file for file in hasher.hash_files(found)}
+    content = tree_content({name: file.md5 for name, file in files.items()})
+    return LocalTree(hash=tree_hash(content), content=content, members=files)
+
+
+def tree_content(members: Mapping[str, str]) -> bytes:
+    """Write a `.dir` object from MD5s by relative path, byte for byte as DVC: sorted, ASCII, default separators."""
+    entries = [{"md5": members[name], "relpath": name} for name in sorted(members)]
+    return json.dumps(entries, sort_keys=True).encode("ascii")
+
+
+def tree_hash(content: bytes) -> str:
+    """Name a tree."""
+    return hashlib.md5(content, usedforsecurity=False).hexdigest() + TREE_SUFFIX
+
+
+def _walk(source: Path, path: str, rules: IgnoreRules) -> Iterator[FoundFile]:
+    try:
+        entries = list(os.scandir(source))
+    except OSError as exc:
+        raise FileTrouble(f"cannot list {path}: {exc.strerror or exc}") from exc
+    for entry in entries:
+        below = f"{path}/{entry.name}"
+        if entry.is_dir(follow_symlinks=False):
+            if entry.name not in _NEVER_DATA and not rules.ignores_folder(below):
+                yield from _walk(Path(entry.path), below, rules)
+        elif not rules.ignores_file(below) and entry.is_file():
+            try:
+                below.encode()
+                yield FoundFile(path=below, source=Path(entry.path), status=entry.stat())
+            except (OSError, UnicodeEncodeError) as exc:
+                raise FileTrouble(f"cannot take {below!r} as data: {exc}") from exc

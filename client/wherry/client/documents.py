@@ -1,0 +1,186 @@
+"""The JSON documents that other programs rely on, made from the protocol's messages.
+
+Keys and words are a contract: they may be added to, never changed. Unknown is null; times are RFC 3339 in
+UTC; sizes are bytes; durations are seconds.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from wherry.v1.pipelines_pb2 import Decision, FileRecord, OutputKind, Pipeline, PipelineStage, Plan
+from wherry.v1.runs_pb2 import CacheUse, Run, StageRecord, State
+from wherry.v1.system_pb2 import GetInfoResponse
+
+Json = dict[str, object]
+
+
+def state_word(state: "State.ValueType") -> str:
+    """Say a state: queued, preparing, running, succeeded, failed, cancelled, skipped, lost."""
+    return State.Name(state).removeprefix("STATE_").lower()
+
+
+def decision_word(decision: "Decision.ValueType") -> str:
+    """Say a decision: hit, run, waits, frozen, invalid."""
+    return Decision.Name(decision).removeprefix("DECISION_").lower()
+
+
+def run_document(run: Run) -> Json:
+    """Write wherry.run/1."""
+    return {
+        "schema": "wherry.run/1",
+        **_run_facts(run),
+        "stages": [_stage(stage) for stage in run.stages],
+        "error": _run_error(run),
+    }
+
+
+def runs_document(runs: Iterable[Run]) -> Json:
+    """Write wherry.runs/1: runs without stages."""
+    return {
+        "schema": "wherry.runs/1",
+        "runs": [{**_run_facts(run), "error": _run_error(run)} for run in runs],
+    }
+
+
+def plan_document(plan: Plan) -> Json:
+    """Write wherry.plan/1."""
+    return {
+        "schema": "wherry.plan/1",
+        "stages": [
+            {
+                "name": stage.name,
+                "decision": decision_word(stage.decision),
+                "reasons": list(stage.reasons),
+                "key": stage.key or None,
+            }
+            for stage in plan.stages
+        ],
+    }
+
+
+def dag_document(pipeline: Pipeline) -> Json:
+    """Write wherry.dag/1. A data source (a .dvc file) is a node without a command."""
+    return {
+        "schema": "wherry.dag/1",
+        "nodes": [_node(stage) for stage in pipeline.stages],
+        "edges": [[edge.producer, edge.consumer] for edge in pipeline.edges],
+    }
+
+
+def service_document(
+    home: Path, *, pid: int | None, address: str | None, info: GetInfoResponse | None
+) -> Json:
+    """Write wherry.service/1; without `info` the service does not answer."""
+    return {
+        "schema": "wherry.service/1",
+        "pid": pid,
+        "address": address,
+        "home": str(home),
+        "healthy": info is not None,
+        "version": (info.version or None) if info else None,
+        "s3_endpoint": (info.s3_endpoint or None) if info else None,
+        "store_url": (info.store_url or None) if info else None,
+        "engine_version": (info.engine_version or None) if info else None,
+    }
+
+
+def run_seconds(run: Run) -> float | None:
+    """Seconds from the run's start to its end."""
+    begin = run.started_at if run.HasField("started_at") else run.created_at
+    return _between(begin, run.finished_at) if run.HasField("finished_at") else None
+
+
+def _run_facts(run: Run) -> Json:
+    return {
+        "id": run.id,
+        "name": run.name,
+        "project": run.project,
+        "user": run.user or None,
+        "rev": run.rev or None,
+        "dirty": run.dirty if run.rev else None,
+        "state": state_word(run.state),
+        "created_at": _time(run, "created_at"),
+        "started_at": _time(run, "started_at"),
+        "finished_at": _time(run, "finished_at"),
+        "queue_s": _between(run.created_at, run.started_at) if run.HasField("started_at") else None,
+        "wall_s": run_seconds(run),
+        "compute_s": run.compute_s,
+        "saved_s": run.saved_s,
+    }
+
+
+def _run_error(run: Run) -> Json | None:
+    if not run.HasField("error"):
+        return None
+    return {"id": run.error.reason, "message": run.error.message, "hint": run.error.hint or None}
+
+
+def _stage(stage: StageRecord) -> Json:
+    return {
+        "name": stage.name,
+        "state": state_word(stage.state),
+        "cache": CacheUse.Name(stage.cache).removeprefix("CACHE_USE_").lower() if stage.cache else None,
+        "key": stage.key or None,
+        "from_run": stage.from_run or None,
+        "attempt": stage.attempt,
+        "node": stage.node or None,
+        "image": stage.image or None,
+        "exit_code": stage.exit_code if stage.HasField("exit_code") else None,
+        "reason": stage.reason or None,
+        "wall_s": stage.wall_s if stage.HasField("wall_s") else None,
+        "deps": [_file(record) for record in stage.deps],
+        "outs": [_file(record) for record in stage.outs],
+        "params": _params(stage.params_json),
+        "undeclared": [{"path": record.path, "md5": record.hash or None} for record in stage.undeclared],
+    }
+
+
+def _file(record: FileRecord) -> Json:
+    return {
+        "path": record.path,
+        "md5": record.hash or None,
+        "size": record.size_bytes if record.hash else None,
+        "nfiles": record.nfiles if record.HasField("nfiles") else None,
+    }
+
+
+def _params(text: str) -> Mapping[str, object]:
+    try:
+        values = json.loads(text or "{}")
+    except ValueError:
+        return {}
+    return values if isinstance(values, dict) else {}
+
+
+def _node(stage: PipelineStage) -> Json:
+    cmd: object = list(stage.cmd) if stage.cmd_is_list else (stage.cmd[0] if stage.cmd else None)
+    return {
+        "name": stage.name,
+        "cmd": cmd,
+        "wdir": stage.wdir,
+        "frozen": stage.frozen,
+        "always_changed": stage.always_changed,
+        "deps": list(stage.deps),
+        "params": {params.file: list(params.keys) or None for params in stage.params},
+        "outs": [
+            {
+                "path": out.path,
+                "kind": OutputKind.Name(out.kind).removeprefix("OUTPUT_KIND_").lower(),
+                "cache": out.cache,
+                "persist": out.persist,
+            }
+            for out in stage.outs
+        ],
+    }
+
+
+def _time(run: Run, name: str) -> str | None:
+    value: Timestamp = getattr(run, name)
+    return value.ToJsonString() if run.HasField(name) else None  # type: ignore[arg-type]
+
+
+def _between(begin: Timestamp, end: Timestamp) -> float:
+    return round(max(0.0, (end.ToNanoseconds() - begin.ToNanoseconds()) / 1e9), 3)

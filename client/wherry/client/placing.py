@@ -1,0 +1,279 @@
+"""Puts content into the workspace: never half-written, never outside the project, nothing fetched twice."""
+
+import contextlib
+import json
+import os
+import re
+import secrets
+import shutil
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from wherry.client.connection import Connection
+from wherry.client.data import TREE_SUFFIX
+from wherry.client.downloading import MemorySink, Sink, download
+from wherry.client.errors import FileTrouble, ProtocolBroken
+from wherry.client.hashing import Hasher
+from wherry.client.paths import place_inside
+from wherry.client.progress import Progress
+from wherry.v1.blobs_pb2 import BlobDigest
+
+_MD5 = re.compile(r"[0-9a-f]{32}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """A file or folder as it is to be. A folder becomes exactly this, unless only parts are wanted."""
+
+    path: str
+    hash: str
+    size_bytes: int = 0
+    executable: bool = False
+    only: tuple[str, ...] = ()
+    """Of a folder, only these paths below it (relative to it); nothing else is touched."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placed:
+    """What was done."""
+
+    written: tuple[str, ...]
+    """Files written, relative to the DVC root."""
+    kept: int
+    """Files that were right already."""
+    removed: tuple[str, ...]
+    """Files that a folder no longer has."""
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Leaf:
+    path: str
+    hash: str
+    size_bytes: int
+    executable: bool | None
+    out: str
+    """The wanted path that it belongs to: below it, what stands in the way is removed."""
+
+
+class Placer:
+    """Brings wanted content into one project."""
+
+    def __init__(self, root: Path, connection: Connection, hasher: Hasher, progress: Progress) -> None:
+        """Take the DVC root, the service, and what is known of local files."""
+        self._root = root
+        self._connection = connection
+        self._hasher = hasher
+        self._progress = progress
+        self._lock = threading.Lock()
+        self._received = 0
+
+    def place(self, wanted: Sequence[Wanted]) -> Placed:
+        """Make the workspace hold all of it.
+
+        Raises:
+            ProtocolBroken: if a path leads out of the project, or content is not what its name says.
+            FileTrouble: if a file cannot be written.
+            ClientError: as the download says.
+        """
+        for item in wanted:
+            place_inside(self._root, item.path)
+            if not _MD5.fullmatch(item.hash.removesuffix(TREE_SUFFIX)):
+                raise ProtocolBroken(f"not the hash of a blob: {item.hash[:40]!r}")
+        trees = self._fetch_trees(wanted)
+        leaves = list(_leaves(wanted, trees))
+        try:
+            todo = [leaf for leaf in leaves if not self._is_right(leaf)]
+            self._fetch(todo)
+            removed = [gone for item in wanted for gone in self._tidy(item, trees)]
+        except OSError as exc:
+            raise FileTrouble(f"cannot write {exc.filename or 'a file'}: {exc.strerror or exc}") from exc
+        return Placed(
+            written=tuple(leaf.path for leaf in todo),
+            kept=len(leaves) - len(todo),
+            removed=tuple(removed),
+            size_bytes=self._received,
+        )
+
+    def _fetch_trees(self, wanted: Iterable[Wanted]) -> dict[str, dict[str, str]]:
+        contents: dict[str, bytes] = {}
+
+        def sink(blob: str) -> MemorySink:
+            return MemorySink(lambda content: contents.__setitem__(blob, content))
+
+        digests = [
+            BlobDigest(hash=item.hash, size_bytes=item.size_bytes)
+            for item in wanted
+            if item.hash.endswith(TREE_SUFFIX)
+        ]
+        download(self._connection, digests, sink, lambda _: None)
+        return {blob: parse_tree(content) for blob, content in contents.items()}
+
+    def _is_right(self, leaf: _Leaf) -> bool:
+        # A file below a link inside an output is not of the output: the link is to be replaced.
+        target = self._root / leaf.path
+        if _link_below(self._root, leaf) is not None:
+            return False
+        local = self._hasher.hash_if_there(leaf.path, target)
+        if local is None or local.md5 != leaf.hash:
+            return False
+        if leaf.executable and not local.executable:
+            mode = target.stat().st_mode
+            target.chmod(mode | ((mode & 0o444) >> 2))
+        return True
+
+    def _fetch(self, leaves: Sequence[_Leaf]) -> None:
+        if not leaves:
+            return
+        by_hash: dict[str, list[_Leaf]] = {}
+        for leaf in leaves:
+            _clear_way(self._root, leaf)
+            by_hash.setdefault(leaf.hash, []).append(leaf)
+        sizes = [group[0].size_bytes for group in by_hash.values()]
+        self._progress.begin("Downloading", len(leaves), sum(sizes) if all(sizes) else None)
+        try:
+            download(
+                self._connection,
+                [BlobDigest(hash=blob, size_bytes=group[0].size_bytes) for blob, group in by_hash.items()],
+                lambda blob: _FileSink(self._root, by_hash[blob]),
+                self._advanced,
+            )
+        finally:
+            self._progress.end()
+
+    def _advanced(self, size_bytes: int) -> None:
+        with self._lock:
+            self._received += size_bytes
+        self._progress.advance(size_bytes)
+
+    def _tidy(self, item: Wanted, trees: dict[str, dict[str, str]]) -> list[str]:
+        """Make a folder hold nothing else, as DVC does on checkout."""
+        if not item.hash.endswith(TREE_SUFFIX) or item.only:
+            return []
+        folder = place_inside(self._root, item.path)
+        if folder.is_symlink() and not trees[item.hash]:
+            folder.unlink()
+        folder.mkdir(parents=True, exist_ok=True)
+        removed = []
+        for where, folders, files in os.walk(folder, topdown=False):
+            for name in files + [entry for entry in folders if (Path(where) / entry).is_symlink()]:
+                file = Path(where) / name
+                relative = file.relative_to(folder).as_posix()
+                if relative not in trees[item.hash]:
+                    file.unlink()
+                    removed.append(f"{item.path}/{relative}")
+            for name in folders:
+                with contextlib.suppress(OSError):  # not empty: it belongs to the tree
+                    (Path(where) / name).rmdir()
+        return removed
+
+
+def parse_tree(content: bytes) -> dict[str, str]:
+    """Read a `.dir` object: MD5 by relative path. Paths are checked again where they are written.
+
+    Raises:
+        ProtocolBroken: if it is not one.
+    """
+    try:
+        members = {str(entry["relpath"]): str(entry["md5"]) for entry in json.loads(content)}
+    except (ValueError, TypeError, KeyError) as exc:
+        raise ProtocolBroken("what came as a folder's list of files is none") from exc
+    for name, md5 in members.items():
+        if not _MD5.fullmatch(md5):
+            raise ProtocolBroken(f"a folder's list of files has no hash for {name[:80]!r}")
+    return members
+
+
+def _leaves(wanted: Iterable[Wanted], trees: dict[str, dict[str, str]]) -> Iterable[_Leaf]:
+    for item in wanted:
+        if not item.hash.endswith(TREE_SUFFIX):
+            yield _Leaf(
+                path=item.path,
+                hash=item.hash,
+                size_bytes=item.size_bytes,
+                executable=item.executable,
+                out=item.path,
+            )
+            continue
+        for name, md5 in trees[item.hash].items():
+            if not item.only or any(name == part or name.startswith(part + "/") for part in item.only):
+                yield _Leaf(
+                    path=f"{item.path}/{name}", hash=md5, size_bytes=0, executable=None, out=item.path
+                )
+
+
+def _link_below(root: Path, leaf: _Leaf) -> Path | None:
+    """Find a link between an output (it included, when a folder) and a file of it."""
+    path = root / leaf.path
+    stop = root / leaf.out
+    for ancestor in path.parents:
+        if ancestor == stop.parent or leaf.path == leaf.out:
+            return None
+        # The output itself may be a link of the user's, to a larger disk: its content is compared, and
+        # replaced only when it is not right.
+        if ancestor != stop and ancestor.is_symlink():
+            return ancestor
+    return None
+
+
+def _clear_way(root: Path, leaf: _Leaf) -> None:
+    """Make the folder for a file; inside its output, what stands in the way is removed."""
+    place_inside(root, leaf.out)
+    if leaf.path != leaf.out:
+        place = root
+        for part in leaf.path.split("/")[:-1]:
+            place /= part
+            within = place.relative_to(root).as_posix()
+            if (within == leaf.out or within.startswith(leaf.out + "/")) and (
+                place.is_symlink() or (place.exists() and not place.is_dir())
+            ):
+                place.unlink()
+    target = place_inside(root, leaf.path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.is_dir() and not target.is_symlink():
+        shutil.rmtree(target)
+
+
+class _FileSink(Sink):
+    """Writes beside the final name, then renames: readers see the old file or the new one."""
+
+    def __init__(self, root: Path, leaves: Sequence[_Leaf]) -> None:
+        self._targets = [(place_inside(root, leaf.path), bool(leaf.executable)) for leaf in leaves]
+        self._temporary = self._name_beside(self._targets[0][0])
+        self._stream = _create(self._temporary, executable=self._targets[0][1])
+
+    def write(self, data: bytes) -> None:
+        self._stream.write(data)
+
+    def commit(self) -> None:
+        self._stream.close()
+        try:
+            for target, executable in self._targets[1:]:
+                copy = self._name_beside(target)
+                try:
+                    with _create(copy, executable=executable) as output, self._temporary.open("rb") as source:
+                        shutil.copyfileobj(source, output)
+                    copy.replace(target)
+                finally:
+                    copy.unlink(missing_ok=True)
+            self._temporary.replace(self._targets[0][0])
+        finally:
+            self._temporary.unlink(missing_ok=True)
+
+    def abort(self) -> None:
+        self._stream.close()
+        self._temporary.unlink(missing_ok=True)
+
+    @staticmethod
+    def _name_beside(target: Path) -> Path:
+        # Short, because the name itself may be as long as the file system takes.
+        return target.with_name(f".wherry-{secrets.token_hex(8)}.tmp")
+
+
+def _create(file: Path, *, executable: bool) -> IO[bytes]:
+    # The user's umask decides the rest of the mode, as for any new file.
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o777 if executable else 0o666)
+    return os.fdopen(descriptor, "wb")

@@ -1,0 +1,39 @@
+"""What the SDK tells while it works. The command line prints it; programs may stay silent."""
+
+from typing import Protocol
+
+
+class Progress(Protocol):
+    """Hears of slow things. Methods may be called from several threads."""
+
+    def warn(self, text: str) -> None:
+        """Take one sentence about something that the user should know."""
+        ...
+
+    def begin(self, verb: str, files: int, size_bytes: int | None) -> None:
+        """A transfer begins: "Uploading" or "Downloading"; the size is None when it is not known yet."""
+        ...
+
+    def advance(self, size_bytes: int) -> None:
+        """So many more bytes have been moved."""
+        ...
+
+    def end(self) -> None:
+        """The transfer has ended, well or badly."""
+        ...
+
+
+class Silent(Progress):
+    """Says nothing."""
+
+    def warn(self, text: str) -> None:
+        """Ignore it."""
+
+    def begin(self, verb: str, files: int, size_bytes: int | None) -> None:
+        """Ignore it."""
+
+    def advance(self, size_bytes: int) -> None:
+        """Ignore it."""
+
+    def end(self) -> None:
+        """Ignore it."""

@@ -1,0 +1,145 @@
+"""From the folder to a request: scan, say what is asked for, provide what the service lacks, ask again."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from wherry.client.connection import Connection
+from wherry.client.data import LocalData, look_up
+from wherry.client.errors import ProtocolBroken
+from wherry.client.hashing import Hasher
+from wherry.client.ignore import IgnoreRules
+from wherry.client.memory import StateMemory
+from wherry.client.progress import Progress
+from wherry.client.project import Project, read_commit
+from wherry.client.scanning import Scan, scan_project
+from wherry.client.uploading import Holdings, upload
+from wherry.v1.blobs_pb2 import BlobDigest
+from wherry.v1.pipelines_pb2 import (
+    DescribePipelineResponse,
+    Needs,
+    PlanRunResponse,
+    Snapshot,
+    SnapshotFile,
+    Submission,
+)
+from wherry.v1.runs_pb2 import SubmitRunResponse
+
+# Data may be found stage by stage, so several rounds are honest; an endless exchange is not.
+_ROUNDS_MAX = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """What of the project is meant, and with which changes."""
+
+    targets: Sequence[str] = ()
+    set_params: Sequence[str] = ()
+    image: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """How it is to be run."""
+
+    name: str = ""
+    message: str = ""
+    force: bool = False
+    no_run_cache: bool = False
+    keep_going: bool = False
+    jobs: int = 0
+
+
+# All three say either what was asked for, or what is needed first.
+AnswerT = TypeVar("AnswerT", DescribePipelineResponse, PlanRunResponse, SubmitRunResponse)
+
+
+@dataclass(slots=True)
+class _Asked:
+    blobs: set[str] = field(default_factory=set)
+    data: set[str] = field(default_factory=set)
+
+
+class Submitter:
+    """One submission of a project: scanned once, asked for as often as needed."""
+
+    def __init__(self, project: Project, connection: Connection, progress: Progress) -> None:
+        """Take the project, the service, and who hears of progress."""
+        self._project = project
+        self._connection = connection
+        self._progress = progress
+        self._memory = StateMemory(project.root / ".dvc" / "tmp" / "wherry" / "state.db")
+        self._hasher = Hasher(self._memory)
+        self._rules = IgnoreRules(project.root)
+        self._holdings = Holdings()
+        self._data: dict[str, LocalData] = {}
+
+    def ask(self, selection: Selection, call: Callable[[Submission], AnswerT]) -> AnswerT:
+        """Call until the answer is not a need.
+
+        Raises:
+            ClientError: as the call, the scan or the upload says.
+        """
+        submission = self._prepare(selection)
+        asked = _Asked()
+        for _ in range(_ROUNDS_MAX):
+            answer = call(submission)
+            if answer.WhichOneof("outcome") != "needs":
+                self._memory.save(asked=asked.data)
+                return answer
+            self._provide(answer.needs, submission, asked)
+        raise ProtocolBroken(f"the service still lacks something after {_ROUNDS_MAX} rounds")
+
+    def _prepare(self, selection: Selection) -> Submission:
+        scan = scan_project(self._project, self._rules, self._hasher)
+        for warning in scan.warnings:
+            self._progress.warn(warning)
+        commit = read_commit(self._project)
+        submission = Submission(
+            project=self._project.name,
+            snapshot=Snapshot(files=self._announce(scan)),
+            working_folder=self._project.folder,
+            targets=selection.targets,
+            set_params=selection.set_params,
+            image=selection.image,
+            rev=commit.rev,
+            dirty=commit.dirty,
+        )
+        # What was asked last time will be asked again: answering at once saves a round.
+        for path in self._memory.asked():
+            self._look_at(path, submission)
+        self._memory.save()
+        return submission
+
+    def _announce(self, scan: Scan) -> list[SnapshotFile]:
+        files = []
+        for path in sorted(scan.files):
+            file = scan.files[path]
+            self._holdings.add_file(file)
+            digest = BlobDigest(hash=file.md5, size_bytes=file.size)
+            files.append(SnapshotFile(path=path, digest=digest, executable=file.executable))
+        return files
+
+    def _provide(self, needs: Needs, submission: Submission, asked: _Asked) -> None:
+        data = {need.path for need in needs.data} - asked.data
+        blobs = {digest.hash for digest in needs.blobs}
+        if not data and blobs <= asked.blobs:
+            lacking = ", ".join(sorted(blobs | {need.path for need in needs.data})[:3])
+            raise ProtocolBroken(f"the service asks again for what it was given: {lacking or 'nothing'}")
+        for path in sorted(data):
+            self._look_at(path, submission)
+        asked.data |= data
+        asked.blobs |= blobs
+        self._memory.save(asked=data)
+        upload(self._connection, self._holdings, [digest.hash for digest in needs.blobs], self._progress)
+
+    def _look_at(self, path: str, submission: Submission) -> None:
+        if path in self._data:
+            return
+        data = look_up(self._project.root, path, self._rules, self._hasher)
+        self._data[path] = data
+        if data.file is not None:
+            self._holdings.add_file(data.file)
+        if data.tree is not None:
+            self._holdings.add_tree(data.tree, path)
+        submission.snapshot.data.append(data.to_message())

@@ -1,0 +1,307 @@
+"""Watching a run: two streams, events and output, each resumed by sequence number, told as one."""
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+import grpc
+
+from wherry.client.connection import Connection
+from wherry.client.errors import ClientError, TimeLimitPassed, Unreachable
+from wherry.v1.runs_pb2 import (
+    CACHE_USE_HIT,
+    STATE_CANCELLED,
+    STATE_FAILED,
+    STATE_LOST,
+    STATE_SKIPPED,
+    STATE_SUCCEEDED,
+    LogLine,
+    Run,
+    StageRecord,
+    TailLogsRequest,
+    WatchRunRequest,
+)
+
+ENDED = frozenset({STATE_SUCCEEDED, STATE_FAILED, STATE_CANCELLED, STATE_SKIPPED, STATE_LOST})
+"""States after which nothing changes."""
+
+_BACKOFF_S = (0.2, 0.5, 1.0, 2.0, 4.0, 5.0)
+# The last lines of a stage come on another stream than its end: the end is held back until that is quiet.
+_HOLD_S = 0.15
+_DRAIN_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class RunChanged:
+    """The run has a new state (without stages)."""
+
+    run: Run
+
+
+@dataclass(frozen=True, slots=True)
+class StageChanged:
+    """A stage has a new state."""
+
+    stage: StageRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """A stage wrote a line."""
+
+    line: LogLine
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionLost:
+    """A stream broke; it is being tried again, and the run goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionBack:
+    """The stream goes on where it broke."""
+
+
+Event = RunChanged | StageChanged | Output | ConnectionLost | ConnectionBack
+
+
+@dataclass(frozen=True, slots=True)
+class _EventsEnded:
+    error: ClientError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _LogsEnded:
+    pass
+
+
+_Item = Event | _EventsEnded | _LogsEnded
+ItemT_co = TypeVar("ItemT_co", covariant=True)
+
+
+class _Stream(Protocol[ItemT_co]):
+    """The answers of a streaming call."""
+
+    def __iter__(self) -> Iterator[ItemT_co]: ...
+
+    def cancel(self) -> bool: ...
+
+
+class Watcher:
+    """Watches one run. Iterate over events() once."""
+
+    def __init__(
+        self, connection: Connection, run: str, *, logs: bool = True, patience_s: float = 300.0
+    ) -> None:
+        """Say which run, whether its output is wanted, and how long a lost connection is tried again."""
+        self._connection = connection
+        self._run = run
+        self._logs = logs
+        self._patience_s = patience_s
+        self._items: queue.Queue[_Item] = queue.Queue(maxsize=10_000)
+        self._stop = threading.Event()
+        self._output_ended = False
+        self._calls: list[_Stream[object]] = []
+        self._state = _LinkState(self._put)
+
+    def events(self, *, timeout: float | None = None) -> Iterator[Event]:
+        """Tell what happens until the run has ended; `timeout` in seconds, None: for ever.
+
+        Raises:
+            TimeLimitPassed: when the time is over.
+            Unknown: if there is no such run.
+            Unreachable: if the connection stays lost.
+        """
+        threads = [threading.Thread(target=self._follow_events, daemon=True)]
+        if self._logs:
+            threads.append(threading.Thread(target=self._follow_logs, daemon=True))
+        for thread in threads:
+            thread.start()
+        try:
+            yield from self._merge(time.monotonic() + timeout if timeout is not None else None)
+        finally:
+            self._stop.set()
+            for call in list(self._calls):
+                call.cancel()
+
+    def _merge(self, deadline: float | None) -> Iterator[Event]:
+        held: list[Event] = []
+        hold_until: float | None = None
+        while True:
+            item = self._next(deadline, hold_until)
+            if item is None:
+                yield from held
+                held, hold_until = [], None
+            elif isinstance(item, _EventsEnded):
+                if item.error is None:
+                    yield from self._last_output()
+                yield from held
+                if item.error is not None:
+                    raise item.error
+                return
+            elif isinstance(item, StageChanged | RunChanged) and (held or self._is_to_be_held(item)):
+                held.append(item)
+                hold_until = hold_until or time.monotonic() + _HOLD_S
+            elif isinstance(item, _LogsEnded):
+                self._output_ended = True
+            else:
+                yield item
+
+    def _is_to_be_held(self, event: StageChanged | RunChanged) -> bool:
+        return self._logs and isinstance(event, StageChanged) and _may_have_more_output(event.stage)
+
+    def _last_output(self) -> Iterator[Event]:
+        """After the run's end, the output that is still on its way; bounded, because the run is over."""
+        until = time.monotonic() + _DRAIN_S
+        while self._logs and not self._output_ended:
+            try:
+                item = self._items.get(timeout=max(0.0, until - time.monotonic()))
+            except queue.Empty:
+                return
+            if isinstance(item, _LogsEnded):
+                self._output_ended = True
+            if isinstance(item, Output):
+                yield item
+
+    def _next(self, deadline: float | None, hold_until: float | None) -> _Item | None:
+        """Wait for the next item; None when it is time to tell what is held back."""
+        now = time.monotonic()
+        ends = [end for end in (deadline, hold_until) if end is not None]
+        try:
+            left = min(ends) - now if ends else None
+            # Once the time is over, what is there already must not be taken before what is held.
+            return self._items.get(timeout=left) if left is None or left > 0 else _nothing()
+        except queue.Empty:
+            if deadline is not None and time.monotonic() >= deadline:
+                raise TimeLimitPassed(
+                    "the time limit passed; the run goes on",
+                    hint=f"`wherry attach {self._run}` comes back, `wherry stop {self._run}` stops it",
+                ) from None
+            return None
+
+    def _put(self, item: _Item) -> None:
+        while not self._stop.is_set():
+            try:
+                self._items.put(item, timeout=1)
+            except queue.Full:
+                continue
+            return
+
+    def _follow_events(self) -> None:
+        sequence = 0
+        ended = False
+
+        def attempt() -> bool:
+            nonlocal sequence, ended
+            request = WatchRunRequest(run=self._run, after_sequence=sequence)
+            call = self._connection.runs.WatchRun(request, metadata=self._connection.metadata())
+            for message in self._hear(call):
+                if message.sequence <= sequence:
+                    continue
+                sequence = message.sequence
+                if message.WhichOneof("event") == "run":
+                    self._put(RunChanged(message.run))
+                    ended = message.run.state in ENDED
+                else:
+                    self._put(StageChanged(message.stage))
+            return ended
+
+        self._put(_EventsEnded(self._persist(attempt, "events")))
+
+    def _follow_logs(self) -> None:
+        sequence = 0
+
+        def attempt() -> bool:
+            nonlocal sequence
+            request = TailLogsRequest(run=self._run, after_sequence=sequence, follow=True)
+            call = self._connection.runs.TailLogs(request, metadata=self._connection.metadata())
+            for message in self._hear(call):
+                for line in message.lines:
+                    if line.sequence > sequence:
+                        sequence = line.sequence
+                        self._put(Output(line))
+            return True
+
+        # When output cannot be had, the events say what matters.
+        self._persist(attempt, "logs")
+        self._put(_LogsEnded())
+
+    def _hear(self, call: "_Stream[ItemT_co]") -> Iterator[ItemT_co]:
+        self._calls.append(call)
+        try:
+            for message in call:
+                self._state.heard()
+                yield message
+        finally:
+            self._calls.remove(call)
+
+    def _persist(self, attempt: Callable[[], bool], stream: str) -> ClientError | None:
+        """Attempt until it says that all was heard; None then, else what stands in the way."""
+        while not self._stop.is_set():
+            try:
+                if attempt():
+                    self._state.mended(stream)
+                    return None
+                error: ClientError = Unreachable("the service ended the stream before the run ended")
+            except grpc.RpcError as exc:
+                error = self._connection.fault(exc)
+            if not isinstance(error, Unreachable):
+                return error
+            wait = self._state.broke(stream)
+            if self._state.broken_for() > self._patience_s:
+                return error
+            self._stop.wait(wait)
+            self._connection.refresh()
+        return None
+
+
+class _LinkState:
+    """Whether the connection is lost, told once for both streams."""
+
+    def __init__(self, tell: Callable[[_Item], None]) -> None:
+        self._tell = tell
+        self._lock = threading.Lock()
+        self._tries: dict[str, int] = {}
+        self._since: float | None = None
+
+    def broke(self, stream: str) -> float:
+        """Note it; say how many seconds to wait before the next try."""
+        with self._lock:
+            tries = self._tries.get(stream, 0)
+            self._tries[stream] = tries + 1
+            first = self._since is None
+            if first:
+                self._since = time.monotonic()
+        if first:
+            self._tell(ConnectionLost())
+        return _BACKOFF_S[min(tries, len(_BACKOFF_S) - 1)]
+
+    def heard(self) -> None:
+        """Something came: the connection is there."""
+        with self._lock:
+            back = self._since is not None
+            self._since = None
+            self._tries.clear()
+        if back:
+            self._tell(ConnectionBack())
+
+    def mended(self, stream: str) -> None:
+        """A stream ended well without having anything new to say."""
+        with self._lock:
+            self._tries.pop(stream, None)
+
+    def broken_for(self) -> float:
+        """Seconds since the connection was lost; 0 when it is there."""
+        with self._lock:
+            return 0.0 if self._since is None else time.monotonic() - self._since
+
+
+def _nothing() -> _Item:
+    raise queue.Empty
+
+
+def _may_have_more_output(stage: StageRecord) -> bool:
+    return stage.state in ENDED and stage.cache != CACHE_USE_HIT and stage.state != STATE_SKIPPED

@@ -1,0 +1,96 @@
+"""The index of blobs in SQL. It knows nothing of the bucket: who adds a blob has put it there."""
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from datetime import datetime
+from functools import partial
+
+from sqlalchemy import Connection, bindparam, select
+
+from wherry.service.adapters.database import Database
+from wherry.service.adapters.tables import blobs
+from wherry.service.domain.blob import BlobHash
+from wherry.service.domain.errors import HashCollision
+from wherry.service.ports.blob_index import BlobIndex, BlobRecord
+from wherry.service.ports.clock import Clock
+
+# Values in one IN list. Older SQLite takes 999 variables; beyond a few hundred nothing gets faster.
+_IN_MAX = 500
+
+# Hashes looked up in one transaction, about 50 ms of the thread: a large question lets others through between.
+_TRANSACTION_MAX = 10_000
+
+_HELD = select(blobs.c.hash).where(blobs.c.hash.in_(bindparam("hashes", expanding=True)))
+_RECORDS = select(blobs.c.hash, blobs.c.size_bytes, blobs.c.sha256).where(
+    blobs.c.hash.in_(bindparam("hashes", expanding=True))
+)
+
+
+class SqlBlobIndex(BlobIndex):
+    """Blobs in the table `blobs`."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def find_missing(self, hashes: Collection[BlobHash]) -> set[BlobHash]:
+        """See the port."""
+        missing = set(hashes)
+        for part in _cut(sorted(missing), _TRANSACTION_MAX):
+            missing -= await self._database.run(partial(_held, hashes=part))
+        return missing
+
+    async def find(self, hashes: Collection[BlobHash]) -> dict[BlobHash, BlobRecord]:
+        """See the port."""
+        found: dict[BlobHash, BlobRecord] = {}
+        for part in _cut(sorted(set(hashes)), _TRANSACTION_MAX):
+            found |= await self._database.run(partial(_find, hashes=part))
+        return found
+
+    async def add(self, records: Iterable[BlobRecord]) -> None:
+        """See the port."""
+        # Sorted, so that two processes that add the same blobs lock them in the same order.
+        new = sorted(records, key=lambda record: record.hash)
+        if new:
+            now = self._clock.now()
+            await self._database.run(lambda connection: self._add(connection, new, now))
+
+    def _add(self, connection: Connection, new: Sequence[BlobRecord], now: datetime) -> None:
+        rows = [
+            {
+                "hash": record.hash,
+                "size_bytes": record.size_bytes,
+                "sha256": record.sha256,
+                "created_at": now,
+            }
+            for record in new
+        ]
+        connection.execute(self._database.insert(blobs).on_conflict_do_nothing(index_elements=["hash"]), rows)
+        # Compared after inserting: then a record that another process added in between is seen too.
+        held = _find(connection, sorted({record.hash for record in new}))
+        for record in new:
+            if held[record.hash].sha256 != record.sha256:
+                raise HashCollision(
+                    f"{record.hash} is held with another content: SHA-256 {held[record.hash].sha256}, not "
+                    f"{record.sha256}",
+                    hint="Two different contents with one MD5 are made on purpose. Change one of the files.",
+                )
+
+
+def _held(connection: Connection, hashes: Sequence[BlobHash]) -> set[BlobHash]:
+    return {
+        BlobHash(found)
+        for part in _cut(hashes, _IN_MAX)
+        for found in connection.execute(_HELD, {"hashes": part}).scalars()
+    }
+
+
+def _find(connection: Connection, hashes: Sequence[BlobHash]) -> dict[BlobHash, BlobRecord]:
+    return {
+        BlobHash(row.hash): BlobRecord(hash=BlobHash(row.hash), size_bytes=row.size_bytes, sha256=row.sha256)
+        for part in _cut(hashes, _IN_MAX)
+        for row in connection.execute(_RECORDS, {"hashes": part})
+    }
+
+
+def _cut(hashes: Sequence[BlobHash], length: int) -> Iterator[Sequence[BlobHash]]:
+    return (hashes[start : start + length] for start in range(0, len(hashes), length))

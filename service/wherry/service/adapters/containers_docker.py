@@ -1,0 +1,306 @@
+"""Containers on a Docker engine: the ContainerEngine port on the Docker SDK.
+
+Engine 20.10 (API 1.41) and newer. Works with the SDK's low-level client: one HTTP request a step. What a
+container may do is in container_spec_docker, its output in container_output_docker, images in images_docker.
+Not here: anything about runs and stages; taking up the output of a container that an earlier life of the
+service started.
+"""
+
+import asyncio
+import contextlib
+import math
+import threading
+import time
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import docker.errors
+import requests.exceptions
+from docker import APIClient
+from docker.utils import kwargs_from_env
+
+from wherry.service.adapters.container_output_docker import OutputRelay
+from wherry.service.adapters.container_spec_docker import container_config
+from wherry.service.adapters.images_docker import check_image_name, find_image, pull_image
+from wherry.service.domain.errors import EngineUnavailable, ImageNotFound
+from wherry.service.domain.task import Image
+from wherry.service.ports.containers import ContainerEngine, ContainerId, ContainerSpec, Exit, OutputPiece
+
+_T = TypeVar("_T")
+
+# Docker's own default for a client; creating a container on a loaded machine takes seconds.
+_CALL_TIMEOUT_S = 120
+_CALL_THREADS = 16
+# As many as dockerd itself fetches layers at a time.
+_PULL_THREADS = 3
+
+# Between two looks at a container whose wait was broken off, or that was not started yet.
+_LOOK_AGAIN_S = 0.2
+_NOT_STARTED_WAIT_S = 1
+
+_BAD_REQUEST = 400
+_CONFLICT = 409
+
+_ENDED = frozenset({"exited", "dead"})
+
+_HINT = "Start Docker on this machine, or set DOCKER_HOST to the engine's address."
+
+
+class DockerContainerEngine(ContainerEngine):
+    """One Docker engine, reached at `url`, or where DOCKER_HOST (else the usual socket) says.
+
+    Nothing is asked of the engine before the first call. Close it when done.
+    """
+
+    def __init__(
+        self,
+        *,
+        parallel_max: int,
+        url: str | None = None,
+        network: str = "wherry-stages",
+        tmpfs_bytes: int = 1024**3,
+    ) -> None:
+        """At most `parallel_max` containers are expected to run at a time: more wait for their output.
+
+        `network` names the bridge of containers that may use the network; it is made when first needed.
+        `tmpfs_bytes` bounds each of /tmp, HOME and /dev/shm.
+        """
+        self._url = url
+        self._network = network
+        self._tmpfs_bytes = tmpfs_bytes
+        self._parallel_max = parallel_max
+        self._client: APIClient | None = None
+        self._client_lock = threading.Lock()
+        self._network_lock = threading.Lock()
+        self._calls = ThreadPoolExecutor(_CALL_THREADS, "docker-call")
+        self._streams = ThreadPoolExecutor(parallel_max, "docker-output")
+        # A wait and a stop for each container.
+        self._waits = ThreadPoolExecutor(2 * parallel_max, "docker-wait")
+        self._pulls = ThreadPoolExecutor(_PULL_THREADS, "docker-pull")
+        self._pulling: dict[str, asyncio.Task[Image]] = {}
+
+    async def version(self) -> str:
+        """The engine's version, such as 20.10.24."""
+        return str((await self._call(lambda client: client.version()))["Version"])
+
+    async def resolve_image(self, name: str) -> Image:
+        """Describe the image, pulling it first if the engine lacks it; one pull per name at a time.
+
+        The digest is the registry's for the repository named, else the image's own id.
+
+        Raises:
+            ImageNotFound: if the name is malformed, or the image neither there nor to be had.
+        """
+        check_image_name(name)
+        found = await self._call(lambda client: find_image(client, name))
+        if found is not None:
+            return found
+        pull = self._pulling.get(name)
+        if pull is None:
+            pull = asyncio.create_task(self._pull(name))
+            self._pulling[name] = pull
+            pull.add_done_callback(lambda _: self._pulling.pop(name, None))
+        # Shielded: another submission may wait for the same pull.
+        return await asyncio.shield(pull)
+
+    async def create(self, spec: ContainerSpec) -> ContainerId:
+        """Make a container as container_spec_docker describes; it does not run yet.
+
+        Raises:
+            ImageNotFound: if the image has gone from the engine.
+        """
+        return await self._call(lambda client: self._create(client, spec))
+
+    async def start(self, container: ContainerId) -> AsyncGenerator[OutputPiece]:
+        """Start it and yield its output, from the first byte, until it has ended.
+
+        Pieces come as soon as they are written. A consumer that stops taking makes the container wait.
+        Closing the iterator early does not stop the container. If the engine breaks the connection the
+        output ends early; `wait` knows better.
+
+        Raises:
+            ImageNotFound: if the image lacks the program to run.
+        """
+        connection = await self._call(
+            lambda client: client.attach_socket(container, {"stdout": 1, "stderr": 1, "stream": 1})
+        )
+        relay = OutputRelay(connection, asyncio.get_running_loop())
+        # Attached before the start: the engine drops nothing.
+        reading = self._streams.submit(relay.read_all)
+        try:
+            await self._call(lambda client: _start(client, container))
+            async for piece in relay.pieces():
+                yield piece
+        finally:
+            relay.close()
+            if not reading.cancel():
+                await asyncio.shield(asyncio.wrap_future(reading))
+            relay.release()
+
+    async def wait(self, container: ContainerId) -> Exit:
+        """Return when it has ended, by what the engine says of its state then.
+
+        Raises:
+            EngineUnavailable: also when the container has been removed: its end is not known.
+        """
+        return await self._call(lambda client: _wait(client, container), self._waits)
+
+    async def stop(self, container: ContainerId, *, grace_s: float) -> None:
+        """SIGTERM, then after the grace (rounded up to whole seconds, as the engine counts) SIGKILL."""
+        grace = math.ceil(grace_s)
+
+        def stop(client: APIClient) -> None:
+            with contextlib.suppress(docker.errors.NotFound):
+                client.stop(container, timeout=grace)
+
+        await self._call(stop, self._waits)
+
+    async def remove(self, container: ContainerId) -> None:
+        """Remove it, running or not, and its anonymous volumes. Harmless when it is gone."""
+        await self._call(lambda client: _remove(client, container))
+
+    async def list_labelled(self, labels: Mapping[str, str]) -> list[ContainerId]:
+        """All containers, ended ones too, that have all these labels."""
+        wanted = [f"{name}={value}" for name, value in labels.items()]
+        found = await self._call(lambda client: client.containers(all=True, filters={"label": wanted}))
+        return [ContainerId(container["Id"]) for container in found]
+
+    def close(self) -> None:
+        """Let go of threads and connections. Containers go on; calls under way may fail."""
+        for pool in (self._calls, self._streams, self._waits, self._pulls):
+            pool.shutdown(wait=False, cancel_futures=True)
+        with self._client_lock:
+            if self._client is not None:
+                self._client.close()
+                self._client = None
+
+    async def _call(self, action: Callable[[APIClient], _T], pool: Executor | None = None) -> _T:
+        def run() -> _T:
+            with _engine_errors():
+                return action(self._connect())
+
+        return await asyncio.get_running_loop().run_in_executor(pool or self._calls, run)
+
+    def _connect(self) -> APIClient:
+        with self._client_lock:
+            if self._client is None:
+                where: Any = {"base_url": self._url} if self._url else kwargs_from_env()
+                self._client = APIClient(
+                    version="auto",
+                    timeout=_CALL_TIMEOUT_S,
+                    max_pool_size=_CALL_THREADS + 3 * self._parallel_max + _PULL_THREADS,
+                    **where,
+                )
+                # Proxies and .netrc are not for the engine, and looking them up costs every request.
+                self._client.trust_env = False
+            return self._client
+
+    async def _pull(self, name: str) -> Image:
+        def pull(client: APIClient) -> Image:
+            pull_image(client, name)
+            image = find_image(client, name)
+            if image is None:
+                raise ImageNotFound(f"the image {name!r} was pulled but is gone again")
+            return image
+
+        return await self._call(pull, self._pulls)
+
+    def _create(self, client: APIClient, spec: ContainerSpec) -> ContainerId:
+        network = "none"
+        if spec.network:
+            network = self._network
+            self._ensure_network(client)
+        config = container_config(client, spec, network=network, tmpfs_bytes=self._tmpfs_bytes)
+        untyped: Any = client
+        try:
+            made = untyped.create_container_from_config(config, spec.name)
+        except docker.errors.ImageNotFound as exc:
+            raise ImageNotFound(
+                f"the image {spec.image.name!r} ({spec.image.digest}) is no longer on the engine",
+                hint="Submit again: the image is then fetched anew.",
+            ) from exc
+        return ContainerId(made["Id"])
+
+    def _ensure_network(self, client: APIClient) -> None:
+        """Asked each time: `docker network prune` takes a network that no container uses."""
+        with self._network_lock:
+            try:
+                network: dict[str, Any] = client.inspect_network(self._network)
+            except docker.errors.NotFound:
+                network = _make_network(client, self._network)
+        if network["Options"].get(_ICC) != "false" or "wherry" not in (network["Labels"] or {}):
+            raise EngineUnavailable(
+                f"the network {self._network!r} exists on the engine but is not Wherry's",
+                hint=f"Remove it (docker network rm {self._network}): Wherry makes it as it must be.",
+            )
+
+
+_ICC = "com.docker.network.bridge.enable_icc"
+
+
+def _make_network(client: APIClient, name: str) -> dict[str, Any]:
+    """A bridge on which containers reach the world but not each other."""
+    with contextlib.suppress(docker.errors.APIError):  # somebody else made it: what is there is checked
+        client.create_network(
+            name, driver="bridge", check_duplicate=True, options={_ICC: "false"}, labels={"wherry": "stages"}
+        )
+    made: dict[str, Any] = client.inspect_network(name)
+    return made
+
+
+@contextlib.contextmanager
+def _engine_errors() -> Iterator[None]:
+    """Say in the domain's words what the SDK, or the HTTP library below it, raises."""
+    try:
+        yield
+    except docker.errors.APIError as exc:
+        said = " ".join(str(exc.explanation or exc).split())
+        raise EngineUnavailable(f"the Docker engine refused: {said}") from exc
+    except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as exc:
+        raise EngineUnavailable(f"the Docker engine does not answer: {exc}", hint=_HINT) from exc
+
+
+def _start(client: APIClient, container: ContainerId) -> None:
+    try:
+        client.start(container)
+    except docker.errors.APIError as exc:
+        # The engine's answer when the program to run is not in the image, or cannot be executed.
+        if exc.status_code != _BAD_REQUEST:
+            raise
+        said = " ".join(str(exc.explanation).split())
+        raise ImageNotFound(
+            f"the image cannot run the stage: {said}",
+            hint="A stage needs an image with a shell at /bin/sh: name another one in meta.wherry.image.",
+        ) from exc
+
+
+def _wait(client: APIClient, container: ContainerId) -> Exit:
+    """Never trust a wait: the engine can break it off while the container runs on (moby 27987)."""
+    while True:
+        broken = False
+        try:
+            client.wait(container, timeout=None, condition="not-running")
+        except docker.errors.NotFound as exc:
+            raise EngineUnavailable(f"the container {container[:12]} is gone: its end is not known") from exc
+        except (docker.errors.APIError, requests.exceptions.RequestException):
+            broken = True
+        state = client.inspect_container(container)["State"]
+        if state["Status"] in _ENDED:
+            return Exit(code=int(state["ExitCode"]), out_of_memory=bool(state["OOMKilled"]))
+        if state["Status"] == "created":
+            # Neither running nor ended. Waits in parts, because it can end before this wait is set up.
+            with contextlib.suppress(requests.exceptions.RequestException):
+                client.wait(container, timeout=_NOT_STARTED_WAIT_S, condition="next-exit")
+        elif broken:
+            time.sleep(_LOOK_AGAIN_S)
+
+
+def _remove(client: APIClient, container: ContainerId) -> None:
+    try:
+        client.remove_container(container, force=True, v=True)
+    except docker.errors.NotFound:
+        pass
+    except docker.errors.APIError as exc:
+        if exc.status_code != _CONFLICT:  # being removed already
+            raise

@@ -1,0 +1,1 @@
+"""Alembic migrations, forward only. `database` runs them; there is no alembic.ini."""

@@ -1,0 +1,298 @@
+"""The bucket, over S3.
+
+boto3 is synchronous: it runs in a bounded pool of threads. Which objects exist is asked of the blob index, never
+of the bucket, so there is no HEAD here. Presigned URLs are not made here.
+"""
+
+import asyncio
+import hashlib
+import os
+import tempfile
+from base64 import b64encode
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Self, TypeVar
+
+import boto3
+from botocore.client import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from wherry.service.domain.errors import BlobMismatch, StoreUnavailable
+from wherry.service.ports.objects import ObjectStore
+
+if TYPE_CHECKING:  # stubs only: there is nothing to import when the service runs
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import CompletedPartTypeDef
+
+T = TypeVar("T")
+
+_MIB = 1024 * 1024
+_THREADS = 16
+_MULTIPART_ABOVE_BYTES = 64 * _MIB
+_PART_BYTES = 16 * _MIB
+
+# S3 takes 10,000 parts an object (Amazon S3 User Guide, "multipart upload limits").
+_PARTS_MAX = 10_000
+
+_ABSENT = frozenset({"NoSuchKey", "404", "NotFound"})
+_BODY_REFUSED = frozenset({"BadDigest", "InvalidDigest"})
+_KEYS_REFUSED = frozenset({"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "403"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class S3Settings:
+    """Where the bucket is and how to get in."""
+
+    bucket: str
+    prefix: str = ""
+    """Path of the DVC remote inside the bucket."""
+    region: str = "us-east-1"
+    endpoint_url: str | None = None
+    """None: Amazon's own."""
+    access_key: str | None = None
+    """None: as boto3 finds it, such as the role of the machine."""
+    secret_key: str | None = field(default=None, repr=False)
+
+
+class S3ObjectStore(ObjectStore):
+    """Objects of one bucket below one prefix."""
+
+    def __init__(self, client: "S3Client", *, bucket: str, prefix: str = "") -> None:
+        """Use a client that others may use too; `connect` makes one that fits."""
+        self._client = client
+        self._bucket = bucket
+        self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
+        self._executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="s3")
+
+    @classmethod
+    def connect(cls, settings: S3Settings) -> Self:
+        """Prepare for a bucket. Nothing is sent before the first call."""
+        return cls(make_client(settings), bucket=settings.bucket, prefix=settings.prefix)
+
+    async def ensure_bucket(self) -> None:
+        """Make the bucket if there is none.
+
+        Raises:
+            StoreUnavailable: if the store does not answer or does not let us.
+        """
+        await self._run(self._ensure_bucket)
+
+    async def close(self) -> None:
+        """Finish what was begun and close the connections."""
+        await asyncio.to_thread(self._executor.shutdown)
+        self._client.close()
+
+    async def put(self, key: str, data: bytes, *, md5: str | None = None) -> None:
+        """See the port.
+
+        Raises:
+            BlobMismatch: if the body does not have this MD5; then nothing is stored.
+        """
+        await self._run(lambda: self._put(key, data, md5))
+
+    async def put_file(self, key: str, source: Path, *, md5: str | None = None) -> None:
+        """See the port. Above 64 MiB in parts; the MD5 is then checked here, before the parts become an object.
+
+        Raises:
+            BlobMismatch: if the file does not have this MD5; then nothing is stored.
+        """
+        await self._run(lambda: self._put_file(key, source, md5))
+
+    async def get(self, key: str) -> bytes | None:
+        """See the port."""
+        return await self._run(lambda: self._get(key))
+
+    async def get_file(self, key: str, target: Path) -> bool:
+        """See the port. `target` appears, or is replaced, only when it is whole."""
+        return await self._run(lambda: self._get_file(key, target))
+
+    async def list_keys(self, prefix: str) -> list[str]:
+        """See the port."""
+        return await self._run(lambda: self._list_keys(prefix))
+
+    async def delete(self, key: str) -> None:
+        """See the port."""
+        await self._run(lambda: self._client.delete_object(Bucket=self._bucket, Key=self._prefix + key))
+
+    async def _run(self, call: Callable[[], T]) -> T:
+        def translated() -> T:
+            with _errors_translated():
+                return call()
+
+        return await asyncio.get_running_loop().run_in_executor(self._executor, translated)
+
+    def _ensure_bucket(self) -> None:
+        try:
+            self._client.head_bucket(Bucket=self._bucket)
+        except ClientError as exc:
+            if _code(exc) not in _ABSENT | {"NoSuchBucket"}:
+                raise
+        else:
+            return
+        try:
+            region = self._client.meta.region_name
+            if region == "us-east-1":  # the one region that must not be named (S3 API, CreateBucket)
+                self._client.create_bucket(Bucket=self._bucket)
+            else:
+                self._client.create_bucket(
+                    Bucket=self._bucket,
+                    # The stubs list Amazon's regions; other stores have their own.
+                    CreateBucketConfiguration={"LocationConstraint": region},  # type: ignore[typeddict-item]
+                )
+        except ClientError as exc:
+            if _code(exc) != "BucketAlreadyOwnedByYou":  # another process was quicker
+                raise
+
+    def _put(self, key: str, body: bytes | BinaryIO, md5: str | None) -> None:
+        if md5 is None:
+            self._client.put_object(Bucket=self._bucket, Key=self._prefix + key, Body=body)
+        else:
+            self._client.put_object(
+                Bucket=self._bucket, Key=self._prefix + key, Body=body, ContentMD5=_base64_of(md5)
+            )
+
+    def _put_file(self, key: str, source: Path, md5: str | None) -> None:
+        with source.open("rb") as file:
+            if os.fstat(file.fileno()).st_size <= _MULTIPART_ABOVE_BYTES:
+                self._put(key, file, md5)
+            else:
+                self._put_parts(key, file, md5)
+
+    def _put_parts(self, key: str, file: BinaryIO, md5: str | None) -> None:
+        full_key = self._prefix + key
+        upload = self._client.create_multipart_upload(Bucket=self._bucket, Key=full_key)["UploadId"]
+        try:
+            parts = self._send_parts(full_key, upload, file, md5)
+            self._client.complete_multipart_upload(
+                Bucket=self._bucket, Key=full_key, UploadId=upload, MultipartUpload={"Parts": parts}
+            )
+        except BaseException:
+            # What remains of it costs space until the bucket's own rules remove it; the first error says more.
+            with suppress(BotoCoreError, ClientError):
+                self._client.abort_multipart_upload(Bucket=self._bucket, Key=full_key, UploadId=upload)
+            raise
+
+    def _send_parts(
+        self, full_key: str, upload: str, file: BinaryIO, md5: str | None
+    ) -> "list[CompletedPartTypeDef]":
+        whole = hashlib.md5(usedforsecurity=False)
+        parts: list[CompletedPartTypeDef] = []
+        # 16 MiB in memory at a time; more only above 160 GB, where S3 would run out of part numbers.
+        part_bytes = max(_PART_BYTES, os.fstat(file.fileno()).st_size // _PARTS_MAX + 1)
+        while part := file.read(part_bytes):
+            whole.update(part)
+            answer = self._client.upload_part(
+                Bucket=self._bucket,
+                Key=full_key,
+                UploadId=upload,
+                PartNumber=len(parts) + 1,
+                Body=part,
+                ContentMD5=_base64_of(hashlib.md5(part, usedforsecurity=False).hexdigest()),
+            )
+            parts.append({"ETag": answer["ETag"], "PartNumber": len(parts) + 1})
+        if md5 is not None and whole.hexdigest() != md5:
+            raise BlobMismatch(f"the content has MD5 {whole.hexdigest()}, not {md5} as announced")
+        return parts
+
+    def _get(self, key: str) -> bytes | None:
+        try:
+            answer = self._client.get_object(Bucket=self._bucket, Key=self._prefix + key)
+        except ClientError as exc:
+            if _code(exc) in _ABSENT:
+                return None
+            raise
+        with closing(answer["Body"]) as body:
+            return body.read()
+
+    def _get_file(self, key: str, target: Path) -> bool:
+        try:
+            answer = self._client.get_object(Bucket=self._bucket, Key=self._prefix + key)
+        except ClientError as exc:
+            if _code(exc) in _ABSENT:
+                return False
+            raise
+        with closing(answer["Body"]) as body, _replacing(target) as file:
+            for chunk in body.iter_chunks(_MIB):
+                file.write(chunk)
+        return True
+
+    def _list_keys(self, prefix: str) -> list[str]:
+        pages = self._client.get_paginator("list_objects_v2").paginate(
+            Bucket=self._bucket, Prefix=self._prefix + prefix
+        )
+        return sorted(
+            item["Key"].removeprefix(self._prefix) for page in pages for item in page.get("Contents", ())
+        )
+
+
+def make_client(settings: S3Settings) -> "S3Client":
+    """Make a client as S3ObjectStore, and presigning, need it."""
+    return boto3.session.Session().client(
+        "s3",
+        endpoint_url=settings.endpoint_url,
+        region_name=settings.region,
+        aws_access_key_id=settings.access_key,
+        aws_secret_access_key=settings.secret_key,
+        config=Config(
+            # Otherwise presigned URLs are of version 2 and sign the Content-Type.
+            signature_version="s3v4",
+            s3={"addressing_style": "path"},
+            # Stores other than Amazon's do not know the checksums that newer SDKs add by default.
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+            retries={"mode": "standard", "total_max_attempts": 4},
+            connect_timeout=5,
+            read_timeout=60,
+            max_pool_connections=_THREADS,
+        ),
+    )
+
+
+def _base64_of(md5: str) -> str:
+    return b64encode(bytes.fromhex(md5)).decode()
+
+
+def _code(exc: ClientError) -> str:
+    return exc.response.get("Error", {}).get("Code", "")
+
+
+@contextmanager
+def _errors_translated() -> Iterator[None]:
+    try:
+        yield
+    except ClientError as exc:
+        raise _translated(exc) from exc
+    except BotoCoreError as exc:
+        raise StoreUnavailable(
+            f"the object store does not answer: {exc}",
+            hint="Check that it runs and that the service's endpoint for it is right.",
+        ) from exc
+
+
+def _translated(exc: ClientError) -> BlobMismatch | StoreUnavailable:
+    # Only code and operation: the rest of the answer may repeat the access key or what was signed.
+    code = _code(exc)
+    if code in _BODY_REFUSED:
+        return BlobMismatch(f"the object store refused a body that does not have its announced MD5 ({code})")
+    message = f"the object store refused {exc.operation_name} ({code})"
+    if code in _KEYS_REFUSED:
+        return StoreUnavailable(message, hint="Check the service's keys for the bucket and what they allow.")
+    if code == "NoSuchBucket":
+        return StoreUnavailable(message, hint="Check the name of the bucket, or make it.")
+    return StoreUnavailable(message, hint="Try again; if it stays so, see the object store's own log.")
+
+
+@contextmanager
+def _replacing(target: Path) -> Iterator[BinaryIO]:
+    """Write beside `target`, and put it in place when all has gone well."""
+    descriptor, name = tempfile.mkstemp(prefix=".download.", suffix=".part", dir=target.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+        Path(name).replace(target)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,316 @@
+"""Runs, their stages and their events in SQL.
+
+Several processes may share the tables: an event's number is taken while its run's row is locked, and waiting
+looks again now and then when somebody else may have written.
+"""
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from random import Random
+from typing import Any
+
+from sqlalchemy import Connection, Row, bindparam, exists, func, insert, select, update
+
+from wherry.service.adapters import records_json
+from wherry.service.adapters.database import Database
+from wherry.service.adapters.names import make_up_name
+from wherry.service.adapters.tables import events, run_stages, runs
+from wherry.service.adapters.wakeups import Wakeups
+from wherry.service.domain.dvc.stage import StageName
+from wherry.service.domain.errors import InvalidInput, RunUnknown, StageUnknown
+from wherry.service.domain.run import Event, NewRun, Run, StageRecord
+from wherry.service.domain.states import State
+from wherry.service.domain.task import RunId
+from wherry.service.ports.runs import RunStore
+
+# How long another process's event may go unnoticed.
+_LOOK_AGAIN_S = 1.0
+
+# The column is a 32-bit integer on PostgreSQL: no run has a longer number.
+_ID_MAX = 2**31 - 1
+
+_FINAL_STATES = tuple(state for state in State if state.is_final)
+
+
+class SqlRunStore(RunStore):
+    """Runs in the tables `runs`, `run_stages` and `events`."""
+
+    def __init__(self, database: Database, chance: Random) -> None:
+        """Take names for runs from `chance`."""
+        self._database = database
+        self._chance = chance
+        self._wakeups = Wakeups()
+
+    async def create(self, new: NewRun) -> tuple[Run, bool]:
+        """See the port. Creating a run appends no event: event 1 is its first change.
+
+        On PostgreSQL two processes that make up a name at the same instant may, rarely, choose the same.
+        """
+        return await self._database.run(lambda connection: self._create(connection, new))
+
+    async def get(self, run: str) -> Run:
+        """See the port."""
+        return await self._database.run(lambda connection: _get(connection, run))
+
+    async def list_page(
+        self, *, project: str | None, active_only: bool, before: RunId | None, limit: int
+    ) -> Sequence[Run]:
+        """See the port.
+
+        Raises:
+            InvalidInput: if `before` is no run's id.
+        """
+        query = select(runs).order_by(runs.c.id.desc()).limit(limit)
+        if project is not None:
+            query = query.where(runs.c.project == project)
+        if active_only:
+            query = query.where(runs.c.state.not_in(_FINAL_STATES))
+        if before is not None:
+            number = _number(before)
+            if number is None:
+                raise InvalidInput(f"{before[:80]!r} is not the id of a run")
+            query = query.where(runs.c.id < number)
+        return await self._database.run(
+            lambda connection: [_run(row, {}) for row in connection.execute(query)]
+        )
+
+    async def save_run(self, run: Run) -> None:
+        """See the port.
+
+        Raises:
+            RunUnknown: if there is no such run.
+        """
+        await self._database.run(lambda connection: _save_run(connection, run))
+        self._wakeups.wake(run.id)
+
+    async def save_stages(self, run_id: RunId, stages: Sequence[StageRecord]) -> None:
+        """See the port.
+
+        Raises:
+            RunUnknown: if there is no such run.
+            StageUnknown: if the run has no such stage; then none is kept.
+        """
+        if not stages:
+            return
+        await self._database.run(lambda connection: _save_stages(connection, run_id, stages))
+        self._wakeups.wake(run_id)
+
+    async def events_after(self, run_id: RunId, sequence: int, limit: int) -> Sequence[Event]:
+        """See the port. An unknown run has none."""
+        query = (
+            select(events.c.sequence, events.c.payload)
+            .where(events.c.run_id == _number(run_id), events.c.sequence > sequence)
+            .order_by(events.c.sequence)
+            .limit(limit)
+        )
+        rows = await self._database.run(lambda connection: connection.execute(query).all())
+        return [Event(sequence=row.sequence, about=records_json.load_event(row.payload)) for row in rows]
+
+    async def wait_for_events(self, run_id: RunId, sequence: int, timeout_s: float) -> None:
+        """See the port."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout_s
+        with self._wakeups.listen(run_id) as listener:
+            while not await self._has_events_after(run_id, sequence):
+                remaining_s = deadline - loop.time()
+                if remaining_s <= 0:
+                    return
+                pause_s = min(remaining_s, _LOOK_AGAIN_S) if self._database.is_shared else remaining_s
+                try:
+                    await asyncio.wait_for(listener.wait(), pause_s)
+                except TimeoutError:
+                    continue
+                listener.clear()
+
+    async def list_active(self) -> Sequence[Run]:
+        """See the port."""
+        return await self._database.run(_list_active)
+
+    def _create(self, connection: Connection, new: NewRun) -> tuple[Run, bool]:
+        columns = {
+            "idempotency_key": new.idempotency_key,
+            "user": new.user,
+            "name": new.name or self._make_up_name(connection, new.project),
+            "project": new.project,
+            "rev": new.rev,
+            "dirty": new.dirty,
+            "message": new.message,
+            "state": State.QUEUED,
+            "created_at": new.created_at,
+            "compute_s": 0.0,
+            "saved_s": 0.0,
+            "write_backs": records_json.dump_write_backs(()),
+        }
+        insertion = (
+            self._database.insert(runs)
+            .values(columns)
+            .on_conflict_do_nothing(index_elements=["user", "idempotency_key"])
+            .returning(runs.c.id)
+        )
+        number = connection.execute(insertion).scalar_one_or_none()
+        if number is None:
+            known = select(runs.c.id).where(
+                runs.c.user == new.user, runs.c.idempotency_key == new.idempotency_key
+            )
+            return _get(connection, str(connection.execute(known).scalar_one())), False
+        if new.stages:
+            connection.execute(insert(run_stages), _stage_rows(number, new.stages))
+        return _get(connection, str(number)), True
+
+    def _make_up_name(self, connection: Connection, project: str) -> str:
+        def is_taken(name: str) -> bool:
+            query = select(exists().where(runs.c.project == project, runs.c.name == name))
+            return bool(connection.execute(query).scalar_one())
+
+        return make_up_name(self._chance, is_taken)
+
+    async def _has_events_after(self, run_id: RunId, sequence: int) -> bool:
+        query = select(exists().where(events.c.run_id == _number(run_id), events.c.sequence > sequence))
+        return bool(await self._database.run(lambda connection: connection.execute(query).scalar_one()))
+
+
+def _number(run_id: str) -> int | None:
+    """The id as the tables have it; None when no run can have it."""
+    if not (run_id.isascii() and run_id.isdecimal()) or len(run_id) > len(str(_ID_MAX)):
+        return None
+    return number if (number := int(run_id)) <= _ID_MAX else None
+
+
+def _get(connection: Connection, run: str) -> Run:
+    number = _number(run)
+    query = select(runs)
+    if run.isascii() and run.isdecimal():
+        query = query.where(runs.c.id == number)
+    else:
+        query = query.where(runs.c.name == run).order_by(runs.c.id.desc()).limit(1)
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        raise _unknown(run)
+    return _run(row, _stages_of(connection, [row.id])[row.id])
+
+
+def _list_active(connection: Connection) -> Sequence[Run]:
+    query = select(runs).where(runs.c.state.not_in(_FINAL_STATES)).order_by(runs.c.id)
+    rows = connection.execute(query).all()
+    stages = _stages_of(connection, [row.id for row in rows])
+    return [_run(row, stages[row.id]) for row in rows]
+
+
+def _stages_of(connection: Connection, numbers: Sequence[int]) -> dict[int, dict[StageName, StageRecord]]:
+    """The stages of each run, in topological order."""
+    query = (
+        select(run_stages.c.run_id, run_stages.c.record)
+        .where(run_stages.c.run_id == bindparam("number"))
+        .order_by(run_stages.c.position)
+    )
+    found: dict[int, dict[StageName, StageRecord]] = {}
+    for number in numbers:
+        rows = connection.execute(query, {"number": number})
+        records = [records_json.load_stage(row.record) for row in rows]
+        found[number] = {record.name: record for record in records}
+    return found
+
+
+def _save_run(connection: Connection, run: Run) -> None:
+    change = (
+        update(runs)
+        .where(runs.c.id == _number(run.id), runs.c.state.not_in(_FINAL_STATES))
+        .values(
+            name=run.name,
+            project=run.project,
+            user=run.user,
+            rev=run.rev,
+            dirty=run.dirty,
+            message=run.message,
+            state=run.state,
+            created_at=run.created_at,
+            started_at=run.started_at,
+            finished_at=run.finished_at,
+            compute_s=run.compute_s,
+            saved_s=run.saved_s,
+            error=None if run.error is None else records_json.dump_error(run.error),
+            write_backs=records_json.dump_write_backs(run.write_backs),
+        )
+    )
+    if connection.execute(change).rowcount:
+        _append_events(connection, run.id, [run])
+    else:
+        _lock(connection, run.id)  # raises when there is no such run; otherwise it is final
+
+
+def _save_stages(connection: Connection, run_id: RunId, stages: Sequence[StageRecord]) -> None:
+    number = _lock(connection, run_id)
+    known = set(connection.execute(select(run_stages.c.name).where(run_stages.c.run_id == number)).scalars())
+    unknown = sorted({stage.name for stage in stages} - known)
+    if unknown:
+        raise StageUnknown(f"run {run_id} has no stage {', '.join(unknown)}")
+    change = (
+        update(run_stages)
+        .where(run_stages.c.run_id == number, run_stages.c.name == bindparam("stage"))
+        .values(record=bindparam("new_record"), state=bindparam("new_state"))
+    )
+    changes = [
+        {"stage": stage.name, "new_record": records_json.dump_stage(stage), "new_state": stage.state}
+        for stage in stages
+    ]
+    connection.execute(change, changes)
+    _append_events(connection, run_id, stages)
+
+
+def _lock(connection: Connection, run_id: RunId) -> int:
+    """Keep others from appending events to the run until the transaction ends. SQLite locks it all anyway."""
+    query = select(runs.c.id).where(runs.c.id == _number(run_id)).with_for_update()
+    number: int | None = connection.execute(query).scalar_one_or_none()
+    if number is None:
+        raise _unknown(run_id)
+    return number
+
+
+def _append_events(connection: Connection, run_id: RunId, changed: Iterable[Run | StageRecord]) -> None:
+    """Append one event each. The run's row is locked by this transaction."""
+    number = _number(run_id)
+    newest = select(func.coalesce(func.max(events.c.sequence), 0)).where(events.c.run_id == number)
+    first = connection.execute(newest).scalar_one() + 1
+    rows = [
+        {"run_id": number, "sequence": sequence, "payload": records_json.dump_event(about)}
+        for sequence, about in enumerate(changed, first)
+    ]
+    connection.execute(insert(events), rows)
+
+
+def _stage_rows(number: int, names: Sequence[StageName]) -> list[dict[str, Any]]:
+    return [
+        {
+            "run_id": number,
+            "position": position,
+            "name": name,
+            "record": records_json.dump_stage(StageRecord(name=name)),
+            "state": State.QUEUED,
+        }
+        for position, name in enumerate(names)
+    ]
+
+
+def _run(row: Row[Any], stages: Mapping[StageName, StageRecord]) -> Run:
+    return Run(
+        id=RunId(str(row.id)),
+        name=row.name,
+        project=row.project,
+        user=row.user,
+        rev=row.rev,
+        dirty=row.dirty,
+        message=row.message,
+        state=State(row.state),
+        created_at=row.created_at,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        compute_s=row.compute_s,
+        saved_s=row.saved_s,
+        stages=stages,
+        error=None if row.error is None else records_json.load_error(row.error),
+        write_backs=records_json.load_write_backs(row.write_backs),
+    )
+
+
+def _unknown(run: str) -> RunUnknown:
+    return RunUnknown(f"there is no run {run[:80]!r}", hint="See the runs there are with: wherry runs")

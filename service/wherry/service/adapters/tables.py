@@ -1,0 +1,131 @@
+"""The tables, as SQLAlchemy Core sees them: what the newest migration has made, no more.
+
+Timestamps are UTC. JSON stands in plain text columns: it is read whole and never searched, and both databases
+give it back byte for byte.
+"""
+
+from datetime import UTC, datetime
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Dialect,
+    Float,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+
+from wherry.service.domain.states import State
+
+
+class Instant(TypeDecorator[datetime]):
+    """A moment in UTC. SQLite keeps no time zone, so it is taken off and put back here."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Turn into UTC; refuse a moment that does not say its zone."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a moment without a time zone cannot be kept")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Give back an aware moment in UTC."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+_STATES = ", ".join(f"'{state}'" for state in State)
+
+metadata = MetaData()
+
+blobs = Table(
+    "blobs",
+    metadata,
+    Column("hash", Text, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("last_used_at", Instant),
+    PrimaryKeyConstraint("hash", name="pk_blobs"),
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", Integer, nullable=False, autoincrement=True),
+    Column("idempotency_key", Text, nullable=False),
+    Column("user", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("project", Text, nullable=False),
+    Column("rev", Text, nullable=False),
+    Column("dirty", Boolean, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("started_at", Instant),
+    Column("finished_at", Instant),
+    Column("compute_s", Float, nullable=False),
+    Column("saved_s", Float, nullable=False),
+    Column("error", Text),
+    Column("write_backs", Text, nullable=False),
+    PrimaryKeyConstraint("id", name="pk_runs"),
+    UniqueConstraint("user", "idempotency_key", name="uq_runs_user_idempotency_key"),
+    CheckConstraint(f"state IN ({_STATES})", name="ck_runs_state"),
+    # An id is never given twice, even after the newest run was deleted: logs and containers carry it.
+    sqlite_autoincrement=True,
+)
+Index("ix_runs_project_name", runs.c.project, runs.c.name)
+Index("ix_runs_name", runs.c.name)
+Index("ix_runs_state", runs.c.state)
+
+run_stages = Table(
+    "run_stages",
+    metadata,
+    Column("run_id", Integer, nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("record", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    PrimaryKeyConstraint("run_id", "name", name="pk_run_stages"),
+    ForeignKeyConstraint(["run_id"], ["runs.id"], name="fk_run_stages_run_id", ondelete="CASCADE"),
+    CheckConstraint(f"state IN ({_STATES})", name="ck_run_stages_state"),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("run_id", Integer, nullable=False),
+    Column("sequence", BigInteger, nullable=False),
+    Column("payload", Text, nullable=False),
+    PrimaryKeyConstraint("run_id", "sequence", name="pk_events"),
+    ForeignKeyConstraint(["run_id"], ["runs.id"], name="fk_events_run_id", ondelete="CASCADE"),
+)
+
+results = Table(
+    "results",
+    metadata,
+    Column("key", Text, nullable=False),
+    Column("entry", Text, nullable=False),
+    # Text and no foreign key: a result outlives the run that made it.
+    Column("run_id", Text, nullable=False),
+    Column("user", Text, nullable=False),
+    Column("image", Text, nullable=False),
+    Column("wall_s", Float, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    PrimaryKeyConstraint("key", name="pk_results"),
+)

@@ -1,0 +1,288 @@
+"""Workspaces in a folder of this machine: the Workspaces port.
+
+A workspace is `<root>/<attempt>`, owned by the stage's user. The project's own files are copies that the
+stage may change. Inputs are hard links to the node's copies where those belong to another user than the
+stage's (it can then neither write nor chmod them), else read-only copies. What a stage left is read by
+output_collection and removed by folder_removal. Not here: limits on disk space.
+"""
+
+import asyncio
+import errno
+import os
+import re
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from wherry.service.adapters.file_copy import copy_content
+from wherry.service.adapters.folder_removal import remove_folder
+from wherry.service.adapters.output_collection import OutputCollection
+from wherry.service.domain.blob import TREE_SUFFIX
+from wherry.service.domain.errors import InvalidInput, Unavailable
+from wherry.service.domain.limits import TREE_BYTES_MAX
+from wherry.service.domain.paths import ROOT, ProjectPath, parse_project_path
+from wherry.service.domain.snapshot import SnapshotFile
+from wherry.service.domain.task import AttemptId, InputData
+from wherry.service.domain.tree import parse_tree
+from wherry.service.ports.workspaces import CollectedOutput, NodeCache, Workspaces
+
+_T = TypeVar("_T")
+
+_ATTEMPT = re.compile(r"[a-z0-9]{1,64}")
+
+# Files that one thread puts in place in a row: enough that its turn costs little.
+_FILES_PER_JOB = 200
+# How many blobs are asked for at once when the node lacks them.
+_FETCHES = 32
+
+# A hard link cannot be had: other file system, too many links to one file, links not permitted.
+_NO_LINK = frozenset({errno.EXDEV, errno.EMLINK, errno.EPERM, errno.EOPNOTSUPP})
+
+
+@dataclass(frozen=True, slots=True)
+class _Placement:
+    """One file to put in place."""
+
+    hash: str
+    executable: bool
+    writable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """One file to put in place, with its content at hand."""
+
+    blob: Path
+    target: str
+    placement: _Placement
+
+
+class LocalWorkspaces(Workspaces):
+    """Workspaces below one folder, for stages that run as one user."""
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        cache: NodeCache,
+        uid: int,
+        gid: int,
+        workspace_at: str = "/workspace",
+        threads: int = 8,
+    ) -> None:
+        """Use `root`, making it if need be; it must be on the cache's file system for hard links.
+
+        `workspace_at` is where containers see the workspace: absolute links of outputs start there.
+
+        Raises:
+            ValueError: if the service is not root and stages run as somebody else.
+        """
+        own_uid = os.geteuid()
+        if own_uid not in (0, uid):
+            raise ValueError(f"stages of uid {uid} need a service that runs as root or as that user")
+        self._root = root
+        self._cache = cache
+        self._uid = uid
+        self._gid = gid
+        self._may_link = own_uid != uid
+        self._collection = OutputCollection(workspace_at)
+        self._pool = ThreadPoolExecutor(threads, "workspace")
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    async def create(self, attempt: AttemptId) -> Path:
+        """Make an empty workspace that the stage's user may write to.
+
+        Raises:
+            FileExistsError: if the attempt has one already.
+        """
+        if not _ATTEMPT.fullmatch(attempt):
+            raise ValueError(f"not an attempt's id: {attempt!r}")
+        workspace = self._root / attempt
+        await self._in_thread(lambda: self._make_folder(str(workspace), 0o700))
+        return workspace
+
+    async def lay_out(
+        self,
+        workspace: Path,
+        *,
+        files: Mapping[ProjectPath, SnapshotFile],
+        data: Sequence[InputData],
+        folders: Iterable[ProjectPath],
+    ) -> None:
+        """Put files and inputs at their paths, and make the folders, in a workspace just created.
+
+        Raises:
+            BlobMissing: if the store does not hold one.
+            InvalidInput: if a path is a file and a folder at once, or a tree is malformed.
+            Unavailable: if the disk does not take it.
+        """
+        self._check_is_ours(workspace)
+        placements = {
+            parse_project_path(path): _Placement(file.hash, file.executable, writable=True)
+            for path, file in files.items()
+        }
+        needed = {folder for folder in folders if folder != ROOT}
+        # Inputs last: where a dependency lies in another, or beside files of the project, it is the same
+        # content, but it must not be written to.
+        for item in data:
+            placements |= await self._placements_of(item, needed)
+        with_parents = _with_parents(needed, placements)
+        await self._on_disk(self._in_thread(lambda: self._make_folders(workspace, with_parents)))
+        jobs = await self._gather_blobs(workspace, placements)
+        parts = [jobs[start : start + _FILES_PER_JOB] for start in range(0, len(jobs), _FILES_PER_JOB)]
+        await self._on_disk(self._in_threads([partial(self._place_all, part) for part in parts]))
+
+    async def collect(self, workspace: Path, outputs: Sequence[ProjectPath]) -> tuple[CollectedOutput, ...]:
+        """Hash outputs after the stage has ended, in the order given, by DVC's rules for folders.
+
+        Raises:
+            OutputUnusable: if one does not exist, or is or contains something that cannot be kept.
+        """
+        self._check_is_ours(workspace)
+        collected = []
+        for output in outputs:
+            found = await self._in_thread(partial(self._collection.find, workspace, output))
+            hash_part = partial(self._collection.hash_files, workspace, output)
+            hashed = await self._in_threads([partial(hash_part, part) for part in found.parts()])
+            collected.append(found.assemble(workspace, [file for part in hashed for file in part]))
+        return tuple(collected)
+
+    async def remove(self, workspace: Path) -> None:
+        """Remove a workspace whatever the stage did to it. Harmless when it is gone."""
+        self._check_is_ours(workspace)
+        await self._in_thread(lambda: remove_folder(workspace))
+
+    async def remove_all(self) -> None:
+        """Remove what an earlier life of the service left."""
+        for left in await self._in_thread(lambda: sorted(self._root.iterdir())):
+            await self.remove(left)
+
+    def close(self) -> None:
+        """Let go of the threads."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _check_is_ours(self, workspace: Path) -> None:
+        if workspace.parent != self._root or workspace.name in {"", ".", ".."}:
+            raise ValueError(f"not a workspace of this root: {workspace}")
+
+    async def _placements_of(
+        self, item: InputData, folders: set[ProjectPath]
+    ) -> dict[ProjectPath, _Placement]:
+        """The files of an input; a tree's own folder is added to `folders`, for it may be empty."""
+        if not item.hash.endswith(TREE_SUFFIX):
+            path = parse_project_path(item.project_path)
+            return {path: _Placement(item.hash, item.executable, writable=False)}
+        tree = parse_tree(await self._cache.read(item.hash, limit_bytes=TREE_BYTES_MAX))
+        prefix = "" if item.project_path == ROOT else f"{item.project_path}/"
+        if prefix:
+            folders.add(item.project_path)
+        return {
+            parse_project_path(prefix + entry.path): _Placement(entry.hash, executable=False, writable=False)
+            for entry in tree.entries
+        }
+
+    async def _gather_blobs(
+        self, workspace: Path, placements: Mapping[ProjectPath, _Placement]
+    ) -> list[_Job]:
+        """Have all content on the node, fetching at most _FETCHES blobs at a time."""
+        waiting = iter(placements.items())
+        jobs: list[_Job] = []
+
+        async def work() -> None:
+            for path, placement in waiting:
+                blob = await self._cache.path(placement.hash)
+                jobs.append(_Job(blob, f"{workspace}/{path}", placement))
+                if len(jobs) % _FILES_PER_JOB == 0:
+                    await asyncio.sleep(0)  # blobs at hand do not suspend: let others have the loop
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(_FETCHES):
+                    group.create_task(work())
+        except ExceptionGroup as failures:
+            # The others were cancelled because of the first.
+            raise failures.exceptions[0] from None
+        return jobs
+
+    def _make_folders(self, workspace: Path, folders: Iterable[ProjectPath]) -> None:
+        for folder in folders:
+            self._make_folder(f"{workspace}/{folder}", 0o755)
+
+    def _make_folder(self, path: str, mode: int) -> None:
+        os.mkdir(path, mode)  # noqa: PTH102 - thousands in a row
+        os.chown(path, self._uid, self._gid, follow_symlinks=False)
+        os.chmod(path, mode)  # noqa: PTH101 - mkdir obeys the umask; it is ours and no link
+
+    def _place_all(self, jobs: Sequence[_Job]) -> None:
+        for job in jobs:
+            if job.placement.writable:
+                self._copy(job, 0o755 if job.placement.executable else 0o644, give_away=True)
+            elif job.placement.executable:
+                # A copy: chmod on a link would make the node's own copy executable.
+                self._copy(job, 0o555, give_away=False)
+            elif not (self._may_link and _link(job)):
+                self._copy(job, 0o444, give_away=False)
+
+    def _copy(self, job: _Job, mode: int, *, give_away: bool) -> None:
+        reader = os.open(job.blob, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+            writer = os.open(job.target, flags, 0o600)
+            try:
+                copy_content(reader, writer)
+                os.fchmod(writer, mode)
+                if give_away:
+                    os.fchown(writer, self._uid, self._gid)
+            finally:
+                os.close(writer)
+        finally:
+            os.close(reader)
+
+    async def _on_disk(self, work: Awaitable[_T]) -> _T:
+        try:
+            return await work
+        except (FileExistsError, NotADirectoryError, IsADirectoryError) as exc:
+            place = (exc.filename2 or exc.filename).removeprefix(f"{self._root}/").partition("/")[2]
+            raise InvalidInput(f"{place!r} is a file and a folder at once") from exc
+        except OSError as exc:
+            raise Unavailable(
+                f"a workspace cannot be made: {exc.strerror}", hint="Make room on the service's disk."
+            ) from exc
+
+    async def _in_thread(self, action: Callable[[], _T]) -> _T:
+        return (await self._in_threads([action]))[0]
+
+    async def _in_threads(self, actions: Sequence[Callable[[], _T]]) -> list[_T]:
+        """Do all. However this ends, nothing is left running: workspaces are removed after failures."""
+        jobs = [self._pool.submit(action) for action in actions]
+        try:
+            return list(await asyncio.gather(*map(asyncio.wrap_future, jobs)))
+        finally:
+            running = [asyncio.wrap_future(job) for job in jobs if not job.cancel()]
+            await asyncio.shield(asyncio.gather(*running, return_exceptions=True))
+
+
+def _with_parents(folders: Iterable[ProjectPath], files: Iterable[ProjectPath]) -> Sequence[ProjectPath]:
+    """All folders that there must be, parents first."""
+    found = set(folders)
+    pending = [*found, *files]
+    while pending:
+        parent = ProjectPath(pending.pop().rpartition("/")[0])
+        if parent and parent not in found:
+            found.add(parent)
+            pending.append(parent)
+    return sorted(parse_project_path(folder) for folder in found)
+
+
+def _link(job: _Job) -> bool:
+    """Link the node's copy; False where that cannot be."""
+    try:
+        os.link(job.blob, job.target)
+    except OSError as exc:
+        if exc.errno in _NO_LINK:
+            return False
+        raise
+    return True

@@ -1,0 +1,297 @@
+"""Wiring: the only place that chooses adapters and puts the parts of the service together."""
+
+import contextlib
+import hashlib
+import importlib.metadata
+import json
+import os
+import random
+import socket
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import structlog
+
+from wherry.service.adapters.blob_index_sql import SqlBlobIndex
+from wherry.service.adapters.clock_system import SystemClock, SystemIdentities
+from wherry.service.adapters.containers_docker import DockerContainerEngine
+from wherry.service.adapters.database import Database
+from wherry.service.adapters.logs_files import FileLogStore
+from wherry.service.adapters.node_cache_local import LocalNodeCache
+from wherry.service.adapters.objects_s3 import S3ObjectStore, S3Settings
+from wherry.service.adapters.run_cache_sql import SqlRunCache
+from wherry.service.adapters.runs_sql import SqlRunStore
+from wherry.service.adapters.s3_server_seaweedfs import SeaweedServer
+from wherry.service.adapters.workspaces_local import LocalWorkspaces
+from wherry.service.config import Settings, read_or_make_token
+from wherry.service.domain.errors import StoreUnavailable
+from wherry.service.ports.stages import StageRunner
+from wherry.service.rpc.blobs import BlobServicer
+from wherry.service.rpc.pipelines import PipelineServicer
+from wherry.service.rpc.runs import RunServicer
+from wherry.service.rpc.server import RpcServer, Servicers
+from wherry.service.rpc.system import SystemFacts, SystemServicer
+from wherry.service.usecases.attempt_stage import AttemptStage
+from wherry.service.usecases.caching_runner import CachingStageRunner
+from wherry.service.usecases.check_data import CheckData
+from wherry.service.usecases.container_runner import ContainerStageRunner
+from wherry.service.usecases.describe_pipeline import DescribePipeline
+from wherry.service.usecases.drive_run import DriveRun
+from wherry.service.usecases.find_result import FindResult
+from wherry.service.usecases.follow_run import FollowRun
+from wherry.service.usecases.limited_runner import LimitedStageRunner
+from wherry.service.usecases.open_project import OpenProject
+from wherry.service.usecases.plan_run import PlanRun
+from wherry.service.usecases.put_blobs import PutBlobs
+from wherry.service.usecases.read_blobs import ReadBlobs
+from wherry.service.usecases.read_project import ReadProject
+from wherry.service.usecases.recover_runs import RecoverRuns
+from wherry.service.usecases.resolve_images import ResolveImages
+from wherry.service.usecases.resolve_stage import ResolveStage
+from wherry.service.usecases.submit_run import SubmitRun
+from wherry.service.usecases.write_backs import WriteBacks
+
+# Calls under way at a stop get this long to end by themselves.
+_GRACE_S = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Store:
+    """Where the bucket is."""
+
+    endpoint: str
+    access_key: str
+    secret_key: str
+
+
+@contextlib.asynccontextmanager
+async def open_service(settings: Settings) -> AsyncIterator[None]:
+    """Start everything, tell where it is in home/service.json, and stop everything at the end.
+
+    Raises:
+        Unavailable: if a part that the service stands on does not answer.
+    """
+    home = settings.home
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    log = structlog.get_logger("wherry")
+    facts_file = home / "service.json"
+    async with contextlib.AsyncExitStack() as stack:
+        ports = _LastPorts(home / "ports.json")
+        store = await _open_store(settings, ports, stack)
+        parts = await _open_parts(settings, store, stack)
+        server = await _build_server(settings, store, parts, stack)
+        port = await _listen(server, settings.listen, ports)
+        stack.push_async_callback(server.stop, _GRACE_S)
+        host = settings.listen.rpartition(":")[0]
+        _write_facts(facts_file, settings, store, f"grpc://{host}:{port}")
+        stack.callback(facts_file.unlink, missing_ok=True)
+        log.info("serving", address=f"grpc://{host}:{port}", home=str(home))
+        yield
+        log.info("stopping")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Parts:
+    """The adapters."""
+
+    database: Database
+    objects: S3ObjectStore
+    engine: DockerContainerEngine
+    node: LocalNodeCache
+    workspaces: LocalWorkspaces
+    logs: FileLogStore
+
+
+class _LastPorts:
+    """Ports that were used last, so that addresses which people wrote down stay true."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._ports: dict[str, int] = json.loads(path.read_text()) if path.exists() else {}
+
+    def get(self, name: str) -> int | None:
+        return self._ports.get(name)
+
+    def keep(self, name: str, port: int) -> None:
+        self._ports[name] = port
+        self._path.write_text(json.dumps(self._ports))
+
+
+async def _open_store(settings: Settings, ports: _LastPorts, stack: contextlib.AsyncExitStack) -> Store:
+    if not settings.uses_embedded_store:
+        return Store(
+            endpoint=settings.s3_endpoint,
+            access_key=settings.s3_access_key,
+            secret_key=settings.s3_secret_key.get_secret_value(),
+        )
+    server = SeaweedServer(settings.home / "s3", port=ports.get("s3"))
+    try:
+        await server.start()
+    except StoreUnavailable:
+        if ports.get("s3") is None:
+            raise
+        # Somebody else has the port of last time.
+        server = SeaweedServer(settings.home / "s3")
+        await server.start()
+    stack.push_async_callback(server.stop)
+    ports.keep("s3", urlsplit(server.endpoint).port or 0)
+    return Store(endpoint=server.endpoint, access_key=server.access_key, secret_key=server.secret_key)
+
+
+async def _open_parts(settings: Settings, store: Store, stack: contextlib.AsyncExitStack) -> _Parts:
+    home = settings.home
+    database = await Database.open(settings.database_url or f"sqlite:///{home / 'wherry.db'}")
+    stack.push_async_callback(database.close)
+    objects = S3ObjectStore.connect(
+        S3Settings(
+            bucket=settings.s3_bucket,
+            prefix=settings.s3_prefix,
+            region=settings.s3_region,
+            endpoint_url=store.endpoint or None,
+            access_key=store.access_key,
+            secret_key=store.secret_key,
+        )
+    )
+    stack.push_async_callback(objects.close)
+    await objects.ensure_bucket()
+    engine = DockerContainerEngine(parallel_max=settings.jobs)
+    stack.callback(engine.close)
+    node = LocalNodeCache(home / "node", store=objects)
+    stack.callback(node.close)
+    uid, gid = settings.stage_user
+    workspaces = LocalWorkspaces(home / "workspaces", cache=node, uid=uid, gid=gid)
+    stack.callback(workspaces.close)
+    logs = FileLogStore(home / "logs")
+    stack.callback(logs.close)
+    return _Parts(
+        database=database,
+        objects=objects,
+        engine=engine,
+        node=node,
+        workspaces=workspaces,
+        logs=logs,
+    )
+
+
+async def _build_server(
+    settings: Settings, store: Store, parts: _Parts, stack: contextlib.AsyncExitStack
+) -> RpcServer:
+    log, clock = structlog.get_logger("wherry"), SystemClock()
+    index, cache = SqlBlobIndex(parts.database, clock), SqlRunCache(parts.database)
+    runs = SqlRunStore(parts.database, random.Random())  # noqa: S311 - chooses names for runs
+    spool = settings.home / "uploads"
+    spool.mkdir(exist_ok=True)
+    labels = {"wherry.home": hashlib.sha256(str(settings.home).encode()).hexdigest()[:16]}
+    await RecoverRuns(
+        runs=runs, engine=parts.engine, workspaces=parts.workspaces, clock=clock, log=log, labels=labels
+    )()
+
+    put = PutBlobs(objects=parts.objects, index=index, node=parts.node, spool=spool)
+    read = ReadBlobs(parts.node)
+    read_project = ReadProject(put=put, read=read)
+    open_project = OpenProject(
+        read=read_project,
+        check=CheckData(index),
+        images=ResolveImages(engine=parts.engine, default_image=settings.default_image),
+    )
+    resolve = ResolveStage(index=index, read=read, network=settings.network)
+    find = FindResult(cache=cache, index=index)
+    uid, gid = settings.stage_user
+    container = ContainerStageRunner(
+        engine=parts.engine,
+        workspaces=parts.workspaces,
+        put=put,
+        clock=clock,
+        user=f"{uid}:{gid}",
+        labels=labels,
+    )
+    places = LimitedStageRunner(container, at_once=settings.jobs)
+
+    def runner_for(jobs: int) -> StageRunner:
+        """Outermost first: a known result needs no place; a run's own limit comes before that of all."""
+        limited = LimitedStageRunner(places, at_once=jobs) if jobs else places
+        return CachingStageRunner(limited, find=find, cache=cache, objects=parts.objects, clock=clock)
+
+    drive = DriveRun(
+        attempt=AttemptStage(
+            resolve=resolve,
+            find=find,
+            logs=parts.logs,
+            clock=clock,
+            identities=SystemIdentities(),
+            node=settings.node,
+        ),
+        runner_for=runner_for,
+        runs=runs,
+        write_backs=WriteBacks(put=put, index=index),
+        clock=clock,
+        log=log,
+    )
+    stack.push_async_callback(drive.close)
+    return RpcServer(
+        Servicers(
+            blobs=BlobServicer(put=put, read=read),
+            pipelines=PipelineServicer(
+                describe=DescribePipeline(read_project),
+                plan=PlanRun(open_project=open_project, resolve=resolve, find=find),
+            ),
+            runs=RunServicer(
+                submit=SubmitRun(open_project=open_project, runs=runs, drive=drive, clock=clock),
+                runs=runs,
+                drive=drive,
+                follow=FollowRun(runs=runs, logs=parts.logs),
+            ),
+            system=SystemServicer(facts=_facts(settings, store), engine=parts.engine),
+        ),
+        token=read_or_make_token(settings),
+        log=log,
+    )
+
+
+async def _listen(server: RpcServer, listen: str, ports: _LastPorts) -> int:
+    host, _, wanted = listen.rpartition(":")
+    if wanted != "0":
+        return await server.start(listen)
+    last = ports.get("grpc")
+    port = await server.start(f"{host}:{last if last and _is_free(host, last) else 0}")
+    ports.keep("grpc", port)
+    return port
+
+
+def _is_free(host: str, port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+def _facts(settings: Settings, store: Store) -> SystemFacts:
+    prefix = settings.s3_prefix.strip("/")
+    return SystemFacts(
+        version=importlib.metadata.version("wherry"),
+        node=settings.node,
+        default_image=settings.default_image,
+        store_url=f"s3://{settings.s3_bucket}" + (f"/{prefix}" if prefix else ""),
+        s3_endpoint=store.endpoint,
+        s3_region=settings.s3_region,
+        access_key=store.access_key,
+        secret_key=store.secret_key,
+    )
+
+
+def _write_facts(path: Path, settings: Settings, store: Store, address: str) -> None:
+    """Tell clients of this machine where the service is. It holds no secret: the token has its own file."""
+    facts = {
+        "pid": os.getpid(),
+        "address": address,
+        "home": str(settings.home),
+        "token_file": str(settings.home / "token"),
+        "s3_endpoint": store.endpoint,
+    }
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(facts))
+    temporary.replace(path)

@@ -1,0 +1,93 @@
+"""Settings of the service, from flags and the environment (WHERRY_…). The only reader of both."""
+
+import os
+import secrets
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+# A number that no ordinary account of the host has; nothing on the host belongs to it.
+_STAGE_UID = 10001
+
+
+def default_home() -> Path:
+    """Where the embedded service keeps its state when nothing is said."""
+    data = os.environ.get("XDG_DATA_HOME")
+    return Path(data) / "wherry" if data else Path.home() / ".local" / "share" / "wherry"
+
+
+class Settings(BaseSettings):
+    """What an operator may choose. Every field can be given as WHERRY_<NAME>."""
+
+    model_config = SettingsConfigDict(env_prefix="WHERRY_", frozen=True, extra="ignore")
+
+    home: Annotated[Path, Field(description="Folder for the database, logs, workspaces and blobs.")] = Field(
+        default_factory=default_home
+    )
+    listen: str = "127.0.0.1:0"
+    """host:port for gRPC; port 0: the one used last, else a free one."""
+    token: SecretStr = SecretStr("")
+    """What callers must show; empty: one is made up and kept in home/token."""
+    node: str = Field(default_factory=lambda: os.uname().nodename)
+    """Name of this machine in records."""
+    jobs: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1, le=1024)
+    """How many stages may run at once."""
+    default_image: str = ""
+    """Image for stages that name none; empty: such a stage is refused."""
+    network: bool = True
+    """Whether stages that do not say have a network."""
+    s3_bucket: str = "wherry"
+    """Bucket of the store."""
+    s3_prefix: str = ""
+    """Folder within the bucket."""
+    s3_endpoint: str = ""
+    """S3 address; empty together with empty keys: an embedded S3 server is started."""
+    s3_region: str = "us-east-1"
+    """Region of the bucket."""
+    s3_access_key: str = ""
+    """Key id; empty: an embedded S3 server is started."""
+    s3_secret_key: SecretStr = SecretStr("")
+    """Secret key."""
+    database_url: str = ""
+    """SQLAlchemy URL; empty: SQLite in home."""
+
+    @field_validator("home")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        """The engine mounts workspaces by absolute path."""
+        return value.expanduser().absolute()
+
+    @field_validator("listen")
+    @classmethod
+    def _host_and_port(cls, value: str) -> str:
+        host, _, port = value.rpartition(":")
+        if not host or not port.isdecimal():
+            raise ValueError("must be HOST:PORT")
+        return value
+
+    @property
+    def uses_embedded_store(self) -> bool:
+        """Whether the service starts an S3 server of its own."""
+        return not self.s3_access_key and not self.s3_endpoint
+
+    @property
+    def stage_user(self) -> tuple[int, int]:
+        """The uid and gid of stages: nobody's when the service is root, else the service's own."""
+        return (_STAGE_UID, _STAGE_UID) if os.geteuid() == 0 else (os.geteuid(), os.getegid())
+
+
+def read_or_make_token(settings: Settings) -> str:
+    """The token of the service; one that is made up is kept in home/token, readable by its owner only."""
+    given = settings.token.get_secret_value()
+    path = settings.home / "token"
+    if given:
+        return given
+    if path.exists():
+        return path.read_text().strip()
+    token = f"wherry_{secrets.token_urlsafe(32)}"
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(token + "\n")
+    return token

@@ -1,0 +1,154 @@
+"""Values of parameters: files of YAML, JSON, TOML or Python, and the keys of them that a stage reads."""
+
+import json
+import posixpath
+import tomllib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from wherry.service.domain.dvc.params_section import DEFAULT_PARAMS_FILE
+from wherry.service.domain.dvc.python_params import parse_python_params
+from wherry.service.domain.dvc.shape import kind_of
+from wherry.service.domain.dvc.stage import ParamsDependency, Stage
+from wherry.service.domain.dvc.yaml12 import DEPTH_MAX, parse_yaml
+from wherry.service.domain.errors import PipelineInvalid, Place
+from wherry.service.domain.paths import ProjectPath
+from wherry.service.domain.records import Params
+
+
+def parse_params_file(data: bytes, path: str) -> Mapping[str, Any]:
+    """Read a parameters file by its suffix: .json, .toml, .py; anything else is YAML. An empty one has none.
+
+    Raises:
+        PipelineInvalid: if it cannot be read, or is not a mapping.
+    """
+    suffix = posixpath.splitext(path)[1].lower()
+    if suffix in {".json", ".toml", ".py"}:
+        value = _parse_other(data, path, suffix)
+    else:
+        value = parse_yaml(data, path).value
+    value = value or {}
+    if not isinstance(value, dict):
+        raise PipelineInvalid(
+            f"a parameters file must be a mapping, not {kind_of(value)}", place=Place(path=path, line=1)
+        )
+    return value
+
+
+def _parse_other(data: bytes, path: str, suffix: str) -> Any:
+    try:
+        text = data.decode()
+        if suffix == ".json":
+            value = json.loads(text)
+        elif suffix == ".toml":
+            value = tomllib.loads(text)
+        else:
+            value = parse_python_params(text)
+    except json.JSONDecodeError as exc:
+        place = Place(path=path, line=exc.lineno, column=exc.colno)
+        raise PipelineInvalid(f"this is not valid JSON: {exc.msg}", place=place) from exc
+    except SyntaxError as exc:
+        place = Place(path=path, line=exc.lineno or 0, column=exc.offset or 0)
+        raise PipelineInvalid(f"this is not valid Python: {exc.msg}", place=place) from exc
+    except (ValueError, RecursionError) as exc:
+        raise PipelineInvalid(f"this file cannot be read: {exc}", place=Place(path=path)) from exc
+    if not _is_shallow(value):
+        raise PipelineInvalid(f"values are nested deeper than {DEPTH_MAX} levels", place=Place(path=path))
+    return value
+
+
+def _is_shallow(value: Any) -> bool:
+    level = [value]
+    for _ in range(DEPTH_MAX):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list | tuple)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not level:
+            return True
+    return False
+
+
+def read_params(stage: Stage, files: Mapping[ProjectPath, bytes | None]) -> Params:
+    """Read a stage's parameters from the content of its files; None stands for a file that is not there.
+
+    Files and keys come in the order of dvc.lock: params.yaml first, then by name. Every call parses anew, so that
+    stages share no objects: DVC's emitter would write those as anchors.
+
+    Raises:
+        PipelineInvalid: at the stage's place, if a key is missing, stands for several, or has a value that
+            cannot be recorded.
+    """
+    ordered = sorted(stage.params, key=lambda params: (params.path != DEFAULT_PARAMS_FILE, params.path))
+    return {params.path: _read_file(stage, params, files.get(params.project_path)) for params in ordered}
+
+
+def _read_file(stage: Stage, params: ParamsDependency, data: bytes | None) -> Mapping[str, Any]:
+    if data is None and params.keys is None:
+        raise _refuse(stage, f"the parameters file {params.project_path!r} does not exist")
+    config = {} if data is None else parse_params_file(data, params.project_path)
+    keys = config if params.keys is None else params.keys
+    found: dict[str, Any] = {}
+    for key in keys:
+        if not isinstance(key, str):
+            raise _refuse(stage, f"{params.project_path!r} is read whole, so its key {key!r} must be text")
+        values = [config[key]] if params.keys is None else _lookup(config, key)
+        if len(values) > 1:
+            raise _refuse(
+                stage, f"the parameter {key!r} stands for several values in {params.project_path!r}"
+            )
+        if values:
+            found[key] = values[0]
+            _check_recordable(stage, params, key, values[0])
+    missing = [key for key in keys if key not in found]
+    if missing:
+        where = params.project_path if data is not None else f"{params.project_path}, which does not exist"
+        raise _refuse(
+            stage,
+            f"the parameters {', '.join(repr(key) for key in missing)} are missing from {where}",
+            hint="A part of a name between dots is a key of a mapping or an index of a list.",
+        )
+    return {key: found[key] for key in sorted(found)}
+
+
+def _lookup(config: Mapping[str, Any], key: str) -> list[Any]:
+    """All values under a dotted key; a leading dot is ignored, as in DVC."""
+    values: list[Any] = [config]
+    for part in key.lstrip(".").split("."):
+        values = [inner for value in values for inner in _step(value, part)]
+    return values
+
+
+def _step(value: Any, part: str) -> Iterator[Any]:
+    number = _number(part)
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if (isinstance(key, str) and key == part) or (isinstance(key, int) and key == number):
+                yield inner
+    elif isinstance(value, list | tuple) and number is not None and -len(value) <= number < len(value):
+        yield value[number]
+
+
+def _number(part: str) -> int | None:
+    try:
+        return int(part)
+    except ValueError:
+        return None
+
+
+def _check_recordable(stage: Stage, params: ParamsDependency, key: str, value: Any) -> None:
+    """DVC computes a JSON of the parameters when it saves a stage, so what JSON lacks fails there."""
+    try:
+        json.dumps(value, sort_keys=True)
+    except (TypeError, ValueError) as exc:
+        raise _refuse(
+            stage,
+            f"the parameter {key!r} of {params.project_path!r} cannot be recorded: {exc}",
+            hint="Dates, sets and mappings with mixed keys have no JSON; write them as text.",
+        ) from exc
+
+
+def _refuse(stage: Stage, message: str, *, hint: str = "") -> PipelineInvalid:
+    return PipelineInvalid(f"stage {stage.name!r}: {message}", hint=hint, place=stage.place)

@@ -1,0 +1,78 @@
+"""The `params` list of a stage: which keys of which files it reads. Their values are params.py's."""
+
+import posixpath
+from collections.abc import Mapping
+from typing import Any
+
+from wherry.service.domain.dvc.shape import Shape
+from wherry.service.domain.dvc.stage import ParamsDependency
+from wherry.service.domain.paths import ProjectPath
+
+DEFAULT_PARAMS_FILE = "params.yaml"
+
+# DVC takes each part of a key for a shell pattern.
+_PATTERN_CHARACTERS = frozenset("*?[")
+
+
+def read_params_section(section: Shape, wdir: ProjectPath) -> tuple[ParamsDependency, ...]:
+    """Read the list: one entry a file, the default file first, then as first named.
+
+    A file named without keys is read whole, and then its other keys do not matter (DVC does the same).
+
+    Raises:
+        PipelineInvalid: if an item is neither a key nor a mapping of files to keys.
+    """
+    keys: dict[str, list[str] | None] = {}
+    shapes: dict[str, Shape] = {}
+    for item in section.items():
+        if isinstance(item.value, str):
+            named: Mapping[str, Any] = {DEFAULT_PARAMS_FILE: [item.value]}
+            item_keys = {DEFAULT_PARAMS_FILE: [_read_key(item)]}
+        else:
+            named = item.mapping()
+            item_keys = {file: _read_keys(item.inner(file, value)) for file, value in named.items()}
+        for file in named:
+            shapes.setdefault(file, item)
+            _add(keys, file, item_keys[file])
+    entries = [_resolve(shapes[file], file, wanted, wdir) for file, wanted in keys.items()]
+    _refuse_two_spellings(shapes, entries)
+    return tuple(sorted(entries, key=lambda entry: entry.path != DEFAULT_PARAMS_FILE))
+
+
+def _add(keys: dict[str, list[str] | None], file: str, more: list[str]) -> None:
+    known = keys.get(file, [])
+    keys[file] = None if known is None or not more else [*known, *more]
+
+
+def _read_keys(value: Shape) -> list[str]:
+    """Keys of one file; none mean the whole file."""
+    if value.value is None:
+        return []
+    return [_read_key(item) for item in value.items()]
+
+
+def _read_key(item: Shape) -> str:
+    key = item.text()
+    if not key:
+        raise item.refuse("a parameter needs a name")
+    if _PATTERN_CHARACTERS & set(key):
+        raise item.not_yet(f"patterns in parameter names, as in {key!r},")
+    return key
+
+
+def _resolve(shape: Shape, file: str, keys: list[str] | None, wdir: ProjectPath) -> ParamsDependency:
+    path = shape.project_path(wdir, file, "parameters file")
+    return ParamsDependency(
+        # DVC normalises this path, unlike those of deps and outs, before it writes dvc.lock.
+        path=posixpath.relpath(path, wdir),
+        project_path=path,
+        keys=None if keys is None else tuple(dict.fromkeys(keys)),
+    )
+
+
+def _refuse_two_spellings(shapes: Mapping[str, Shape], entries: list[ParamsDependency]) -> None:
+    seen: set[str] = set()
+    for shape, entry in zip(shapes.values(), entries, strict=True):
+        if entry.path in seen:
+            raise shape.refuse(f"the parameters file {entry.path!r} is written in two ways; write it in one")
+        seen.add(entry.path)

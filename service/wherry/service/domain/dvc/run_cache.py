@@ -1,0 +1,87 @@
+"""DVC's own run cache: what it keys on, what it keeps, where.
+
+Its key drops every mapping entry named size or nfiles, parameters included: changing only such a parameter hits.
+Wherry publishes entries for laptops and never trusts that key itself; keys.py has its own.
+"""
+
+import hashlib
+import json
+from typing import Any
+
+from wherry.service.domain.dvc.emit import dump_yaml
+from wherry.service.domain.dvc.stage import Stage
+from wherry.service.domain.records import FileEntry, OutputKind, Params, StageEntry
+
+_NOT_HASHED = frozenset({"size", "nfiles"})
+
+
+def entry_mapping(entry: StageEntry) -> dict[str, Any]:
+    """Write an entry as DVC does in dvc.lock and in its run cache, keys in DVC's order."""
+    mapping: dict[str, Any] = {"cmd": entry.cmd if isinstance(entry.cmd, str) else list(entry.cmd)}
+    if entry.deps:
+        mapping["deps"] = _file_mappings(entry.deps)
+    if entry.params:
+        # Only the outer mappings are copied: values that are one object twice become an anchor, as in DVC.
+        mapping["params"] = {path: dict(values) for path, values in entry.params.items()}
+    if entry.outs:
+        mapping["outs"] = _file_mappings(entry.outs)
+    return mapping
+
+
+def _file_mappings(files: tuple[FileEntry, ...]) -> list[dict[str, Any]]:
+    return [_file_mapping(file) for file in sorted(files, key=lambda file: file.path)]
+
+
+def _file_mapping(file: FileEntry) -> dict[str, Any]:
+    mapping: dict[str, Any] = {"path": file.path, "hash": "md5", "md5": file.hash, "size": file.size_bytes}
+    if file.nfiles is not None:
+        mapping["nfiles"] = file.nfiles
+    if file.executable:
+        mapping["isexec"] = True
+    return mapping
+
+
+def cache_key(entry: StageEntry) -> str:
+    """Name the folder of a stage's results, 64 hex digits. Of its outputs only the paths count."""
+    mapping = entry_mapping(entry)
+    mapping["outs"] = [out["path"] for out in mapping.get("outs", [])]
+    return _hash(mapping)
+
+
+def cache_value(entry: StageEntry) -> str:
+    """Name one result within its folder, 64 hex digits."""
+    return _hash(entry_mapping(entry))
+
+
+def _hash(mapping: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(_strip(mapping), sort_keys=True).encode()).hexdigest()
+
+
+def _strip(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _strip(inner) for key, inner in value.items() if key not in _NOT_HASHED}
+    if isinstance(value, list | tuple):
+        return [_strip(inner) for inner in value]
+    return value
+
+
+def entry_bytes(entry: StageEntry) -> bytes:
+    """The content of the file that DVC keeps for a result."""
+    return dump_yaml(entry_mapping(entry))
+
+
+def entry_path(key: str, value: str) -> str:
+    """Where that file lies below a cache folder or a remote's URL."""
+    return f"runs/{key[:2]}/{key}/{value}"
+
+
+def is_eligible(stage: Stage, params: Params | None = None) -> bool:
+    """Whether DVC saves and restores the stage, by all that the stage itself says.
+
+    With `params` also by their values: a file that is read whole and is empty makes DVC give up.
+    """
+    if stage.always_changed or not stage.cmd or not (stage.deps or stage.params) or not stage.outs:
+        return False
+    if params is not None and not all(params.values()):
+        return False
+    return not any(out.persist or (out.kind is OutputKind.OUT and not out.cache) for out in stage.outs)

@@ -1,0 +1,117 @@
+"""Checks of shape: a value of a DVC file is of the kind it must be, or the error names its place.
+
+DVC validates with a schema and coerces nothing; neither is anything coerced here.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+from wherry.service.domain.dvc.yaml12 import YamlDocument
+from wherry.service.domain.errors import PathEscapes, PipelineInvalid, Place
+from wherry.service.domain.paths import ProjectPath, resolve_project_path
+
+_KINDS = {
+    dict: "a mapping",
+    list: "a list",
+    str: "text",
+    bool: "true or false",
+    int: "a number",
+    float: "a number",
+}
+
+
+def kind_of(value: Any) -> str:
+    """Say in plain words what a value is."""
+    return "nothing" if value is None else _KINDS.get(type(value), f"a {type(value).__name__}")
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A value in a document, reached by `keys`; `what` names it in messages, such as "stage 'train'"."""
+
+    document: YamlDocument
+    keys: tuple[str | int, ...]
+    value: Any
+    what: str
+
+    @property
+    def place(self) -> Place:
+        """Where it stands."""
+        return self.document.place(*self.keys)
+
+    def inner(self, key: str | int, value: Any, what: str = "") -> "Shape":
+        """The value under a key or index of this one."""
+        return Shape(self.document, (*self.keys, key), value, what or self.what)
+
+    def refuse(self, message: str, *, hint: str = "") -> PipelineInvalid:
+        """Make an error at this place; the caller raises it."""
+        return PipelineInvalid(f"{self.what}: {message}", hint=hint, place=self.place)
+
+    def not_yet(self, feature: str, *, hint: str = "") -> PipelineInvalid:
+        """Make the error for a feature of DVC that cannot be read faithfully yet."""
+        return self.refuse(f"this version of Wherry does not read {feature} yet", hint=hint)
+
+    def _must_be(self, wanted: str) -> PipelineInvalid:
+        name = ".".join(str(key) for key in self.keys) or "the file"
+        return self.refuse(f"{name} must be {wanted}, not {kind_of(self.value)}")
+
+    def text(self) -> str:
+        """The value as text."""
+        if not isinstance(self.value, str):
+            raise self._must_be("text")
+        return self.value
+
+    def flag(self) -> bool:
+        """The value as a bool."""
+        if not isinstance(self.value, bool):
+            raise self._must_be("true or false")
+        return self.value
+
+    def number(self) -> int:
+        """The value as a whole number."""
+        if not isinstance(self.value, int) or isinstance(self.value, bool):
+            raise self._must_be("a whole number")
+        return self.value
+
+    def mapping(self) -> Mapping[str, Any]:
+        """The value as a mapping whose keys are text."""
+        if not isinstance(self.value, dict):
+            raise self._must_be("a mapping")
+        for key in self.value:
+            if not isinstance(key, str):
+                raise self.inner(key, None).refuse(f"the key {key!r} must be text; put it in quotes")
+        return self.value
+
+    def items(self) -> Sequence["Shape"]:
+        """The value as a list."""
+        if not isinstance(self.value, list):
+            raise self._must_be("a list")
+        return [self.inner(index, value) for index, value in enumerate(self.value)]
+
+    def texts(self) -> Sequence[str]:
+        """The value as a list of texts."""
+        return [item.text() for item in self.items()]
+
+    def fields(self, known: Collection[str]) -> Mapping[str, "Shape"]:
+        """The value as a mapping that has no keys but the known ones."""
+        mapping = self.mapping()
+        for key in mapping:
+            if key not in known:
+                near = get_close_matches(key, known, n=1)
+                hint = f"Did you mean {near[0]!r}?" if near else f"DVC knows {', '.join(sorted(known))}."
+                raise self.inner(key, None).refuse(f"unknown key {key!r}", hint=hint)
+        return {key: self.inner(key, value) for key, value in mapping.items()}
+
+    def project_path(self, folder: ProjectPath, written: str, role: str) -> ProjectPath:
+        """Resolve a path of this place; `role` names it in messages: "dependency", "output"."""
+        if "://" in written or written.startswith("/"):
+            raise self.not_yet(f"external {role} paths such as {written!r}")
+        try:
+            path = resolve_project_path(folder, written)
+        except PathEscapes as exc:
+            if not written or "\0" in written:
+                raise self.refuse(f"{written!r} is not a path") from exc
+            raise self.not_yet(f"a {role} outside the project, as {written!r} is") from exc
+        return path

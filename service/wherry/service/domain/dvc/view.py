@@ -1,0 +1,203 @@
+"""The project as a stage sees it: snapshot files, and data placed over them, by path.
+
+Knows hashes only. What trees and sizes it needs it says; loading them is the caller's.
+"""
+
+import posixpath
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from wherry.service.domain.blob import TREE_SUFFIX, BlobHash
+from wherry.service.domain.errors import PipelineInvalid, Place
+from wherry.service.domain.paths import ROOT, ProjectPath, is_within
+from wherry.service.domain.records import FileEntry
+from wherry.service.domain.snapshot import SnapshotFile
+from wherry.service.domain.tree import Tree, TreeEntry
+
+# Folders that DVC never looks into.
+_IGNORED = frozenset({".dvc", ".git", ".hg"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlacedData:
+    """A file or folder that stands at a path: tracked data, or what a stage produced."""
+
+    hash: BlobHash
+    total_bytes: int
+    """For a folder, the sum over its files."""
+    nfiles: int | None = None
+    """Number of files of a folder; None for a file."""
+    executable: bool = False
+
+    @property
+    def is_tree(self) -> bool:
+        """Whether it is a folder."""
+        return self.hash.endswith(TREE_SUFFIX)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectView:
+    """Placed data wins over snapshot files at or below its path."""
+
+    files: Mapping[ProjectPath, SnapshotFile] = field(repr=False)
+    placed: Mapping[ProjectPath, PlacedData]
+    trees: Mapping[BlobHash, Tree] = field(default_factory=dict, repr=False)
+    """Contents of trees, as far as they are loaded."""
+    sizes: Mapping[BlobHash, int] = field(default_factory=dict, repr=False)
+    """Sizes in bytes of members of trees, as far as they are loaded."""
+    _file_paths: Sequence[ProjectPath] = field(init=False, repr=False, compare=False)
+    _placed_paths: Sequence[ProjectPath] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Sort the paths, so that a folder's content is found by bisection."""
+        object.__setattr__(self, "_file_paths", sorted(self.files))
+        object.__setattr__(self, "_placed_paths", sorted(self.placed))
+
+    def trees_needed(self, path: ProjectPath) -> frozenset[BlobHash]:
+        """Trees whose content must be in `trees` before `path` can be resolved."""
+        if path in self.placed:
+            return frozenset()
+        above = self._placed_above(path)
+        if above is not None:
+            data = self.placed[above]
+            return frozenset({data.hash} if data.is_tree else ())
+        if path in self.files:
+            return frozenset()
+        return frozenset(
+            self.placed[inner].hash for inner in self._placed_below(path) if self.placed[inner].is_tree
+        )
+
+    def sizes_needed(self, path: ProjectPath) -> frozenset[BlobHash]:
+        """Blobs whose sizes must be in `sizes` before `path` can be resolved; the trees must be there already."""
+        above = None if path in self.placed else self._placed_above(path)
+        if above is None or not self.placed[above].is_tree:
+            return frozenset()
+        return frozenset(entry.hash for _, entry in self._members(above, path))
+
+    def resolve(self, written: str, path: ProjectPath) -> FileEntry | None:
+        """Say what stands at `path`, recorded under the path as written; None when nothing does.
+
+        A folder is hashed as DVC hashes it. KeyError means that a tree or size was not loaded first, a bug.
+
+        Raises:
+            PipelineInvalid: if the folder holds a .dvcignore; DVC refuses that too.
+        """
+        data = self.placed.get(path)
+        if data is not None:
+            return FileEntry(
+                path=written,
+                hash=data.hash,
+                size_bytes=data.total_bytes,
+                nfiles=data.nfiles,
+                executable=data.executable,
+            )
+        above = self._placed_above(path)
+        if above is not None:
+            return self._resolve_member(written, above, path)
+        file = self.files.get(path)
+        if file is not None:
+            return FileEntry(
+                path=written, hash=file.hash, size_bytes=file.size_bytes, executable=file.executable
+            )
+        return self._resolve_folder(written, path)
+
+    def _placed_above(self, path: ProjectPath) -> ProjectPath | None:
+        folder = posixpath.dirname(path)
+        while folder:
+            if folder in self.placed:
+                return ProjectPath(folder)
+            folder = posixpath.dirname(folder)
+        return ROOT if path != ROOT and ROOT in self.placed else None
+
+    def _placed_below(self, folder: ProjectPath) -> Sequence[ProjectPath]:
+        return _below(self._placed_paths, folder)
+
+    def _members(self, above: ProjectPath, path: ProjectPath) -> Iterator[tuple[str, TreeEntry]]:
+        """Files of the tree at `above` that are `path` (then named "") or lie below it, named relative to it."""
+        inner = path if above == ROOT else path[len(above) + 1 :]
+        for entry in self.trees[self.placed[above].hash].entries:
+            if entry.path == inner:
+                yield "", entry
+            elif entry.path.startswith(inner + "/"):
+                yield entry.path[len(inner) + 1 :], entry
+
+    def _resolve_member(self, written: str, above: ProjectPath, path: ProjectPath) -> FileEntry | None:
+        if not self.placed[above].is_tree:
+            return None
+        members = list(self._members(above, path))
+        if not members:
+            return None
+        name, entry = members[0]
+        if not name:
+            return FileEntry(path=written, hash=entry.hash, size_bytes=self.sizes[entry.hash])
+        tree = Tree.of(TreeEntry(name, entry.hash) for name, entry in members)
+        return FileEntry(
+            path=written,
+            hash=tree.digest().hash,
+            size_bytes=sum(self.sizes[entry.hash] for _, entry in members),
+            nfiles=len(members),
+        )
+
+    def _resolve_folder(self, written: str, folder: ProjectPath) -> FileEntry | None:
+        entries: list[TreeEntry] = []
+        total_bytes = 0
+        placed = self._placed_below(folder)
+        found = bool(placed)
+        for path in placed:
+            data = self.placed[path]
+            name = _inner(path, folder)
+            total_bytes += data.total_bytes
+            entries.extend(self._expand(name, data))
+        for path in _below(self._file_paths, folder):
+            found = True
+            name = _inner(path, folder)
+            if self._is_covered(path, folder) or _is_ignored(name):
+                continue
+            entries.append(TreeEntry(name, self.files[path].hash))
+            total_bytes += self.files[path].size_bytes
+        if not found:
+            return None
+        _refuse_ignore_file(entries, folder)
+        tree = Tree.of(entries)
+        return FileEntry(path=written, hash=tree.digest().hash, size_bytes=total_bytes, nfiles=len(entries))
+
+    def _expand(self, name: str, data: PlacedData) -> Iterator[TreeEntry]:
+        if not data.is_tree:
+            yield TreeEntry(name, data.hash)
+            return
+        for entry in self.trees[data.hash].entries:
+            yield TreeEntry(f"{name}/{entry.path}", entry.hash)
+
+    def _is_covered(self, path: ProjectPath, folder: ProjectPath) -> bool:
+        """Whether placed data below `folder` stands at the path or above it."""
+        if path in self.placed:
+            return True
+        above = self._placed_above(path)
+        return above is not None and is_within(above, folder)
+
+
+def _inner(path: ProjectPath, folder: ProjectPath) -> str:
+    return path if folder == ROOT else path[len(folder) + 1 :]
+
+
+def _is_ignored(name: str) -> bool:
+    return not _IGNORED.isdisjoint(name.split("/")[:-1]) or posixpath.basename(name) == ".git"
+
+
+def _refuse_ignore_file(entries: Sequence[TreeEntry], folder: ProjectPath) -> None:
+    for entry in entries:
+        if posixpath.basename(entry.path) == ".dvcignore":
+            raise PipelineInvalid(
+                f"the folder {folder!r} holds a .dvcignore; DVC refuses to hash such a folder",
+                hint="Move it to a folder above.",
+                place=Place(path=posixpath.join(folder, entry.path)),
+            )
+
+
+def _below(paths: Sequence[ProjectPath], folder: ProjectPath) -> Sequence[ProjectPath]:
+    """The paths strictly below a folder, out of sorted ones."""
+    if folder == ROOT:
+        return [path for path in paths if path != ROOT]
+    # "0" follows "/" among the characters.
+    return paths[bisect_left(paths, folder + "/") : bisect_left(paths, folder + "0")]

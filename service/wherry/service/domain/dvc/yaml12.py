@@ -1,0 +1,271 @@
+"""YAML as DVC reads it: version 1.2, duplicate keys refused, every value with its place.
+
+Parsed into events by libyaml's C code and built here without recursion, so that neither depth nor aliases
+can hurt: an alias bomb is an error before anything is expanded. Differences to ruamel's safe loader are
+refusals only: collections as keys, sets and ordered maps, structures that contain themselves, `%YAML 1.1`.
+Editing and emitting is emit.py's.
+"""
+
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from wherry.service.domain.dvc.scalars import EXPLICIT, read_plain
+from wherry.service.domain.errors import PipelineInvalid, Place
+
+# Deeper than any file a person or a tool of ours writes; later walks over the values may recurse.
+DEPTH_MAX = 100
+
+# Values that exist only because an alias repeats them. Real files repeat tens.
+REPEATED_VALUES_MAX = 1_000_000
+
+_COLLECTION_TAGS = frozenset({None, "!", "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"})
+
+
+@dataclass(slots=True)
+class _Spot:
+    """Where a value's key or item stands, and where what it holds stands."""
+
+    line: int
+    column: int
+    inner: "dict[Any, _Spot] | list[_Spot] | None" = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class YamlDocument:
+    """A file's value, and where its parts stand."""
+
+    path: str
+    value: Any
+    _spot: _Spot = field(repr=False, compare=False)
+
+    def place(self, *keys: str | int) -> Place:
+        """Find the line and column of the key or item reached by `keys`, or of what holds it when absent."""
+        spot = self._spot
+        for key in keys:
+            following = _step(spot.inner, key)
+            if following is None:
+                break
+            spot = following
+        return Place(path=self.path, line=spot.line, column=spot.column)
+
+
+def _step(inner: "dict[Any, _Spot] | list[_Spot] | None", key: str | int) -> _Spot | None:
+    if isinstance(inner, dict):
+        return inner.get(key)
+    if isinstance(inner, list) and isinstance(key, int) and 0 <= key < len(inner):
+        return inner[key]
+    return None
+
+
+def parse_yaml(data: bytes, path: str) -> YamlDocument:
+    """Read one document. An empty file has the value None.
+
+    Raises:
+        PipelineInvalid: with its place, if it is not UTF-8, not YAML 1.2, or built to exhaust memory.
+    """
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as exc:
+        line = data.count(b"\n", 0, exc.start) + 1
+        raise PipelineInvalid(
+            "the file is not UTF-8 text", hint="Save it as UTF-8.", place=Place(path=path, line=line)
+        ) from exc
+    builder = _Builder(path)
+    try:
+        builder.build(yaml.parse(text, Loader=yaml.CSafeLoader))
+    except yaml.YAMLError as exc:
+        raise _refuse_syntax(exc, path) from exc
+    return YamlDocument(path=path, value=builder.value, _spot=builder.spot)
+
+
+def _refuse_syntax(exc: yaml.YAMLError, path: str) -> PipelineInvalid:
+    mark = getattr(exc, "problem_mark", None)
+    place = Place(path=path, line=mark.line + 1, column=mark.column + 1) if mark else Place(path=path)
+    problem = getattr(exc, "problem", None) or getattr(exc, "reason", None) or "it cannot be read"
+    return PipelineInvalid(f"this is not valid YAML: {problem}", place=place)
+
+
+@dataclass(frozen=True, slots=True)
+class _Anchored:
+    value: Any
+    inner: "dict[Any, _Spot] | list[_Spot] | None"
+    size: int
+
+
+@dataclass(slots=True)
+class _Frame:
+    """A collection being built."""
+
+    value: Any
+    spot: _Spot
+    anchor: str | None
+    merged: Any = None
+    key: Any = None
+    key_spot: _Spot | None = None
+    key_merges: bool = False
+    size: int = 1
+    """Values in it, those that aliases repeat included."""
+
+
+class _Builder:
+    """Builds values from events with a stack of its own."""
+
+    def __init__(self, path: str) -> None:
+        self.value: Any = None
+        self.spot = _Spot(1, 1)
+        self._path = path
+        self._stack: list[_Frame] = []
+        self._anchors: dict[str, _Anchored | None] = {}
+        self._repeated = 0
+        self._documents = 0
+
+    def build(self, events: Iterator[yaml.Event]) -> None:
+        """Take all events of a stream."""
+        for event in events:
+            if isinstance(event, yaml.ScalarEvent):
+                self._take_scalar(event)
+            elif isinstance(event, yaml.MappingStartEvent | yaml.SequenceStartEvent):
+                self._open(event)
+            elif isinstance(event, yaml.MappingEndEvent | yaml.SequenceEndEvent):
+                self._close()
+            elif isinstance(event, yaml.AliasEvent):
+                self._take_alias(event)
+            elif isinstance(event, yaml.DocumentStartEvent):
+                self._begin_document(event)
+
+    def _refuse(self, message: str, event: yaml.Event) -> PipelineInvalid:
+        spot = _spot_of(event)
+        return PipelineInvalid(message, place=Place(path=self._path, line=spot.line, column=spot.column))
+
+    def _begin_document(self, event: yaml.DocumentStartEvent) -> None:
+        self._documents += 1
+        if self._documents > 1:
+            raise self._refuse("a second document begins here; DVC reads files of one", event)
+        if event.version not in {None, (1, 2)}:
+            raise self._refuse("only YAML 1.2 is read here; drop the %YAML line", event)
+
+    def _take_scalar(self, event: yaml.ScalarEvent) -> None:
+        text = event.value
+        plain = event.implicit[0] and event.tag in {None, "!"}
+        frame = self._stack[-1] if self._stack else None
+        at_key = frame is not None and isinstance(frame.value, dict) and frame.key_spot is None
+        if frame is not None and at_key and plain and text == "<<":
+            frame.key, frame.key_spot, frame.key_merges = text, _spot_of(event), True
+            return
+        value = self._read_scalar(event, text, plain=plain, at_key=at_key)
+        if event.anchor:
+            self._anchors[event.anchor] = _Anchored(value, None, 1)
+        self._put(value, _spot_of(event), 1, event)
+
+    def _read_scalar(self, event: yaml.ScalarEvent, text: str, *, plain: bool, at_key: bool) -> Any:
+        try:
+            if plain:
+                if text == "<<" or (text == "=" and not at_key):
+                    raise self._refuse(f"{text!r} must be quoted", event)
+                return read_plain(text)
+            if event.tag is None or event.tag == "!":
+                return text
+            if event.tag in EXPLICIT:
+                return EXPLICIT[event.tag](text)
+        except ValueError as exc:
+            raise self._refuse(f"{text[:80]!r} looks like a number or a date and is none", event) from exc
+        raise self._refuse(f"the tag {event.tag!r} is not understood", event)
+
+    def _take_alias(self, event: yaml.AliasEvent) -> None:
+        name = event.anchor
+        if name not in self._anchors:
+            raise self._refuse(f"nothing is anchored as {name!r}", event)
+        anchored = self._anchors[name]
+        if anchored is None:
+            raise self._refuse(f"{name!r} contains itself", event)
+        self._repeated += anchored.size
+        if self._repeated > REPEATED_VALUES_MAX:
+            raise self._refuse("aliases repeat too much", event)
+        spot = _spot_of(event)
+        spot.inner = anchored.inner
+        self._put(anchored.value, spot, anchored.size, event)
+
+    def _open(self, event: "yaml.MappingStartEvent | yaml.SequenceStartEvent") -> None:
+        if event.tag not in _COLLECTION_TAGS:
+            raise self._refuse(f"the tag {event.tag!r} is not understood", event)
+        if len(self._stack) >= DEPTH_MAX:
+            raise self._refuse(f"values are nested deeper than {DEPTH_MAX} levels", event)
+        spot = _spot_of(event)
+        is_mapping = isinstance(event, yaml.MappingStartEvent)
+        value: Any = {} if is_mapping else []
+        spot.inner = {} if is_mapping else []
+        if event.anchor:
+            self._anchors[event.anchor] = None
+        self._stack.append(_Frame(value, spot, event.anchor))
+
+    def _close(self) -> None:
+        frame = self._stack.pop()
+        if frame.merged is not None:
+            # Same object: an anchor may hold it already.
+            own = dict(frame.value)
+            frame.value.clear()
+            frame.value.update(frame.merged)
+            frame.value.update(own)
+        if frame.anchor:
+            self._anchors[frame.anchor] = _Anchored(frame.value, frame.spot.inner, frame.size)
+        self._put(frame.value, frame.spot, frame.size, None)
+
+    def _put(self, value: Any, spot: _Spot, size: int, event: yaml.Event | None) -> None:
+        """Hand a finished value to what holds it."""
+        if not self._stack:
+            self.value, self.spot = value, spot
+            return
+        frame = self._stack[-1]
+        frame.size += size
+        inner = frame.spot.inner
+        if isinstance(inner, list):
+            frame.value.append(value)
+            inner.append(spot)
+        elif frame.key_spot is None:
+            self._put_key(frame, value, spot)
+        elif frame.key_merges:
+            self._merge(frame, value, spot)
+            frame.key_spot, frame.key_merges = None, False
+        elif isinstance(inner, dict):
+            frame.value[frame.key] = value
+            frame.key_spot.inner = spot.inner
+            inner[frame.key] = frame.key_spot
+            frame.key_spot = None
+        del event
+
+    def _put_key(self, frame: _Frame, key: Any, spot: _Spot) -> None:
+        place = Place(path=self._path, line=spot.line, column=spot.column)
+        if not isinstance(key, Hashable):
+            raise PipelineInvalid("a list or mapping cannot be a key here", place=place)
+        if key in frame.value:
+            assert isinstance(frame.spot.inner, dict)
+            first = frame.spot.inner[key]
+            raise PipelineInvalid(
+                f"the key {key!r} stands here a second time; the first is on line {first.line}", place=place
+            )
+        frame.key, frame.key_spot = key, spot
+
+    def _merge(self, frame: _Frame, value: Any, spot: _Spot) -> None:
+        """Take the mappings under `<<`: of several the first wins, and all yield to own keys."""
+        sources = value if isinstance(value, list) else [value]
+        place = Place(path=self._path, line=spot.line, column=spot.column)
+        if frame.merged is not None or not all(isinstance(source, dict) for source in sources):
+            raise PipelineInvalid("`<<` takes one mapping or a list of mappings, once", place=place)
+        frame.merged = {}
+        for source in reversed(sources):
+            frame.merged.update(source)
+        spots = spot.inner if isinstance(spot.inner, list) else [spot]
+        assert isinstance(frame.spot.inner, dict)
+        for source_spot in spots:
+            if isinstance(source_spot.inner, dict):
+                for key, inner_spot in source_spot.inner.items():
+                    frame.spot.inner.setdefault(key, inner_spot)
+
+
+def _spot_of(event: yaml.Event) -> _Spot:
+    mark = event.start_mark
+    assert mark is not None  # the parser always sets it
+    return _Spot(mark.line + 1, mark.column + 1)

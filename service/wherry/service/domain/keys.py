@@ -1,0 +1,55 @@
+"""Wherry's own key of a stage's result: a hit is sound only if everything that counts is in it.
+
+Unlike DVC's run cache it leaves no parameter out, and it counts the working folder, what the container gets and what
+it runs on. The key is over a canonical JSON; KEY_VERSION changes whenever that does, so that old results are left
+alone rather than misread.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from wherry.service.domain.dvc.stage import Stage
+from wherry.service.domain.records import FileEntry, Params
+from wherry.service.domain.task import Image, StrictKey
+
+KEY_VERSION = 1
+
+
+def strict_key(
+    stage: Stage,
+    *,
+    deps: Sequence[FileEntry],
+    params: Params,
+    environment: Mapping[str, str],
+    image: Image,
+    network: bool,
+) -> StrictKey:
+    """Name the result of a stage with these inputs, 64 hex digits. The order of deps and params does not matter.
+
+    The stage's name, its description and the name under which somebody wrote the image are no part of it.
+    """
+    outs = [[out.path, out.kind.value, out.cache] for out in stage.outs]
+    content = {
+        "version": KEY_VERSION,
+        "cmd": stage.cmd if isinstance(stage.cmd, str) else list(stage.cmd),
+        "wdir": stage.wdir,
+        "deps": sorted([dep.path, dep.hash, dep.executable] for dep in deps),
+        "params": _canonical(params),
+        "outs": sorted(outs),
+        "environment": dict(environment),
+        "image": {"digest": image.digest, "platform": image.platform},
+        "network": network,
+    }
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return StrictKey(hashlib.sha256(text.encode()).hexdigest())
+
+
+def _canonical(value: Any) -> Any:
+    """Turn mappings into sorted pairs: JSON's own objects would take the keys 1 and "1" for one."""
+    if isinstance(value, Mapping):
+        return {"mapping": sorted([json.dumps(key), _canonical(inner)] for key, inner in value.items())}
+    if isinstance(value, list | tuple):
+        return [_canonical(inner) for inner in value]
+    return value

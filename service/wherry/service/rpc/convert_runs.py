@@ -1,0 +1,128 @@
+"""Runs, events and lines to the wire."""
+
+from datetime import datetime
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from wherry.service.domain.run import Event, Run, RunError, StageRecord, WriteBack, WriteBackKind
+from wherry.service.domain.states import CacheUse, State
+from wherry.service.ports.logs import LogLine, LogStream
+from wherry.service.rpc.convert import digest_to
+from wherry.service.rpc.convert_pipelines import file_to
+from wherry.v1 import runs_pb2
+
+_STATE_TO = {
+    State.QUEUED: runs_pb2.STATE_QUEUED,
+    State.PREPARING: runs_pb2.STATE_PREPARING,
+    State.RUNNING: runs_pb2.STATE_RUNNING,
+    State.SUCCEEDED: runs_pb2.STATE_SUCCEEDED,
+    State.FAILED: runs_pb2.STATE_FAILED,
+    State.CANCELLED: runs_pb2.STATE_CANCELLED,
+    State.SKIPPED: runs_pb2.STATE_SKIPPED,
+    State.LOST: runs_pb2.STATE_LOST,
+}
+
+_CACHE_TO = {
+    CacheUse.HIT: runs_pb2.CACHE_USE_HIT,
+    CacheUse.MISS: runs_pb2.CACHE_USE_MISS,
+    CacheUse.BYPASS: runs_pb2.CACHE_USE_BYPASS,
+    CacheUse.NOT_CACHEABLE: runs_pb2.CACHE_USE_NOT_CACHEABLE,
+    CacheUse.MERGED: runs_pb2.CACHE_USE_MERGED,
+}
+
+_KIND_TO = {
+    WriteBackKind.LOCK: runs_pb2.WRITE_BACK_KIND_LOCK,
+    WriteBackKind.PARAMS: runs_pb2.WRITE_BACK_KIND_PARAMS,
+    WriteBackKind.OUTPUT: runs_pb2.WRITE_BACK_KIND_OUTPUT,
+}
+
+_STREAM_TO = {
+    LogStream.STDOUT: runs_pb2.LOG_STREAM_STDOUT,
+    LogStream.STDERR: runs_pb2.LOG_STREAM_STDERR,
+    LogStream.SYSTEM: runs_pb2.LOG_STREAM_SYSTEM,
+}
+
+
+def run_to(run: Run, *, with_stages: bool) -> runs_pb2.Run:
+    """Write a run."""
+    return runs_pb2.Run(
+        id=run.id,
+        name=run.name,
+        project=run.project,
+        user=run.user,
+        rev=run.rev,
+        dirty=run.dirty,
+        message=run.message,
+        state=_STATE_TO[run.state],
+        created_at=_time_to(run.created_at),
+        started_at=_time_to(run.started_at),
+        finished_at=_time_to(run.finished_at),
+        compute_s=run.compute_s,
+        saved_s=run.saved_s,
+        stages=[stage_to(stage) for stage in run.stages.values()] if with_stages else (),
+        error=_error_to(run.error),
+        write_backs=[_write_back_to(item) for item in run.write_backs],
+    )
+
+
+def stage_to(stage: StageRecord) -> runs_pb2.StageRecord:
+    """Write a stage of a run."""
+    return runs_pb2.StageRecord(
+        name=stage.name,
+        state=_STATE_TO[stage.state],
+        cache=_CACHE_TO[stage.cache] if stage.cache else runs_pb2.CACHE_USE_UNSPECIFIED,
+        key=stage.key,
+        from_run=stage.from_run or "",
+        from_user=stage.from_user,
+        attempt=stage.attempt,
+        node=stage.node,
+        image=stage.image,
+        exit_code=stage.exit_code,
+        reason=stage.reason,
+        wall_s=stage.wall_s,
+        deps=[file_to(dep) for dep in stage.deps],
+        outs=[file_to(out) for out in stage.outs],
+        params_json=stage.params_json,
+    )
+
+
+def event_to(event: Event) -> runs_pb2.WatchRunResponse:
+    """Write an event."""
+    if isinstance(event.about, Run):
+        return runs_pb2.WatchRunResponse(sequence=event.sequence, run=run_to(event.about, with_stages=False))
+    return runs_pb2.WatchRunResponse(sequence=event.sequence, stage=stage_to(event.about))
+
+
+def line_to(kept: LogLine) -> runs_pb2.LogLine:
+    """Write a line of output."""
+    return runs_pb2.LogLine(
+        sequence=kept.sequence,
+        time=_time_to(kept.line.time),
+        stage=kept.line.stage,
+        stream=_STREAM_TO[kept.line.stream],
+        text=kept.line.text,
+    )
+
+
+def _time_to(instant: datetime | None) -> Timestamp | None:
+    if instant is None:
+        return None
+    stamp = Timestamp()
+    stamp.FromDatetime(instant)
+    return stamp
+
+
+def _error_to(error: RunError | None) -> runs_pb2.RunError | None:
+    if error is None:
+        return None
+    return runs_pb2.RunError(reason=error.reason, message=error.message, hint=error.hint)
+
+
+def _write_back_to(item: WriteBack) -> runs_pb2.WriteBack:
+    return runs_pb2.WriteBack(
+        path=item.path,
+        digest=digest_to(item.digest),
+        executable=item.executable,
+        submitted_hash=item.submitted_hash,
+        kind=_KIND_TO[item.kind],
+    )

@@ -1,0 +1,110 @@
+"""RunService, translated to use cases."""
+
+import re
+from collections.abc import AsyncIterator
+
+from wherry.service.domain.errors import InvalidInput
+from wherry.service.domain.limits import RUNS_PAGE_DEFAULT, RUNS_PAGE_MAX
+from wherry.service.domain.submission import Needs, RunOptions
+from wherry.service.domain.task import RunId
+from wherry.service.ports.runs import RunStore
+from wherry.service.rpc.caller import user_of
+from wherry.service.rpc.context import Context
+from wherry.service.rpc.convert import name_from, needs_to, note_from, submission_from
+from wherry.service.rpc.convert_runs import event_to, line_to, run_to
+from wherry.service.usecases.drive_run import DriveRun
+from wherry.service.usecases.follow_run import FollowRun
+from wherry.service.usecases.submit_run import SubmitRun
+from wherry.v1 import runs_pb2, runs_pb2_grpc
+
+_IDEMPOTENCY_KEY = re.compile(r"[A-Za-z0-9_-]{8,64}")
+
+
+class RunServicer(runs_pb2_grpc.RunServiceServicer):
+    """Runs pipelines and tells of them."""
+
+    def __init__(self, *, submit: SubmitRun, runs: RunStore, drive: DriveRun, follow: FollowRun) -> None:
+        """Answer through these."""
+        self._submit = submit
+        self._runs = runs
+        self._drive = drive
+        self._follow = follow
+
+    async def SubmitRun(  # noqa: N802 - named by the protocol
+        self, request: runs_pb2.SubmitRunRequest, context: Context
+    ) -> runs_pb2.SubmitRunResponse:
+        """Accept a submission."""
+        if not _IDEMPOTENCY_KEY.fullmatch(request.idempotency_key):
+            raise InvalidInput("idempotency_key must be 8 to 64 characters of [A-Za-z0-9_-]")
+        answer = await self._submit(
+            submission_from(request.submission, user_of(context)),
+            _options_from(request),
+            idempotency_key=request.idempotency_key,
+        )
+        if isinstance(answer, Needs):
+            return runs_pb2.SubmitRunResponse(needs=needs_to(answer))
+        return runs_pb2.SubmitRunResponse(run=run_to(answer.run, with_stages=True))
+
+    async def GetRun(  # noqa: N802
+        self, request: runs_pb2.GetRunRequest, context: Context
+    ) -> runs_pb2.GetRunResponse:
+        """Return one run."""
+        return runs_pb2.GetRunResponse(run=run_to(await self._runs.get(request.run), with_stages=True))
+
+    async def ListRuns(  # noqa: N802
+        self, request: runs_pb2.ListRunsRequest, context: Context
+    ) -> runs_pb2.ListRunsResponse:
+        """Return a page of runs."""
+        if request.page_token and not request.page_token.isdecimal():
+            raise InvalidInput("page_token must come from the response before")
+        limit = min(request.page_size or RUNS_PAGE_DEFAULT, RUNS_PAGE_MAX)
+        runs = await self._runs.list_page(
+            project=request.project or None,
+            active_only=request.active_only,
+            before=RunId(request.page_token) if request.page_token else None,
+            limit=limit,
+        )
+        return runs_pb2.ListRunsResponse(
+            runs=[run_to(run, with_stages=False) for run in runs],
+            next_page_token=runs[-1].id if len(runs) == limit else "",
+        )
+
+    async def WatchRun(  # noqa: N802
+        self, request: runs_pb2.WatchRunRequest, context: Context
+    ) -> AsyncIterator[runs_pb2.WatchRunResponse]:
+        """Stream what happens to a run."""
+        async for event in self._follow.events(request.run, after=request.after_sequence):
+            yield event_to(event)
+
+    async def CancelRun(  # noqa: N802
+        self, request: runs_pb2.CancelRunRequest, context: Context
+    ) -> runs_pb2.CancelRunResponse:
+        """Ask a run to stop."""
+        run = await self._runs.get(request.run)
+        self._drive.cancel(run.id)
+        return runs_pb2.CancelRunResponse(run=run_to(run, with_stages=False))
+
+    async def TailLogs(  # noqa: N802
+        self, request: runs_pb2.TailLogsRequest, context: Context
+    ) -> AsyncIterator[runs_pb2.TailLogsResponse]:
+        """Stream output."""
+        async for lines in self._follow.lines(
+            request.run, stage=request.stage or None, after=request.after_sequence, follow=request.follow
+        ):
+            yield runs_pb2.TailLogsResponse(lines=[line_to(line) for line in lines])
+
+
+def _options_from(request: runs_pb2.SubmitRunRequest) -> RunOptions:
+    if request.jobs < 0:
+        raise InvalidInput(f"jobs cannot be {request.jobs}")
+    name = name_from(request.name, "run")
+    if name.isdecimal():
+        raise InvalidInput(f"a run cannot be named {name!r}: numbers are ids of runs")
+    return RunOptions(
+        name=name,
+        message=note_from(request.message),
+        force=request.force,
+        no_run_cache=request.no_run_cache,
+        keep_going=request.keep_going,
+        jobs=request.jobs,
+    )

@@ -1,0 +1,65 @@
+"""A StageRunner that uses known results, and keeps new ones."""
+
+from dataclasses import replace
+
+from wherry.service.domain.dvc.run_cache import cache_value, entry_bytes, entry_path
+from wherry.service.domain.records import StageEntry
+from wherry.service.domain.states import CacheUse
+from wherry.service.domain.task import AttemptId, Outcome, StageTask, Succeeded
+from wherry.service.ports.clock import Clock
+from wherry.service.ports.objects import ObjectStore
+from wherry.service.ports.run_cache import Result, RunCache
+from wherry.service.ports.stages import StageObserver, StageRunner
+from wherry.service.usecases.find_result import FindResult
+
+
+class CachingStageRunner(StageRunner):
+    """Answers from the run cache what it can; lets the inner runner do the rest, and keeps successes."""
+
+    def __init__(
+        self, inner: StageRunner, *, find: FindResult, cache: RunCache, objects: ObjectStore, clock: Clock
+    ) -> None:
+        """Wrap `inner`. Results go to `cache`, and for stock DVC to `objects`."""
+        self._inner = inner
+        self._find = find
+        self._cache = cache
+        self._objects = objects
+        self._clock = clock
+
+    async def run(self, task: StageTask, attempt: AttemptId, observer: StageObserver) -> Outcome:
+        """Return the known outcome, or a new one that is known from now on."""
+        known = await self._find(task)
+        if known is not None:
+            return Succeeded(
+                entry=known.entry,
+                cache=CacheUse.HIT,
+                wall_s=known.wall_s,
+                from_run=known.run_id,
+                from_user=known.user,
+            )
+        outcome = await self._inner.run(task, attempt, observer)
+        if not isinstance(outcome, Succeeded):
+            return outcome
+        if not task.cacheable:
+            return replace(outcome, cache=CacheUse.NOT_CACHEABLE)
+        await self._keep(task, outcome)
+        return replace(outcome, cache=CacheUse.MISS if task.use_cache else CacheUse.BYPASS)
+
+    async def _keep(self, task: StageTask, outcome: Succeeded) -> None:
+        """Blobs are held by now; the record comes before DVC's entry, the announcement after both."""
+        await self._cache.publish(
+            Result(
+                key=task.key,
+                entry=outcome.entry,
+                run_id=task.run_id,
+                user=task.user,
+                image=task.image.digest,
+                wall_s=outcome.wall_s,
+                created_at=self._clock.now(),
+            )
+        )
+        if task.dvc_key is not None:
+            await self._keep_for_dvc(task.dvc_key, outcome.entry)
+
+    async def _keep_for_dvc(self, key: str, entry: StageEntry) -> None:
+        await self._objects.put(entry_path(key, cache_value(entry)), entry_bytes(entry))

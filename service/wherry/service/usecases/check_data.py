@@ -1,0 +1,156 @@
+"""See that every input which no stage makes is there: in the project, or in the store."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from wherry.service.domain.blob import BlobHash
+from wherry.service.domain.dvc.stage import Dependency, SourceOutput, Stage
+from wherry.service.domain.dvc.view import PlacedData
+from wherry.service.domain.errors import DataChanged, DataMissing, Place
+from wherry.service.domain.paths import PathSet, ProjectPath
+from wherry.service.domain.snapshot import SnapshotData
+from wherry.service.domain.submission import DataNeed, Needs
+from wherry.service.ports.blob_index import BlobIndex
+from wherry.service.usecases.read_project import Project
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """A path at which data must stand."""
+
+    path: ProjectPath
+    place: Place
+    source: SourceOutput | None
+    """What a .dvc file records; None: an ignored file that a stage reads."""
+
+
+class CheckData:
+    """Places the data that the selected stages stand on."""
+
+    def __init__(self, index: BlobIndex) -> None:
+        """Ask `index` what the store holds."""
+        self._index = index
+
+    async def __call__(self, project: Project, *, upload: bool) -> dict[ProjectPath, PlacedData] | Needs:
+        """Return what stands where; Needs when the client has to look or to upload.
+
+        With `upload` false (a plan) hashes are enough and the content may be missing.
+
+        Raises:
+            DataMissing: if something is nowhere; all of them are named.
+            DataChanged: if tracked data is not what its .dvc file says.
+        """
+        wanted = list(_wanted(project))
+        seen = project.snapshot.data
+        unseen = [item for item in wanted if item.path not in seen]
+        if unseen:
+            return Needs(data=tuple(_need(item) for item in unseen))
+        for item in wanted:
+            _check_unchanged(item, seen[item.path])
+        held = await self._held(wanted)
+        _check_present(wanted, project, held)
+        if upload:
+            lacking = [
+                data.digest for item in wanted if (data := seen[item.path]) and data.digest.hash not in held
+            ]
+            if lacking:
+                return Needs(blobs=tuple(dict.fromkeys(lacking)))
+        return dict(_placed(wanted, project, await self._sizes(wanted)))
+
+    async def _held(self, wanted: list[_Wanted]) -> set[BlobHash]:
+        hashes = {item.source.hash for item in wanted if item.source}
+        return hashes - await self._index.find_missing(hashes)
+
+    async def _sizes(self, wanted: list[_Wanted]) -> dict[BlobHash, int]:
+        hashes = {item.source.hash for item in wanted if item.source and item.source.nfiles is None}
+        return {blob: record.size_bytes for blob, record in (await self._index.find(hashes)).items()}
+
+
+def _wanted(project: Project) -> Iterator[_Wanted]:
+    for source in project.sources:
+        for out in source.outs:
+            yield _Wanted(out.project_path, source.place, out)
+    for stage, dep in _plain_inputs(project):
+        yield _Wanted(dep.project_path, stage.place, None)
+
+
+def _plain_inputs(project: Project) -> Iterator[tuple[Stage, Dependency]]:
+    """Inputs that stand neither in the project's files, nor come from a stage or a .dvc file."""
+    tracked = (out.project_path for source in project.pipeline.sources.values() for out in source.outs)
+    known = PathSet((*project.pipeline.outputs, *tracked))
+    files = PathSet(project.snapshot.files)
+    listed = set[ProjectPath]()
+    for stage in project.stages:
+        for dep in stage.deps:
+            path = dep.project_path
+            if path not in listed and not known.touches(path) and not files.touches(path):
+                listed.add(path)
+                yield stage, dep
+
+
+def _need(item: _Wanted) -> DataNeed:
+    return DataNeed(
+        path=item.path,
+        recorded_hash=item.source.hash if item.source else "",
+        declared_in=str(item.place),
+    )
+
+
+def _check_unchanged(item: _Wanted, seen: SnapshotData | None) -> None:
+    if seen is None or item.source is None or seen.digest.hash == item.source.hash:
+        return
+    raise DataChanged(
+        f"{item.path} is not what {item.place.path} says",
+        hint=f"To submit it as it is: dvc commit {item.place.path}. To go back to what is recorded: "
+        f"dvc checkout --force {item.place.path}.",
+        place=item.place,
+    )
+
+
+def _check_present(wanted: list[_Wanted], project: Project, held: set[BlobHash]) -> None:
+    missing = [
+        item
+        for item in wanted
+        if project.snapshot.data[item.path] is None and (item.source is None or item.source.hash not in held)
+    ]
+    if not missing:
+        return
+    names = ", ".join(f"{item.path} ({item.place})" for item in missing[:10])
+    more = f" and {len(missing) - 10} more" if len(missing) > 10 else ""  # noqa: PLR2004 - as many as shown
+    tracked = [item for item in missing if item.source]
+    hint = (
+        f"Bring it here with: dvc pull {tracked[0].place.path}. Or let somebody who has it submit once."
+        if tracked
+        else "Make the file, or take it out of the deps."
+    )
+    raise DataMissing(
+        f"neither in this folder nor in the store: {names}{more}", hint=hint, place=missing[0].place
+    )
+
+
+def _placed(
+    wanted: list[_Wanted], project: Project, sizes: dict[BlobHash, int]
+) -> Iterator[tuple[ProjectPath, PlacedData]]:
+    for item in wanted:
+        data = project.snapshot.data[item.path]
+        if data is not None:
+            yield (
+                item.path,
+                PlacedData(
+                    hash=data.digest.hash,
+                    total_bytes=data.total_bytes,
+                    nfiles=data.nfiles,
+                    executable=data.executable,
+                ),
+            )
+        elif item.source is not None:
+            recorded = item.source
+            yield (
+                item.path,
+                PlacedData(
+                    hash=recorded.hash,
+                    total_bytes=recorded.total_bytes or sizes.get(recorded.hash, 0),
+                    nfiles=recorded.nfiles,
+                    executable=recorded.executable,
+                ),
+            )

@@ -1,0 +1,202 @@
+"""The real StageRunner: inputs, container, outputs."""
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from wherry.service.domain.blob import Digest
+from wherry.service.domain.errors import HashCollision, ImageNotFound, NotFound, Unavailable
+from wherry.service.domain.limits import LOG_BYTES_PER_STAGE_MAX, LOG_LINE_BYTES_MAX
+from wherry.service.domain.lines import LineSplitter
+from wherry.service.domain.paths import ROOT, ProjectPath
+from wherry.service.domain.records import FileEntry, StageEntry
+from wherry.service.domain.shell import shell_argv
+from wherry.service.domain.states import CacheUse, State
+from wherry.service.domain.task import AttemptId, Failed, Lost, Outcome, StageTask, Succeeded
+from wherry.service.ports.clock import Clock
+from wherry.service.ports.containers import (
+    ContainerEngine,
+    ContainerId,
+    ContainerSpec,
+    Exit,
+    OutputPiece,
+    Source,
+)
+from wherry.service.ports.logs import LogStream
+from wherry.service.ports.stages import StageObserver, StageRunner
+from wherry.service.ports.workspaces import CollectedOutput, OutputUnusable, Workspaces
+from wherry.service.usecases.put_blobs import LocalBlob, PutBlobs
+
+WORKSPACE_AT = "/workspace"
+HOME_AT = "/home/wherry"
+
+# What a process gets to put its things in order after SIGTERM; Docker's own default.
+_STOP_GRACE_S = 10.0
+
+_STREAM_OF = {Source.STDOUT: LogStream.STDOUT, Source.STDERR: LogStream.STDERR}
+
+
+class ContainerStageRunner(StageRunner):
+    """Runs a stage in a container of its own, in a workspace of its own."""
+
+    def __init__(
+        self,
+        *,
+        engine: ContainerEngine,
+        workspaces: Workspaces,
+        put: PutBlobs,
+        clock: Clock,
+        user: str,
+        labels: dict[str, str],
+    ) -> None:
+        """Containers run as `user` (uid:gid) and carry `labels` beside those of the attempt."""
+        self._engine = engine
+        self._workspaces = workspaces
+        self._put = put
+        self._clock = clock
+        self._user = user
+        self._labels = labels
+
+    async def run(self, task: StageTask, attempt: AttemptId, observer: StageObserver) -> Outcome:
+        """Run the stage; whatever happens, container and workspace are gone afterwards."""
+        workspace: Path | None = None
+        try:
+            await observer.entered(State.PREPARING)
+            workspace = await self._workspaces.create(attempt)
+            await self._lay_out(task, workspace)
+            ended = await self._run_container(task, attempt, workspace, observer)
+            if isinstance(ended, Failed):
+                return ended
+            outs = await self._keep_outputs(task, workspace)
+        except OutputUnusable as exc:
+            return Failed(reason=str(exc), exit_code=0, wall_s=None)
+        except HashCollision as exc:
+            return Failed(reason=exc.message, exit_code=0, wall_s=None)
+        except (Unavailable, NotFound, ImageNotFound) as exc:
+            return Lost(reason=exc.message)
+        finally:
+            if workspace is not None:
+                await asyncio.shield(self._workspaces.remove(workspace))
+        entry = StageEntry(cmd=task.stage.cmd, deps=task.deps, params=task.params, outs=outs)
+        return Succeeded(entry=entry, cache=CacheUse.MISS, wall_s=ended)
+
+    async def _lay_out(self, task: StageTask, workspace: Path) -> None:
+        # DVC leaves the parents of outputs to the command; they are made here because a fresh
+        # workspace has none of the folders that earlier runs left on a laptop.
+        parents = {_parent(out.project_path) for out in task.stage.outs}
+        await self._workspaces.lay_out(
+            workspace, files=task.files, data=task.data, folders={task.stage.wdir, *parents}
+        )
+
+    async def _run_container(
+        self, task: StageTask, attempt: AttemptId, workspace: Path, observer: StageObserver
+    ) -> float | Failed:
+        """Seconds that the command took, or how it failed."""
+        await observer.wrote(LogStream.SYSTEM, [f"$ {command}".encode() for command in task.stage.commands])
+        container = await self._engine.create(self._spec(task, attempt, workspace))
+        try:
+            await observer.entered(State.RUNNING)
+            started = self._clock.monotonic_s()
+            await _Output(observer).pass_on(self._engine, container)
+            ended = await self._engine.wait(container)
+            wall_s = self._clock.monotonic_s() - started
+        except asyncio.CancelledError:
+            await asyncio.shield(self._engine.stop(container, grace_s=_STOP_GRACE_S))
+            raise
+        finally:
+            with contextlib.suppress(Unavailable):
+                await asyncio.shield(self._engine.remove(container))
+        if ended.code == 0 and not ended.out_of_memory:
+            return wall_s
+        return Failed(reason=_why(ended), exit_code=ended.code, wall_s=wall_s)
+
+    def _spec(self, task: StageTask, attempt: AttemptId, workspace: Path) -> ContainerSpec:
+        stage = task.stage
+        return ContainerSpec(
+            name=f"wherry-{attempt}",
+            image=task.image,
+            argv=shell_argv(stage.commands),
+            # As DVC sets them (research: running a stage), and what the stage declares.
+            environment={"DVC_ROOT": WORKSPACE_AT, "DVC_STAGE": stage.name, **task.environment},
+            workspace=workspace,
+            workspace_at=WORKSPACE_AT,
+            working_folder=WORKSPACE_AT if stage.wdir == "." else f"{WORKSPACE_AT}/{stage.wdir}",
+            user=self._user,
+            home=HOME_AT,
+            network=task.network,
+            labels={
+                **self._labels,
+                "wherry.run": task.run_id,
+                "wherry.stage": stage.name,
+                "wherry.attempt": attempt,
+            },
+        )
+
+    async def _keep_outputs(self, task: StageTask, workspace: Path) -> tuple[FileEntry, ...]:
+        declared = sorted(task.stage.outs, key=lambda out: out.path)
+        collected = await self._workspaces.collect(workspace, [out.project_path for out in declared])
+        await self._put.put_files(
+            LocalBlob(digest=file.digest, sha256=file.sha256, source=file.source)
+            for output in collected
+            for file in output.files
+        )
+        entries = []
+        for out, output in zip(declared, collected, strict=True):
+            digest = await self._keep_tree(output)
+            entries.append(
+                FileEntry(
+                    path=out.path,
+                    hash=digest.hash,
+                    size_bytes=output.total_bytes,
+                    nfiles=len(output.files) if output.tree is not None else None,
+                    executable=output.executable,
+                )
+            )
+        return tuple(entries)
+
+    async def _keep_tree(self, output: CollectedOutput) -> Digest:
+        if output.tree is None:
+            return output.files[0].digest
+        return await self._put.put_tree(output.tree.to_bytes())
+
+
+class _Output:
+    """Cuts a container's output into lines and hands them on, up to the limit for one stage."""
+
+    def __init__(self, observer: StageObserver) -> None:
+        self._observer = observer
+        self._splitters = {source: LineSplitter(LOG_LINE_BYTES_MAX) for source in Source}
+        self._bytes = 0
+
+    async def pass_on(self, engine: ContainerEngine, container: ContainerId) -> None:
+        """Hand on everything until the container has ended."""
+        async with contextlib.aclosing(engine.start(container)) as pieces:
+            async for piece in pieces:
+                await self._take(piece)
+        for source, splitter in self._splitters.items():
+            await self._hand_on(source, splitter.finish())
+
+    async def _take(self, piece: OutputPiece) -> None:
+        await self._hand_on(piece.source, self._splitters[piece.source].feed(piece.data))
+
+    async def _hand_on(self, source: Source, lines: Sequence[bytes]) -> None:
+        if not lines or self._bytes > LOG_BYTES_PER_STAGE_MAX:
+            return
+        self._bytes += sum(len(line) + 1 for line in lines)
+        await self._observer.wrote(_STREAM_OF[source], lines)
+        if self._bytes > LOG_BYTES_PER_STAGE_MAX:
+            marker = f"the stage wrote more than {LOG_BYTES_PER_STAGE_MAX} bytes: the rest is not kept"
+            await self._observer.wrote(LogStream.SYSTEM, [marker.encode()])
+
+
+def _parent(path: ProjectPath) -> ProjectPath:
+    return ProjectPath(path.rpartition("/")[0]) if "/" in path else ROOT
+
+
+def _why(ended: Exit) -> str:
+    if ended.out_of_memory:
+        return "ran out of memory"
+    if ended.code > 128:  # noqa: PLR2004 - shells report signal n as 128 + n
+        return f"was ended by signal {ended.code - 128}"
+    return f"exited with {ended.code}"

@@ -1,0 +1,129 @@
+"""Drive runs to their end: start every stage whose inputs are ready, record how each ends."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+
+from wherry.service.domain.run import Run, RunError
+from wherry.service.domain.states import State, run_state_from
+from wherry.service.domain.submission import RunOptions
+from wherry.service.domain.task import RunId
+from wherry.service.ports.clock import Clock
+from wherry.service.ports.event_log import EventLog
+from wherry.service.ports.runs import RunStore
+from wherry.service.ports.stages import StageRunner
+from wherry.service.usecases.attempt_stage import AttemptStage
+from wherry.service.usecases.resolve_stage import ProjectState
+from wherry.service.usecases.run_progress import RunProgress
+from wherry.service.usecases.write_backs import WriteBacks
+
+
+class DriveRun:
+    """Owns the runs that are going on in this process."""
+
+    def __init__(
+        self,
+        *,
+        attempt: AttemptStage,
+        runner_for: Callable[[int], StageRunner],
+        runs: RunStore,
+        write_backs: WriteBacks,
+        clock: Clock,
+        log: EventLog,
+    ) -> None:
+        """Make each run a runner for its number of jobs (0: no limit of its own); keep it in `runs`."""
+        self._runner_for = runner_for
+        self._attempt = attempt
+        self._runs = runs
+        self._write_backs = write_backs
+        self._clock = clock
+        self._log = log
+        self._going: dict[RunId, asyncio.Task[None]] = {}
+
+    def start(self, run: Run, state: ProjectState, options: RunOptions) -> None:
+        """Set a run going; returns at once."""
+        task = asyncio.create_task(self._drive(run, state, options), name=f"run {run.id}")
+        self._going[run.id] = task
+        task.add_done_callback(lambda _: self._going.pop(run.id, None))
+
+    def cancel(self, run_id: RunId) -> bool:
+        """Ask a run to stop; False when it is not going on here."""
+        task = self._going.get(run_id)
+        return task is not None and task.cancel("cancelled on request")
+
+    async def close(self) -> None:
+        """Stop all runs; their stages' containers are gone when this returns."""
+        tasks = list(self._going.values())
+        for task in tasks:
+            task.cancel("the service stops")
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _drive(self, run: Run, state: ProjectState, options: RunOptions) -> None:
+        progress = RunProgress(run_id=run.id, runs=self._runs, stages=run.stages)
+        run = replace(run, state=State.RUNNING, started_at=self._clock.now())
+        cancelled = ""
+        try:
+            await self._runs.save_run(run)
+            await self._go_through(run, state, options, progress)
+        except asyncio.CancelledError as exc:
+            cancelled = str(exc) or "cancelled"
+        except Exception:  # noqa: BLE001 - one broken run must not stop the others; told and recorded
+            self._log.exception("run failed unexpectedly", run_id=run.id)
+            await self._finish_broken(run, progress)
+            return
+        # The end is recorded even while this task is being cancelled a second time.
+        await asyncio.shield(self._finish(run, state, progress, cancelled=cancelled))
+
+    async def _go_through(
+        self, run: Run, state: ProjectState, options: RunOptions, progress: RunProgress
+    ) -> None:
+        """Keep every stage going that can go; return when nothing more can."""
+        runner = self._runner_for(options.jobs)
+        going: dict[asyncio.Task[None], str] = {}
+        waiting = list(state.project.stages)
+        try:
+            while waiting or going:
+                for stage in progress.take_ready(waiting, state.project.pipeline, options):
+                    call = self._attempt(run, state, stage, options=options, progress=progress, runner=runner)
+                    going[asyncio.create_task(call, name=f"run {run.id} stage {stage.name}")] = stage.name
+                if not going:
+                    break
+                done, _ = await asyncio.wait(going, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    del going[task]
+                    task.result()
+        finally:
+            for task in going:
+                task.cancel()
+            await asyncio.gather(*going, return_exceptions=True)
+        await progress.skip_rest(waiting, state.project.pipeline)
+
+    async def _finish(self, run: Run, state: ProjectState, progress: RunProgress, *, cancelled: str) -> None:
+        await progress.stop_rest()
+        stages = progress.stages
+        final = run_state_from((stage.state for stage in stages.values()), cancelled=bool(cancelled))
+        try:
+            write_backs = await self._write_backs(state.project, progress.entries)
+        except Exception:  # noqa: BLE001 - a run must end even when its lock cannot be written; told
+            self._log.exception("write-backs could not be made", run_id=run.id)
+            write_backs, final = (), State.LOST
+        await self._runs.save_run(
+            replace(
+                run,
+                state=final,
+                finished_at=self._clock.now(),
+                compute_s=progress.compute_s,
+                saved_s=progress.saved_s,
+                write_backs=write_backs,
+                error=progress.error(run, final, cancelled=cancelled),
+            )
+        )
+
+    async def _finish_broken(self, run: Run, progress: RunProgress) -> None:
+        await progress.stop_rest()
+        error = RunError(
+            reason="INTERNAL",
+            message="Wherry failed: this is a bug of the service",
+            hint="The service's log has the details: wherry service logs.",
+        )
+        await self._runs.save_run(replace(run, state=State.LOST, finished_at=self._clock.now(), error=error))

@@ -1,0 +1,291 @@
+"""Take content in: verify it, put it into the bucket, and only then say that it is held."""
+
+import asyncio
+import hashlib
+import tempfile
+from collections.abc import AsyncIterator, Collection, Coroutine, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Self
+
+from wherry.service.domain.blob import TREE_SUFFIX, BlobHash, Digest, digest_content, object_key
+from wherry.service.domain.errors import BlobMismatch, TooMany, TreeIncomplete
+from wherry.service.domain.limits import CHUNK_BYTES_MAX, TREE_BYTES_MAX
+from wherry.service.domain.tree import parse_tree
+from wherry.service.ports.blob_index import BlobIndex, BlobRecord
+from wherry.service.ports.objects import ObjectStore
+from wherry.service.ports.workspaces import NodeCache
+
+# Puts under way at once for one caller: enough to hide the latency of a bucket, few enough that
+# the spooled bodies stay small.
+_PUTS_AT_ONCE = 16
+
+# Longer bodies are spooled to disk instead of held in memory.
+_SPOOL_BYTES = CHUNK_BYTES_MAX
+
+# Hashing less than this takes less time than handing it to a thread.
+_HASH_INLINE_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Consecutive bytes of one blob."""
+
+    digest: Digest
+    offset: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalBlob:
+    """A file of this machine whose content has been hashed."""
+
+    digest: Digest
+    sha256: str
+    source: Path
+
+
+class PutBlobs:
+    """Stores blobs. Members first, then the tree; the index last, so that what it says is true."""
+
+    def __init__(self, *, objects: ObjectStore, index: BlobIndex, node: NodeCache, spool: Path) -> None:
+        """Use `spool` for bodies that are too long for memory."""
+        self._objects = objects
+        self._index = index
+        self._node = node
+        self._spool = spool
+
+    async def find_missing(self, digests: Sequence[Digest]) -> list[Digest]:
+        """Those that are not held, in the order given."""
+        missing = await self._index.find_missing({digest.hash for digest in digests})
+        return [digest for digest in digests if digest.hash in missing]
+
+    async def put_content(self, data: bytes) -> Digest:
+        """Store small content made by the service itself."""
+        digest = digest_content(data)
+        if await self._index.find_missing([digest.hash]):
+            await self._objects.put(object_key(digest.hash), data, md5=digest.hash)
+            await self._index.add([_record(digest, hashlib.sha256(data).hexdigest())])
+        return digest
+
+    async def put_tree(self, data: bytes) -> Digest:
+        """Store a tree whose members are held.
+
+        Raises:
+            TreeIncomplete: if one is not.
+        """
+        plain = digest_content(data)
+        digest = Digest(BlobHash(plain.hash + TREE_SUFFIX), plain.size_bytes)
+        await self._check_members(data)
+        if await self._index.find_missing([digest.hash]):
+            await self._objects.put(object_key(digest.hash), data, md5=plain.hash)
+            await self._index.add([_record(digest, hashlib.sha256(data).hexdigest())])
+        return digest
+
+    async def put_files(self, blobs: Iterable[LocalBlob]) -> None:
+        """Store files that a stage wrote, those that are not held; keep them in the node's copy too."""
+        by_hash = {blob.digest.hash: blob for blob in blobs}
+        missing = await self._index.find_missing(by_hash.keys())
+        gate = asyncio.Semaphore(_PUTS_AT_ONCE)
+
+        async def put(blob: LocalBlob) -> None:
+            async with gate:
+                await self._objects.put_file(object_key(blob.digest.hash), blob.source, md5=blob.digest.hash)
+
+        await _all_or_first_error([put(by_hash[blob_hash]) for blob_hash in missing])
+        # All of them, not only the missing: this is where a second content under one MD5 shows.
+        await self._index.add(_record(blob.digest, blob.sha256) for blob in by_hash.values())
+        for blob in by_hash.values():
+            await self._node.adopt(blob.digest.hash, blob.source)
+
+    async def receive(self, chunks: AsyncIterator[Chunk]) -> int:
+        """Store blobs that arrive in chunks, one blob after the other; say how many.
+
+        Raises:
+            BlobMismatch: if content is not what was announced. Blobs before it are held.
+            TreeIncomplete: if a tree arrives before its members.
+        """
+        stored = 0
+        async with _Intake(self) as intake:
+            async for chunk in chunks:
+                stored += await intake.take(chunk)
+            intake.expect_nothing_open()
+        return stored
+
+    async def _check_members(self, tree: bytes) -> None:
+        missing = await self._index.find_missing(parse_tree(tree).hashes())
+        if missing:
+            raise TreeIncomplete(
+                f"{len(missing)} members of a tree are not in the store, {min(missing)} among them",
+                hint="Upload the members before the tree.",
+            )
+
+    async def keep_received(self, body: "_Body") -> BlobRecord:
+        """Put one verified body into the bucket; recording it is left to the caller."""
+        digest = body.digest
+        key, md5 = object_key(digest.hash), digest.hash.removesuffix(TREE_SUFFIX)
+        if body.path is None:
+            await self._objects.put(key, body.content(), md5=md5)
+        else:
+            await self._objects.put_file(key, body.path, md5=md5)
+        return _record(digest, body.sha256)
+
+    async def record(self, records: Collection[BlobRecord]) -> None:
+        """Say that blobs are held that are in the bucket now."""
+        if records:
+            await self._index.add(records)
+
+    def open_body(self, digest: Digest) -> "_Body":
+        """Begin to receive one blob."""
+        if digest.is_tree and digest.size_bytes > TREE_BYTES_MAX:
+            raise TooMany(f"a tree of {digest.size_bytes} bytes is more than {TREE_BYTES_MAX}")
+        return _Body(digest, self._spool)
+
+
+class _Body:
+    """One blob while it arrives: hashed on the way, in memory while short, on disk when long."""
+
+    def __init__(self, digest: Digest, spool: Path) -> None:
+        self.digest = digest
+        self.sha256 = ""
+        self.received = 0
+        self._md5 = hashlib.md5(usedforsecurity=False)
+        self._sha256 = hashlib.sha256()
+        self._file: IO[bytes] | None = None
+        self._parts: list[bytes] = []
+        if digest.size_bytes > _SPOOL_BYTES:
+            self._file = tempfile.NamedTemporaryFile(dir=spool, prefix="upload-")  # noqa: SIM115 - closed by close()
+
+    @property
+    def path(self) -> Path | None:
+        """The spool file of a long body."""
+        return None if self._file is None else Path(self._file.name)
+
+    @property
+    def is_complete(self) -> bool:
+        return self.received == self.digest.size_bytes
+
+    def content(self) -> bytes:
+        """A body held in memory; of a tree also one that was spooled."""
+        if self._file is None:
+            return b"".join(self._parts)
+        self._file.seek(0)
+        return self._file.read()
+
+    def write(self, chunk: Chunk) -> None:
+        if chunk.offset != self.received:
+            raise BlobMismatch(f"blob {self.digest.hash}: expected byte {self.received}, got {chunk.offset}")
+        self.received += len(chunk.data)
+        if self.received > self.digest.size_bytes:
+            raise BlobMismatch(
+                f"blob {self.digest.hash} is longer than announced: {self.digest.size_bytes} bytes"
+            )
+        self._md5.update(chunk.data)
+        self._sha256.update(chunk.data)
+        if self._file is None:
+            self._parts.append(chunk.data)
+        else:
+            self._file.write(chunk.data)
+
+    def verify(self) -> None:
+        if self._md5.hexdigest() != self.digest.hash.removesuffix(TREE_SUFFIX):
+            raise BlobMismatch(
+                f"content announced as {self.digest.hash} has the hash {self._md5.hexdigest()}",
+                hint="Was the file changed while it was sent? Submit again.",
+            )
+        self.sha256 = self._sha256.hexdigest()
+        if self._file is not None:
+            self._file.flush()
+
+    def close(self) -> None:
+        self._parts.clear()
+        if self._file is not None:
+            self._file.close()
+
+
+class _Intake:
+    """The blobs of one upload: several on their way to the bucket while the next arrives."""
+
+    def __init__(self, put: PutBlobs) -> None:
+        self._put = put
+        self._open: _Body | None = None
+        self._under_way: set[asyncio.Task[BlobRecord]] = set()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: object, error: object, trace: object) -> None:
+        if self._open is not None:
+            self._open.close()
+        await self._settle()
+
+    async def take(self, chunk: Chunk) -> int:
+        """Take one chunk; 1 when it completed a blob."""
+        if len(chunk.data) > CHUNK_BYTES_MAX:
+            raise TooMany(f"a chunk has {len(chunk.data)} bytes, at most {CHUNK_BYTES_MAX} are taken")
+        body = self._body_of(chunk)
+        if len(chunk.data) > _HASH_INLINE_BYTES:
+            await asyncio.to_thread(body.write, chunk)
+        else:
+            body.write(chunk)
+        if not body.is_complete:
+            return 0
+        self._open = None
+        await self._complete(body)
+        return 1
+
+    def expect_nothing_open(self) -> None:
+        """Complain when the upload ends in the middle of a blob."""
+        if self._open is not None:
+            digest = self._open.digest
+            raise BlobMismatch(
+                f"blob {digest.hash} ended after {self._open.received} of {digest.size_bytes} bytes"
+            )
+
+    def _body_of(self, chunk: Chunk) -> _Body:
+        if self._open is None:
+            self._open = self._put.open_body(chunk.digest)
+        elif self._open.digest != chunk.digest:
+            self.expect_nothing_open()
+        return self._open
+
+    async def _complete(self, body: _Body) -> None:
+        try:
+            body.verify()
+            if body.digest.is_tree:
+                await self._settle()
+                await self._put._check_members(body.content())  # noqa: SLF001 - the intake is part of PutBlobs
+            while len(self._under_way) >= _PUTS_AT_ONCE:
+                await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)
+                await self._record_done()
+        except BaseException:
+            body.close()
+            raise
+        task = asyncio.create_task(self._put.keep_received(body))
+        task.add_done_callback(lambda _: body.close())
+        self._under_way.add(task)
+
+    async def _record_done(self) -> None:
+        done = {task for task in self._under_way if task.done()}
+        self._under_way -= done
+        await self._put.record([task.result() for task in done])
+
+    async def _settle(self) -> None:
+        if self._under_way:
+            await asyncio.wait(self._under_way)
+            await self._record_done()
+
+
+async def _all_or_first_error(calls: Iterable[Coroutine[None, None, None]]) -> None:
+    """Run calls at once; when one fails, stop the rest and raise its error as it is."""
+    tasks = [asyncio.create_task(call) for call in calls]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _record(digest: Digest, sha256: str) -> BlobRecord:
+    return BlobRecord(hash=digest.hash, size_bytes=digest.size_bytes, sha256=sha256)

@@ -1,0 +1,203 @@
+"""Read a submitted project: its pipeline, settings and locks, or what is needed to read them."""
+
+import asyncio
+import posixpath
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from wherry.service.domain.blob import BlobHash, Digest
+from wherry.service.domain.dvc.data_file import parse_data_file
+from wherry.service.domain.dvc.graph import build_pipeline
+from wherry.service.domain.dvc.lockfile import parse_lock
+from wherry.service.domain.dvc.pipeline_file import parse_pipeline_file
+from wherry.service.domain.dvc.set_param import apply_overrides, split_override
+from wherry.service.domain.dvc.stage import DataSource, Pipeline, Stage, StageName
+from wherry.service.domain.dvc.targets import select_stages
+from wherry.service.domain.errors import InvalidInput, PipelineInvalid, Place, TooMany
+from wherry.service.domain.limits import DVC_FILE_BYTES_MAX
+from wherry.service.domain.paths import ProjectPath, resolve_project_path
+from wherry.service.domain.records import StageEntry
+from wherry.service.domain.settings import (
+    SETTINGS_FILE,
+    StageSettings,
+    parse_settings_file,
+    parse_stage_settings,
+)
+from wherry.service.domain.snapshot import Snapshot, SnapshotFile
+from wherry.service.domain.submission import Needs, Submission
+from wherry.service.usecases.put_blobs import PutBlobs
+from wherry.service.usecases.read_blobs import ReadBlobs
+
+PIPELINE_FILE = "dvc.yaml"
+LOCK_FILE = "dvc.lock"
+DATA_FILE_SUFFIX = ".dvc"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lock:
+    """A dvc.lock of the project."""
+
+    path: ProjectPath
+    content: bytes | None
+    """None: the project has none."""
+    entries: Mapping[str, StageEntry]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Project:
+    """A submitted project, read and checked."""
+
+    submission: Submission
+    snapshot: Snapshot
+    """With parameter changes applied."""
+    changed_params: Mapping[ProjectPath, str]
+    """Params files that set_params changed, with the hash that was submitted."""
+    pipeline: Pipeline
+    selected: tuple[StageName, ...]
+    """Stages and data sources, in topological order."""
+    settings: Mapping[StageName, StageSettings]
+    """For each selected stage, all levels merged but the server's default."""
+    locks: Mapping[ProjectPath, Lock]
+    """By the path of the dvc.yaml beside it."""
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The selected stages, without data sources."""
+        return tuple(self.pipeline.stages[name] for name in self.selected if name in self.pipeline.stages)
+
+    @property
+    def sources(self) -> tuple[DataSource, ...]:
+        """The selected data sources."""
+        return tuple(self.pipeline.sources[name] for name in self.selected if name in self.pipeline.sources)
+
+    def recorded(self, stage: Stage) -> StageEntry | None:
+        """What dvc.lock says of a stage."""
+        return self.locks[stage.file].entries.get(stage.key)
+
+
+class ReadProject:
+    """Turns a submission into a project. Runs nothing and keeps nothing but changed params files."""
+
+    def __init__(self, *, put: PutBlobs, read: ReadBlobs) -> None:
+        """Ask `put` what is held, and read through `read`."""
+        self._put = put
+        self._read = read
+
+    async def __call__(self, submission: Submission) -> Project | Needs:
+        """Read the project; Needs when files of it are not held yet.
+
+        Raises:
+            PipelineInvalid: if a file of it is wrong, with its place.
+            StageUnknown: if a target names no stage.
+        """
+        snapshot = submission.snapshot
+        missing = await self._put.find_missing(
+            [Digest(file.hash, file.size_bytes) for file in snapshot.files.values()]
+        )
+        if missing:
+            return Needs(blobs=tuple(dict.fromkeys(missing)))
+        snapshot, changed = await self._set_params(submission)
+        pipeline = await self._read_pipeline(snapshot.files)
+        selected = select_stages(pipeline, submission.targets, submission.working_folder)
+        stages = [pipeline.stages[name] for name in selected if name in pipeline.stages]
+        return Project(
+            submission=submission,
+            snapshot=snapshot,
+            changed_params=changed,
+            pipeline=pipeline,
+            selected=selected,
+            settings=await self._read_settings(submission, snapshot, stages),
+            locks=await self._read_locks(snapshot, {stage.file for stage in stages}),
+        )
+
+    async def _set_params(self, submission: Submission) -> tuple[Snapshot, dict[ProjectPath, str]]:
+        by_file: dict[ProjectPath, list[str]] = {}
+        for text in submission.set_params:
+            name, override = split_override(text)
+            by_file.setdefault(resolve_project_path(submission.working_folder, name), []).append(override)
+        files, changed = dict(submission.snapshot.files), dict[ProjectPath, str]()
+        for path, overrides in by_file.items():
+            if path not in files:
+                raise InvalidInput(
+                    f"-S/--set-param names {path}, which is not in the project",
+                    hint="Write it as FILE:KEY=VALUE, the file relative to where you are.",
+                )
+            data = apply_overrides(await self._content(path, files[path]), path, overrides)
+            digest = await self._put.put_content(data)
+            if digest.hash != files[path].hash:
+                changed[path] = files[path].hash
+                files[path] = replace(files[path], hash=digest.hash, size_bytes=digest.size_bytes)
+        return replace(submission.snapshot, files=files), changed
+
+    async def _read_pipeline(self, files: Mapping[ProjectPath, SnapshotFile]) -> Pipeline:
+        pipeline_files = [path for path in files if posixpath.basename(path) == PIPELINE_FILE]
+        data_files = [path for path in files if _is_data_file(path)]
+        contents = await self._contents(files, [*pipeline_files, *data_files])
+        stages = [
+            stage for path in sorted(pipeline_files) for stage in parse_pipeline_file(contents[path], path)
+        ]
+        sources = [parse_data_file(contents[path], path) for path in sorted(data_files)]
+        return build_pipeline(stages, sources)
+
+    async def _read_settings(
+        self, submission: Submission, snapshot: Snapshot, stages: Sequence[Stage]
+    ) -> dict[StageName, StageSettings]:
+        defaults = StageSettings()
+        if SETTINGS_FILE in snapshot.files:
+            defaults = parse_settings_file(await self._content(SETTINGS_FILE, snapshot.files[SETTINGS_FILE]))
+        flags = StageSettings(image=submission.image or None)
+        return {
+            stage.name: flags.over(
+                parse_stage_settings(stage.settings, stage.settings_place or stage.place).over(defaults)
+            )
+            for stage in stages
+        }
+
+    async def _read_locks(
+        self, snapshot: Snapshot, pipeline_files: Iterable[ProjectPath]
+    ) -> dict[ProjectPath, Lock]:
+        locks = {}
+        for file in pipeline_files:
+            path = lock_path(file)
+            if path in snapshot.files:
+                content = await self._content(path, snapshot.files[path])
+                locks[file] = Lock(path=path, content=content, entries=parse_lock(content, path))
+            else:
+                locks[file] = Lock(path=path, content=None, entries={})
+        return locks
+
+    async def _contents(
+        self, files: Mapping[ProjectPath, SnapshotFile], paths: Sequence[ProjectPath]
+    ) -> dict[ProjectPath, bytes]:
+        contents = await asyncio.gather(*(self._content(path, files[path]) for path in paths))
+        return dict(zip(paths, contents, strict=True))
+
+    async def _content(self, path: ProjectPath, file: SnapshotFile) -> bytes:
+        if file.size_bytes > DVC_FILE_BYTES_MAX:
+            raise TooMany(f"{path} has {file.size_bytes} bytes; Wherry reads at most {DVC_FILE_BYTES_MAX}")
+        return await self._read.read_dvc_file(BlobHash(file.hash))
+
+
+def lock_path(pipeline_file: ProjectPath) -> ProjectPath:
+    """The dvc.lock beside a dvc.yaml."""
+    return ProjectPath(posixpath.join(posixpath.dirname(pipeline_file), LOCK_FILE))
+
+
+def require_stages(project: Project) -> None:
+    """Refuse a selection in which there is nothing to run.
+
+    Raises:
+        PipelineInvalid: if no stage is selected.
+    """
+    if not project.stages:
+        raise PipelineInvalid(
+            "there is no stage to run",
+            hint="Add stages to dvc.yaml, or name a target that has some.",
+            place=Place(path=PIPELINE_FILE),
+        )
+
+
+def _is_data_file(path: ProjectPath) -> bool:
+    name = posixpath.basename(path)
+    in_dvc_folder = ".dvc" in path.split("/")[:-1]
+    return name.endswith(DATA_FILE_SUFFIX) and name != DATA_FILE_SUFFIX and not in_dvc_folder

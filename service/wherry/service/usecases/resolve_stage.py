@@ -1,0 +1,180 @@
+"""Make a stage ready: find the content of every input, and from that the keys of its result."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from wherry.service.domain.blob import BlobHash
+from wherry.service.domain.dvc.params import read_params
+from wherry.service.domain.dvc.run_cache import cache_key, is_eligible
+from wherry.service.domain.dvc.stage import Stage, StageName
+from wherry.service.domain.dvc.view import PlacedData, ProjectView
+from wherry.service.domain.errors import DataMissing
+from wherry.service.domain.keys import strict_key
+from wherry.service.domain.paths import PathSet, ProjectPath, is_within
+from wherry.service.domain.records import FileEntry, Params, StageEntry
+from wherry.service.domain.snapshot import SnapshotFile
+from wherry.service.domain.task import Image, InputData, RunId, StageTask
+from wherry.service.domain.tree import Tree
+from wherry.service.ports.blob_index import BlobIndex
+from wherry.service.usecases.read_blobs import ReadBlobs
+from wherry.service.usecases.read_project import Project
+
+
+@dataclass(slots=True, kw_only=True)
+class ProjectState:
+    """What stands where in a project while its stages get their outputs. One run owns it."""
+
+    project: Project
+    placed: dict[ProjectPath, PlacedData]
+    """Data and outputs, growing as stages succeed."""
+    images: Mapping[StageName, Image]
+    files: Mapping[ProjectPath, SnapshotFile]
+    """The project's own files without what stages write: that comes from the stages."""
+    trees: dict[BlobHash, Tree] = field(default_factory=dict)
+    """Contents of trees that were needed so far."""
+    own_files: dict[ProjectPath, bytes] = field(default_factory=dict)
+    """Contents of params files that were needed so far, by path. Generated ones are not kept."""
+
+    def add_outputs(self, stage: Stage, entry: StageEntry) -> None:
+        """Place what a stage produced."""
+        entries = {out.path: out for out in entry.outs}
+        for out in stage.outs:
+            made = entries[out.path]
+            self.placed[out.project_path] = PlacedData(
+                hash=made.hash,
+                total_bytes=made.size_bytes,
+                nfiles=made.nfiles,
+                executable=made.executable,
+            )
+
+
+class ResolveStage:
+    """Computes the inputs and keys of stages whose producers have their outputs."""
+
+    def __init__(self, *, index: BlobIndex, read: ReadBlobs, network: bool) -> None:
+        """With `network` as the operator's default for stages that do not say."""
+        self._index = index
+        self._read = read
+        self._network = network
+
+    async def __call__(
+        self, state: ProjectState, stage: Stage, *, run_id: RunId, use_cache: bool
+    ) -> StageTask:
+        """Make the task of one stage.
+
+        Raises:
+            DataMissing: if an input is nowhere.
+            PipelineInvalid: if parameters are missing or a params file is wrong.
+        """
+        project = state.project
+        settings = project.settings[stage.name]
+        view = await self._view(state, stage)
+        deps = tuple(sorted(self._deps(view, stage), key=lambda dep: dep.path))
+        params = read_params(stage, await self._params_files(state, stage))
+        network = self._network if settings.network is None else settings.network
+        image = state.images[stage.name]
+        return StageTask(
+            run_id=run_id,
+            user=project.submission.user,
+            stage=stage,
+            deps=deps,
+            params=params,
+            image=image,
+            environment=settings.env,
+            network=network,
+            key=strict_key(
+                stage, deps=deps, params=params, environment=settings.env, image=image, network=network
+            ),
+            dvc_key=_dvc_key(stage, deps, params),
+            files=state.files,
+            data=tuple(_inputs(state, stage)),
+            use_cache=use_cache,
+            cacheable=is_cacheable(stage),
+        )
+
+    async def _view(self, state: ProjectState, stage: Stage) -> ProjectView:
+        view = ProjectView(
+            files=state.project.snapshot.files, placed=state.placed, trees=state.trees, sizes={}
+        )
+        paths = [dep.project_path for dep in stage.deps]
+        needed = set[BlobHash]().union(*(view.trees_needed(path) for path in paths))
+        for blob in needed - state.trees.keys():
+            state.trees[blob] = await self._read.read_tree(blob)
+        if not needed:
+            return view
+        members = set[BlobHash]().union(*(state.trees[blob].hashes() for blob in needed))
+        records = await self._index.find(members)
+        sizes = {blob: record.size_bytes for blob, record in records.items()}
+        return ProjectView(
+            files=state.project.snapshot.files, placed=state.placed, trees=state.trees, sizes=sizes
+        )
+
+    def _deps(self, view: ProjectView, stage: Stage) -> Iterator[FileEntry]:
+        for dep in stage.deps:
+            entry = view.resolve(dep.path, dep.project_path)
+            if entry is None:
+                raise DataMissing(
+                    f"stage {stage.name!r} depends on {dep.path!r}, which does not exist",
+                    hint="Is it written by a stage that does not declare it as an output?",
+                    place=stage.place,
+                )
+            yield entry
+
+    async def _params_files(self, state: ProjectState, stage: Stage) -> dict[ProjectPath, bytes | None]:
+        contents: dict[ProjectPath, bytes | None] = {}
+        for params in stage.params:
+            path = params.project_path
+            if path in state.placed:
+                contents[path] = await self._read.read_dvc_file(state.placed[path].hash)
+            elif path not in state.project.snapshot.files:
+                contents[path] = None
+            else:
+                if path not in state.own_files:
+                    file = state.project.snapshot.files[path]
+                    state.own_files[path] = await self._read.read_dvc_file(file.hash)
+                contents[path] = state.own_files[path]
+        return contents
+
+
+def is_cacheable(stage: Stage) -> bool:
+    """Whether a result of the stage may stand for running it, for everybody.
+
+    Without inputs nothing says when a result is outdated; without outputs the command's effect is
+    what is wanted: DVC keeps neither in its run cache.
+    """
+    return not stage.always_changed and bool(stage.outs) and bool(stage.deps or stage.params)
+
+
+def _dvc_key(stage: Stage, deps: tuple[FileEntry, ...], params: Params) -> str | None:
+    if not is_eligible(stage):
+        return None
+    outs = tuple(
+        FileEntry(path=out.path, hash=BlobHash(""), size_bytes=0)
+        for out in sorted(stage.outs, key=lambda out: out.path)
+    )
+    return cache_key(StageEntry(cmd=stage.cmd, deps=deps, params=params, outs=outs))
+
+
+def open_state(
+    project: Project, placed: dict[ProjectPath, PlacedData], images: Mapping[StageName, Image]
+) -> ProjectState:
+    """Begin with the data that no stage makes."""
+    outputs = PathSet(project.pipeline.outputs)
+    files = {path: file for path, file in project.snapshot.files.items() if not outputs.covers(path)}
+    return ProjectState(project=project, placed=placed, images=images, files=files)
+
+
+def _inputs(state: ProjectState, stage: Stage) -> Iterable[InputData]:
+    """Placed data at, below or above each input; of a folder above, only the members asked for."""
+    paths = [dep.project_path for dep in stage.deps] + [params.project_path for params in stage.params]
+    found: dict[ProjectPath, InputData] = {}
+    for path in paths:
+        for at, data in state.placed.items():
+            if is_within(at, path):
+                found[at] = InputData(project_path=at, hash=data.hash, executable=data.executable)
+            elif is_within(path, at) and data.nfiles is not None:
+                for entry in state.trees[data.hash].entries:
+                    member = ProjectPath(f"{at}/{entry.path}")
+                    if is_within(member, path):
+                        found[member] = InputData(project_path=member, hash=entry.hash)
+    return found.values()

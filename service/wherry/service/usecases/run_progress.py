@@ -1,0 +1,113 @@
+"""How far a run has come: the records of its stages, and which can go next."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from wherry.service.domain.dvc.stage import Pipeline, Stage, StageName
+from wherry.service.domain.records import StageEntry
+from wherry.service.domain.run import Run, RunError, StageRecord
+from wherry.service.domain.states import CacheUse, State
+from wherry.service.domain.submission import RunOptions
+from wherry.service.domain.task import RunId
+from wherry.service.ports.runs import RunStore
+
+
+class RunProgress:
+    """The stages of one run. Every change is kept in the run store before anybody is told."""
+
+    def __init__(self, *, run_id: RunId, runs: RunStore, stages: Mapping[StageName, StageRecord]) -> None:
+        """Begin with the records of a fresh run."""
+        self._run_id = run_id
+        self._runs = runs
+        self._stages = dict(stages)
+        self.entries: dict[StageName, StageEntry] = {}
+        """What the stages that succeeded stand for in dvc.lock."""
+        self._failed: list[StageName] = []
+
+    @property
+    def stages(self) -> Mapping[StageName, StageRecord]:
+        """Records by name, in topological order."""
+        return self._stages
+
+    @property
+    def compute_s(self) -> float:
+        """Seconds that commands ran in this run."""
+        return sum(stage.wall_s or 0.0 for stage in self._stages.values() if stage.cache != CacheUse.HIT)
+
+    @property
+    def saved_s(self) -> float:
+        """Seconds that known results saved."""
+        return sum(stage.wall_s or 0.0 for stage in self._stages.values() if stage.cache == CacheUse.HIT)
+
+    async def save(self, record: StageRecord) -> None:
+        """Keep a stage's new state."""
+        self._stages[record.name] = record
+        if record.state in {State.FAILED, State.LOST}:
+            self._failed.append(record.name)
+        await self._runs.save_stages(self._run_id, [record])
+
+    def take_ready(self, waiting: list[Stage], pipeline: Pipeline, options: RunOptions) -> list[Stage]:
+        """Take those out of `waiting` whose producers have all succeeded."""
+        if self._failed and not options.keep_going:
+            return []
+        ready = [stage for stage in waiting if self._is_ready(stage, pipeline)]
+        for stage in ready:
+            waiting.remove(stage)
+        return ready
+
+    async def skip_rest(self, waiting: Iterable[Stage], pipeline: Pipeline) -> None:
+        """Record those that never started, and why."""
+        skipped = []
+        for stage in waiting:
+            culprit = self._culprit(stage, pipeline)
+            reason = (
+                f"{culprit} did not succeed" if culprit else f"{self._failed[0]} failed before it was started"
+            )
+            record = replace(self._stages[stage.name], state=State.SKIPPED, reason=reason)
+            self._stages[stage.name] = record
+            skipped.append(record)
+        if skipped:
+            await self._runs.save_stages(self._run_id, skipped)
+
+    async def stop_rest(self) -> None:
+        """Record all that have not ended as cancelled."""
+        rest = [
+            replace(stage, state=State.CANCELLED, reason=stage.reason or "the run was stopped")
+            for stage in self._stages.values()
+            if not stage.state.is_final
+        ]
+        self._stages.update({stage.name: stage for stage in rest})
+        if rest:
+            await self._runs.save_stages(self._run_id, rest)
+
+    def error(self, run: Run, final: State, *, cancelled: str) -> RunError | None:
+        """Why the run did not succeed; None when it did."""
+        if final == State.SUCCEEDED:
+            return None
+        if final == State.CANCELLED:
+            return RunError(reason="CANCELLED", message=cancelled or "the run was stopped")
+        if not self._failed:
+            return RunError(reason="LOST", message="what the run produced could not be recorded")
+        first = self._stages[self._failed[0]]
+        more = f" ({len(self._failed) - 1} more failed)" if len(self._failed) > 1 else ""
+        return RunError(
+            reason="STAGE_FAILED" if first.state == State.FAILED else "STAGE_LOST",
+            message=f"stage {first.name!r} {_verb(first)}{more}",
+            hint=f"Its output: wherry logs {run.id} {first.name}",
+        )
+
+    def _is_ready(self, stage: Stage, pipeline: Pipeline) -> bool:
+        if stage.frozen:
+            return True
+        producers = [name for name in pipeline.upstream[stage.name] if name in self._stages]
+        return all(self._stages[name].state == State.SUCCEEDED for name in producers)
+
+    def _culprit(self, stage: Stage, pipeline: Pipeline) -> StageName | None:
+        for name in pipeline.upstream[stage.name]:
+            if name in self._stages and self._stages[name].state != State.SUCCEEDED:
+                return name
+        return None
+
+
+def _verb(stage: StageRecord) -> str:
+    return f"was lost: {stage.reason}" if stage.state == State.LOST else stage.reason

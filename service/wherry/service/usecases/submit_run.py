@@ -1,0 +1,52 @@
+"""Accept a submission as a run, once, and set it going."""
+
+from dataclasses import dataclass
+
+from wherry.service.domain.run import NewRun, Run
+from wherry.service.domain.submission import Needs, RunOptions, Submission
+from wherry.service.ports.clock import Clock
+from wherry.service.ports.runs import RunStore
+from wherry.service.usecases.drive_run import DriveRun
+from wherry.service.usecases.open_project import OpenProject
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The submission is a run now, or was one already."""
+
+    run: Run
+
+
+class SubmitRun:
+    """Everything that can be wrong with a submission is said here, before anything runs."""
+
+    def __init__(self, *, open_project: OpenProject, runs: RunStore, drive: DriveRun, clock: Clock) -> None:
+        """Open projects, keep runs, and give them to the driver."""
+        self._open_project = open_project
+        self._runs = runs
+        self._drive = drive
+        self._clock = clock
+
+    async def __call__(
+        self, submission: Submission, options: RunOptions, *, idempotency_key: str
+    ) -> Accepted | Needs:
+        """Return the run, or what is needed before there can be one. Safe to repeat."""
+        state = await self._open_project(submission, upload=True)
+        if isinstance(state, Needs):
+            return state
+        run, is_new = await self._runs.create(
+            NewRun(
+                idempotency_key=idempotency_key,
+                name=options.name,
+                project=submission.project,
+                user=submission.user,
+                rev=submission.rev,
+                dirty=submission.dirty,
+                message=options.message,
+                created_at=self._clock.now(),
+                stages=tuple(stage.name for stage in state.project.stages),
+            )
+        )
+        if is_new:
+            self._drive.start(run, state, options)
+        return Accepted(run)

@@ -1,0 +1,87 @@
+"""What a run leaves in the project: dvc.lock, changed params, and outputs that DVC does not cache."""
+
+from collections.abc import Mapping
+
+from wherry.service.domain.blob import BlobHash, Digest
+from wherry.service.domain.dvc.lockfile import is_unchanged, update_lock
+from wherry.service.domain.dvc.stage import StageName
+from wherry.service.domain.paths import ProjectPath
+from wherry.service.domain.records import StageEntry
+from wherry.service.domain.run import WriteBack, WriteBackKind
+from wherry.service.ports.blob_index import BlobIndex
+from wherry.service.usecases.put_blobs import PutBlobs
+from wherry.service.usecases.read_project import Lock, Project
+
+
+class WriteBacks:
+    """Computes what a run changes in the project, and puts the new content into the store."""
+
+    def __init__(self, *, put: PutBlobs, index: BlobIndex) -> None:
+        """Store through `put`; `index` knows the sizes of outputs."""
+        self._put = put
+        self._index = index
+
+    async def __call__(
+        self, project: Project, entries: Mapping[StageName, StageEntry]
+    ) -> tuple[WriteBack, ...]:
+        """For the stages that succeeded, whether they ran or were known."""
+        locks = [await self._lock(project, lock, entries) for lock in project.locks.values()]
+        params = [self._params(project, path, before) for path, before in project.changed_params.items()]
+        outputs = await self._outputs(project, entries)
+        return (*(lock for lock in locks if lock is not None), *params, *outputs)
+
+    async def _lock(
+        self, project: Project, lock: Lock, entries: Mapping[StageName, StageEntry]
+    ) -> WriteBack | None:
+        """DVC leaves the entry of a stage that did not change as it is; the others are replaced."""
+        changed = {}
+        for stage in project.stages:
+            if stage.name not in entries or project.locks[stage.file] is not lock:
+                continue
+            entry, recorded = entries[stage.name], lock.entries.get(stage.key)
+            if recorded is None or not is_unchanged(recorded, entry):
+                changed[stage.key] = entry
+        if not changed:
+            return None
+        digest = await self._put.put_content(update_lock(lock.content, changed, lock.path))
+        before = project.snapshot.files.get(lock.path)
+        return WriteBack(
+            path=lock.path,
+            digest=digest,
+            executable=False,
+            submitted_hash=before.hash if before else "",
+            kind=WriteBackKind.LOCK,
+        )
+
+    def _params(self, project: Project, path: ProjectPath, before: str) -> WriteBack:
+        file = project.snapshot.files[path]
+        return WriteBack(
+            path=path,
+            digest=Digest(file.hash, file.size_bytes),
+            executable=file.executable,
+            submitted_hash=before,
+            kind=WriteBackKind.PARAMS,
+        )
+
+    async def _outputs(self, project: Project, entries: Mapping[StageName, StageEntry]) -> list[WriteBack]:
+        wanted = [
+            (out, made)
+            for stage in project.stages
+            if stage.name in entries
+            for out in stage.outs
+            for made in entries[stage.name].outs
+            if not out.cache and made.path == out.path
+        ]
+        records = await self._index.find({made.hash for _, made in wanted})
+        return [
+            WriteBack(
+                path=out.project_path,
+                digest=Digest(BlobHash(made.hash), records[made.hash].size_bytes),
+                executable=made.executable,
+                submitted_hash=before.hash
+                if (before := project.snapshot.files.get(out.project_path))
+                else "",
+                kind=WriteBackKind.OUTPUT,
+            )
+            for out, made in wanted
+        ]

@@ -1,0 +1,209 @@
+"""What DVC refuses is refused, what DVC takes is taken, and what is not understood yet is refused by name."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from tests.conformance.harness import dvc_python, read_pipeline
+
+from wherry.service.domain.errors import PipelineInvalid
+
+# Loads all DVC files and checks the graph, as every command that walks the graph does.
+_LOAD = """
+import json, os, sys, tempfile
+from dvc.exceptions import DvcException
+from dvc.repo import Repo
+answers = []
+for files in json.load(sys.stdin):
+    folder = os.path.realpath(tempfile.mkdtemp(dir="."))
+    Repo.init(folder, no_scm=True).close()
+    for path, text in files.items():
+        os.makedirs(os.path.dirname(os.path.join(folder, path)), exist_ok=True)
+        with open(os.path.join(folder, path), "w", encoding="utf-8") as file:
+            file.write(text)
+    home = os.getcwd()
+    os.chdir(folder)
+    try:
+        with Repo(folder) as repo:
+            repo.index.check_graph()
+        answers.append("")
+    except Exception as exc:
+        answers.append(type(exc).__name__)
+    os.chdir(home)
+print("\\n" + json.dumps(answers))
+"""
+
+
+def _stage(body: str) -> Mapping[str, str]:
+    return {"dvc.yaml": f"stages:\n  a: {{cmd: x, {body}}}\n"}
+
+
+def _stages(text: str) -> Mapping[str, str]:
+    return {"dvc.yaml": f"stages:\n{text}"}
+
+
+def _file(text: str) -> Mapping[str, str]:
+    return {"dvc.yaml": text}
+
+
+_MD5 = "b026324c6904b2a9cb4b88d6d61c81d1"
+_DATA = f"outs:\n- {{md5: {_MD5}, size: 2, hash: md5, path: data}}\n"
+
+REFUSED_BY_DVC: Mapping[str, Mapping[str, str]] = {
+    "not a mapping": _file("- a\n"),
+    "text": _file("hello\n"),
+    "unknown top-level key": _file("stage: {}\n"),
+    "stages null": _file("stages:\n"),
+    "stages list": _file("stages: []\n"),
+    "syntax": _file("stages: {a: [\n"),
+    "duplicate key": _file("stages:\n  a: {cmd: x}\n  a: {cmd: y}\n"),
+    "duplicate key inside": _stage("deps: [i], deps: [j]"),
+    "no cmd": _stages("  a: {deps: [i]}\n"),
+    "stage null": _stages("  a:\n"),
+    "cmd number": _stages("  a: {cmd: 1}\n"),
+    "unknown stage key": _stage("dep: [i]"),
+    "locked": _stage("locked: true"),
+    "outs_no_cache": _stage("outs_no_cache: [o]"),
+    "wdir null": _stage("wdir:"),
+    "deps null": _stage("deps:"),
+    "deps text": _stage("deps: i"),
+    "deps mapping": _stage("deps: [{i: {}}]"),
+    "deps number": _stage("deps: [1]"),
+    "out null flags": _stage("outs: [{o: }]"),
+    "out unknown flag": _stage("outs: [{o: {cached: true}}]"),
+    "out cache text": _stage("outs: [{o: {cache: 'no'}}]"),
+    "metric xpath": _stage("metrics: [{m: {xpath: x}}]"),
+    "plot flag number": _stage("plots: [{p: {x: 1}}]"),
+    "plot flags list": _stage("plots: [{p: [{x: a}]}]"),
+    "plot flag on out": _stage("outs: [{o: {x: a}}]"),
+    "frozen text": _stage("frozen: 'yes'"),
+    "desc number": _stage("desc: 1"),
+    "params text": _stage("params: lr"),
+    "params value not a list": _stage("params: [{p.yaml: lr}]"),
+    "top params mapping": _file("params: [{a: b}]\n"),
+    "top metrics mapping": _file("metrics: [{a.json: {}}]\n"),
+    "top plots mapping": _file("plots: {a: {}}\n"),
+    "artifact without path": _file("artifacts: {m: {type: model}}\n"),
+    "artifact unknown key": _file("artifacts: {m: {path: x, kind: y}}\n"),
+    "vars mapping": _file("vars: {a: 1}\n"),
+    "empty name": _stages("  '': {cmd: x}\n"),
+    "name with at": _stages("  s@x: {cmd: x}\n"),
+    "one output in two stages": _stages("  a: {cmd: x, outs: [o]}\n  b: {cmd: x, outs: [./o]}\n"),
+    "one output in two sections": _stage("outs: [o], metrics: [o]"),
+    "one output in two spellings": _stage("outs: [o, ./o]"),
+    "output inside an output": _stages("  a: {cmd: x, outs: [d]}\n  b: {cmd: x, outs: [d/e/f]}\n"),
+    "output around an output": _stages("  b: {cmd: x, outs: [d/e/f]}\n  a: {cmd: x, outs: [d]}\n"),
+    "output that a .dvc file tracks": {**_stage("outs: [data]"), "data.dvc": _DATA},
+    "cycle": _stages("  a: {cmd: x, deps: [p], outs: [o]}\n  b: {cmd: x, deps: [o], outs: [p]}\n"),
+    "cycle of three": _stages(
+        "  a: {cmd: x, deps: [r], outs: [o]}\n  b: {cmd: x, deps: [o/1], outs: [p/1]}\n  c: {cmd: x, deps: [p], outs: [r]}\n"
+    ),
+    "cycle through params": _stage("params: [{p.json: [k]}], outs: [p.json]"),
+    "own output as dep": _stage("deps: [o], outs: [o]"),
+    "folder around own output": _stage("deps: [d], outs: [d/o]"),
+    "file in own output": _stage("deps: [o/f], outs: [o]"),
+    "whole project as dep": _stage("deps: [.], outs: [o]"),
+    "dvc.yaml as output": _stage("outs: [sub/dvc.yaml]"),
+    ".dvc as output": _stage("outs: [x.dvc]"),
+    "dvc.yaml as dep": _stage("deps: [dvc.yaml]"),
+    ".dvc as dep": _stage("deps: [x.dvc]"),
+    "data unknown key": {"data.dvc": _DATA + "cmd: x\n"},
+    "data out unknown key": {"data.dvc": f"outs: [{{md5: {_MD5}, hash: md5, path: data, metric: true}}]\n"},
+    "data out size text": {"data.dvc": f"outs: [{{md5: {_MD5}, size: '2', hash: md5, path: data}}]\n"},
+    "data tracked twice": {"a.dvc": _DATA, "b.dvc": _DATA},
+}
+
+TAKEN_BY_BOTH: Mapping[str, Mapping[str, str]] = {
+    "empty": _file(""),
+    "only a comment": _file("# nothing\n"),
+    "no stages": _file("stages: {}\n"),
+    "top-level sections": _file(
+        "params: [a.yaml]\nmetrics: [m.json]\nplots: [p.csv, {q: {x: a, y: {f: [b]}}, r: }]\nartifacts: {m: {path: x}}\n"
+    ),
+    "no flags": _stage(
+        "outs: [{o: {}}, {p: {cache: false}, q: {push: false, remote: r, desc: d, labels: [l]}}]"
+    ),
+    "checkpoint": _stage("outs: [{o: {checkpoint: true}}]"),
+    "plot flags": _stage("plots: [{p: {x: a, y: b, header: false, template: t, cache: false}}]"),
+    "repeated dep and out": _stage("deps: [p, p, ./p], outs: [o, o, {o: {cache: false}}]"),
+    "odd names": _stages("  a.b: {cmd: x}\n  a/b: {cmd: x}\n  a:b: {cmd: x}\n  sp ace: {cmd: x}\n"),
+    "dollars": _stages("  a: {cmd: 'echo $HOME $(date) ${unfinished'}\n"),
+    "anchors": _file("stages:\n  a: &a {cmd: x, deps: [i]}\n  b: {<<: *a, outs: [o]}\n"),
+    "meta": _stage("meta: {wherry: {image: x}, other: [1]}"),
+    "dvc.lock as out": _stage("outs: [sub/dvc.lock]"),
+    "siblings": _stages("  a: {cmd: x, outs: [d]}\n  b: {cmd: x, outs: [d2, d.x, d-y]}\n"),
+    "data": {"data.dvc": _DATA, **_stage("deps: [data], outs: [o]")},
+    "data with wdir": {"sub/x.dvc": "wdir: ..\n" + _DATA},
+    "frozen import": {
+        "data.dvc": "md5: 0123456789abcdef0123456789abcdef\nfrozen: true\ndeps: [{path: d, repo: {url: x, rev_lock: y}}]\n"
+        + _DATA
+    },
+    "no outs": {"data.dvc": "outs:\n"},
+}
+
+NOT_READ_YET: Mapping[str, tuple[Mapping[str, str], str, int]] = {
+    "template in cmd": (_stages("  a:\n    cmd: run ${lr}\n"), "templating", 3),
+    "template in a dep": (_stages("  a:\n    cmd: x\n    deps:\n    - i\n    - ${d}/x\n"), "templating", 6),
+    "template in a flag's key": (
+        _stages("  a:\n    cmd: x\n    outs:\n    - ${o}: {cache: false}\n"),
+        "templating",
+        5,
+    ),
+    "escaped template": (_stages("  a:\n    cmd: echo \\${HOME}\n"), "templating", 3),
+    "vars in a stage": (_stages("  a:\n    cmd: x\n    vars: [{b: 1}]\n"), "vars", 4),
+    "foreach": (_stages("  a:\n    foreach: [1]\n    do: {cmd: x}\n"), "foreach", 3),
+    "matrix": (_stages("  a:\n    matrix: {b: [1]}\n    cmd: x\n"), "matrix", 3),
+    "persist": (_stages("  a:\n    cmd: x\n    outs:\n    - o: {persist: true}\n"), "persist", 5),
+    "external dep": (_stages("  a:\n    cmd: x\n    deps:\n    - s3://b/k\n"), "external", 5),
+    "data set dep": (_stages("  a:\n    cmd: x\n    deps: ['ds://x']\n"), "external", 4),
+    "absolute out": (_stages("  a:\n    cmd: x\n    outs: [/tmp/x]\n"), "external", 4),
+    "dep above the project": (_stages("  a:\n    cmd: x\n    deps: [../x]\n"), "outside", 4),
+    "pattern in params": (_stages("  a:\n    cmd: x\n    params: ['tr*']\n"), "patterns", 4),
+    "hash of DVC 2": ({"data.dvc": f"outs:\n- md5: {_MD5}\n  size: 2\n  path: data\n"}, "DVC 2", 2),
+}
+
+
+@pytest.fixture(scope="module")
+def dvc_answers(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
+    """By case: the name of DVC's error, or nothing."""
+    cases = {**REFUSED_BY_DVC, **TAKEN_BY_BOTH}
+    answers = dvc_python(tmp_path_factory.mktemp("cases"), _LOAD, json.dumps(list(cases.values())))
+    return dict(zip(cases, json.loads(answers.splitlines()[-1]), strict=True))
+
+
+def _write(folder: Path, files: Mapping[str, str]) -> None:
+    for path, text in files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text, encoding="utf-8")
+
+
+@pytest.mark.parametrize("case", REFUSED_BY_DVC)
+def test_what_dvc_refuses_is_refused_with_its_line(
+    case: str, dvc_answers: Mapping[str, str], tmp_path: Path
+) -> None:
+    _write(tmp_path, REFUSED_BY_DVC[case])
+    assert dvc_answers[case], "DVC takes it"
+    with pytest.raises(PipelineInvalid) as caught:
+        read_pipeline(tmp_path)
+    assert caught.value.place is not None
+    assert caught.value.place.path in REFUSED_BY_DVC[case]
+    assert caught.value.place.line > 0
+
+
+@pytest.mark.parametrize("case", TAKEN_BY_BOTH)
+def test_what_dvc_takes_is_taken(case: str, dvc_answers: Mapping[str, str], tmp_path: Path) -> None:
+    _write(tmp_path, TAKEN_BY_BOTH[case])
+    assert not dvc_answers[case]
+    read_pipeline(tmp_path)
+
+
+@pytest.mark.parametrize("case", NOT_READ_YET)
+def test_what_is_not_understood_is_refused_by_name_at_its_place(case: str, tmp_path: Path) -> None:
+    files, feature, line = NOT_READ_YET[case]
+    _write(tmp_path, files)
+    with pytest.raises(PipelineInvalid, match="this version of Wherry does not read") as caught:
+        read_pipeline(tmp_path)
+    assert feature in caught.value.message
+    assert caught.value.place is not None
+    assert caught.value.place.line == line

@@ -1,0 +1,65 @@
+"""Real parts that many tests share: an S3 server, a bucket, a database."""
+
+import asyncio
+import socket
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from wherry.service.adapters.database import Database
+from wherry.service.adapters.objects_s3 import S3ObjectStore, S3Settings
+from wherry.service.adapters.s3_server_seaweedfs import SeaweedServer
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedServer]:
+    """A running S3 server, one for all tests: use a bucket or a prefix of your own."""
+    server = SeaweedServer(tmp_path_factory.mktemp("s3"))
+    asyncio.run(server.start())
+    yield server
+    asyncio.run(server.stop())
+
+
+@pytest.fixture
+def s3_settings(s3_server: SeaweedServer) -> S3Settings:
+    """A place in the server's one bucket that no other test uses. The bucket may not exist yet."""
+    return S3Settings(
+        bucket="wherry-tests",
+        prefix=uuid.uuid4().hex,
+        endpoint_url=s3_server.endpoint,
+        access_key=s3_server.access_key,
+        secret_key=s3_server.secret_key,
+    )
+
+
+@pytest.fixture
+def object_store(s3_settings: S3Settings) -> Iterator[S3ObjectStore]:
+    """An empty store on the real S3 server."""
+    store = S3ObjectStore.connect(s3_settings)
+    asyncio.run(store.ensure_bucket())
+    yield store
+    asyncio.run(store.close())
+
+
+@pytest.fixture
+def database_url(tmp_path: Path) -> str:
+    """Where `database` is."""
+    return f"sqlite:///{tmp_path / 'wherry.sqlite'}"
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """An empty SQLite database with all tables."""
+    opened = asyncio.run(Database.open(database_url))
+    yield opened
+    asyncio.run(opened.close())
+
+
+@pytest.fixture
+def unused_port() -> int:
+    """A port of loopback on which nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+    return port

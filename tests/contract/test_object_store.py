@@ -1,0 +1,186 @@
+import asyncio
+import hashlib
+from pathlib import Path
+
+import pytest
+from tests.fakes.object_store import FakeObjectStore
+
+from wherry.service.adapters.objects_s3 import S3ObjectStore, S3Settings
+from wherry.service.domain.errors import BlobMismatch, StoreUnavailable
+from wherry.service.ports.objects import ObjectStore
+
+
+@pytest.fixture(params=["fake", "s3"])
+def store(request: pytest.FixtureRequest) -> ObjectStore:
+    if request.param == "fake":
+        return FakeObjectStore()
+    real = request.getfixturevalue("object_store")
+    assert isinstance(real, S3ObjectStore)
+    return real
+
+
+def md5_of(data: bytes) -> str:
+    return hashlib.md5(data).hexdigest()
+
+
+def test_what_was_put_is_got(store: ObjectStore) -> None:
+    asyncio.run(store.put("files/md5/ab/cd", b"content", md5=md5_of(b"content")))
+    assert asyncio.run(store.get("files/md5/ab/cd")) == b"content"
+
+
+def test_an_absent_object_is_none(store: ObjectStore) -> None:
+    assert asyncio.run(store.get("files/md5/ab/absent")) is None
+
+
+def test_an_empty_object_is_not_an_absent_one(store: ObjectStore) -> None:
+    asyncio.run(store.put("empty", b"", md5=md5_of(b"")))
+    assert asyncio.run(store.get("empty")) == b""
+
+
+def test_a_second_put_replaces_the_first(store: ObjectStore) -> None:
+    asyncio.run(store.put("key", b"first"))
+    asyncio.run(store.put("key", b"second"))
+    assert asyncio.run(store.get("key")) == b"second"
+
+
+def test_the_store_refuses_a_body_that_does_not_have_its_md5(store: ObjectStore) -> None:
+    with pytest.raises(BlobMismatch):
+        asyncio.run(store.put("key", b"content", md5=md5_of(b"other")))
+    assert asyncio.run(store.get("key")) is None
+
+
+def test_a_file_makes_the_round_trip(store: ObjectStore, tmp_path: Path) -> None:
+    data = bytes(range(256)) * 20_000  # more than one chunk
+    (tmp_path / "source").write_bytes(data)
+    asyncio.run(store.put_file("file", tmp_path / "source", md5=md5_of(data)))
+    assert asyncio.run(store.get_file("file", tmp_path / "target")) is True
+    assert (tmp_path / "target").read_bytes() == data
+
+
+def test_the_store_refuses_a_file_that_does_not_have_its_md5(store: ObjectStore, tmp_path: Path) -> None:
+    (tmp_path / "source").write_bytes(b"content")
+    with pytest.raises(BlobMismatch):
+        asyncio.run(store.put_file("file", tmp_path / "source", md5=md5_of(b"other")))
+    assert asyncio.run(store.get("file")) is None
+
+
+def test_getting_an_absent_object_makes_no_file(store: ObjectStore, tmp_path: Path) -> None:
+    assert asyncio.run(store.get_file("absent", tmp_path / "target")) is False
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_keys_are_listed_sorted_by_their_beginning_however_many(store: ObjectStore) -> None:
+    async def fill() -> None:
+        await asyncio.gather(
+            *(store.put(f"many/{number:05}", b"") for number in range(1_100)), store.put("manyother", b"")
+        )
+
+    asyncio.run(fill())
+    assert asyncio.run(store.list_keys("many/")) == [f"many/{number:05}" for number in range(1_100)]
+    assert asyncio.run(store.list_keys("many/0109")) == [
+        f"many/{number:05}" for number in range(1_090, 1_100)
+    ]
+    assert asyncio.run(store.list_keys("none/")) == []
+
+
+def test_a_deleted_object_is_gone_and_deleting_again_is_harmless(store: ObjectStore) -> None:
+    asyncio.run(store.put("key", b"content"))
+    asyncio.run(store.delete("key"))
+    asyncio.run(store.delete("key"))
+    assert asyncio.run(store.get("key")) is None
+    assert asyncio.run(store.list_keys("")) == []
+
+
+# What follows is about S3 alone.
+
+
+def large_file(folder: Path) -> Path:
+    """Just above the size from which files travel in parts, cheaply made."""
+    path = folder / "large"
+    block = bytes(range(256)) * 4096
+    with path.open("wb") as file:
+        for number in range(65):
+            file.write(number.to_bytes(8) + block[8:])
+        file.write(b"end")
+    return path
+
+
+def test_a_large_file_travels_in_parts_and_arrives_whole(object_store: S3ObjectStore, tmp_path: Path) -> None:
+    source = large_file(tmp_path)
+    md5 = md5_of(source.read_bytes())
+    asyncio.run(object_store.put_file("large", source, md5=md5))
+    assert asyncio.run(object_store.get_file("large", tmp_path / "target"))
+    assert md5_of((tmp_path / "target").read_bytes()) == md5
+
+
+def test_a_large_file_with_another_md5_never_becomes_an_object(
+    object_store: S3ObjectStore, tmp_path: Path
+) -> None:
+    with pytest.raises(BlobMismatch):
+        asyncio.run(object_store.put_file("large", large_file(tmp_path), md5=md5_of(b"other")))
+    assert asyncio.run(object_store.list_keys("")) == []
+
+
+def test_stores_with_different_prefixes_do_not_see_each_other(
+    object_store: S3ObjectStore, s3_settings: S3Settings
+) -> None:
+    below = S3Settings(
+        bucket=s3_settings.bucket,
+        prefix=f"{s3_settings.prefix}/team",
+        endpoint_url=s3_settings.endpoint_url,
+        access_key=s3_settings.access_key,
+        secret_key=s3_settings.secret_key,
+    )
+    team = S3ObjectStore.connect(below)
+    asyncio.run(team.put("key", b"team"))
+    assert asyncio.run(team.list_keys("")) == ["key"]
+    assert asyncio.run(object_store.list_keys("")) == ["team/key"]
+    asyncio.run(team.close())
+
+
+def test_a_store_that_does_not_answer_is_said_to_be_unavailable(unused_port: int) -> None:
+    store = S3ObjectStore.connect(
+        S3Settings(
+            bucket="bucket",
+            endpoint_url=f"http://127.0.0.1:{unused_port}",
+            access_key="some-access-key",
+            secret_key="some-secret-key",
+        )
+    )
+    with pytest.raises(StoreUnavailable) as caught:
+        asyncio.run(store.get("key"))
+    assert caught.value.hint
+    asyncio.run(store.close())
+
+
+def test_wrong_keys_are_reported_without_repeating_them(s3_settings: S3Settings) -> None:
+    wrong = S3Settings(
+        bucket=s3_settings.bucket,
+        endpoint_url=s3_settings.endpoint_url,
+        access_key=s3_settings.access_key,
+        secret_key="certainly-not-the-secret",
+    )
+    store = S3ObjectStore.connect(wrong)
+    with pytest.raises(StoreUnavailable) as caught:
+        asyncio.run(store.put("key", b"content"))
+    said = f"{caught.value} {caught.value.hint} {caught.value.__cause__} {wrong!r} {store!r}"
+    assert "keys" in caught.value.hint
+    assert "certainly-not-the-secret" not in said
+    asyncio.run(store.close())
+
+
+def test_a_bucket_that_is_not_there_is_named_as_the_reason(s3_settings: S3Settings) -> None:
+    store = S3ObjectStore.connect(
+        S3Settings(
+            bucket="no-such-bucket",
+            endpoint_url=s3_settings.endpoint_url,
+            access_key=s3_settings.access_key,
+            secret_key=s3_settings.secret_key,
+        )
+    )
+    with pytest.raises(StoreUnavailable, match="NoSuchBucket"):
+        asyncio.run(store.list_keys(""))
+    asyncio.run(store.ensure_bucket())
+    asyncio.run(store.ensure_bucket())
+    assert asyncio.run(store.list_keys("")) == []
+    asyncio.run(store.close())

@@ -1,0 +1,71 @@
+import asyncio
+import math
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from tests.fakes.run_cache import FakeRunCache
+
+from wherry.service.adapters.run_cache_sql import SqlRunCache
+from wherry.service.domain.blob import BlobHash
+from wherry.service.domain.records import FileEntry, StageEntry
+from wherry.service.domain.task import RunId, StrictKey
+from wherry.service.ports.run_cache import Result, RunCache
+
+KEY = StrictKey("ab" * 32)
+RESULT = Result(
+    key=KEY,
+    entry=StageEntry(
+        cmd=("python train.py", "echo done"),
+        deps=(FileEntry(path="../data", hash=BlobHash("0" * 32 + ".dir"), size_bytes=12, nfiles=2),),
+        params={"params.yaml": {"lr": 1e-3, "layers": [1, 2], "opt.kind": None}, "p.toml": {}},
+        outs=(FileEntry(path="model.pkl", hash=BlobHash("1" * 32), size_bytes=3, executable=True),),
+    ),
+    run_id=RunId("17"),
+    user="ada",
+    image="sha256:" + "2" * 64,
+    wall_s=12.5,
+    created_at=datetime(2026, 5, 6, 7, 8, 9, 10, tzinfo=UTC),
+)
+
+
+@pytest.fixture(params=["fake", "sql"])
+def cache(request: pytest.FixtureRequest) -> RunCache:
+    if request.param == "fake":
+        return FakeRunCache()
+    return SqlRunCache(request.getfixturevalue("database"))
+
+
+def test_an_unknown_key_has_no_result(cache: RunCache) -> None:
+    assert asyncio.run(cache.find(KEY)) is None
+
+
+def test_a_published_result_is_found_whole(cache: RunCache) -> None:
+    asyncio.run(cache.publish(RESULT))
+    assert asyncio.run(cache.find(KEY)) == RESULT
+    assert asyncio.run(cache.find(StrictKey("cd" * 32))) is None
+
+
+def test_a_second_result_under_a_key_replaces_the_first(cache: RunCache) -> None:
+    other = replace(
+        RESULT, run_id=RunId("18"), user="bob", wall_s=1.0, entry=replace(RESULT.entry, cmd="true")
+    )
+    asyncio.run(cache.publish(RESULT))
+    asyncio.run(cache.publish(other))
+    assert asyncio.run(cache.find(KEY)) == other
+
+
+def test_numbers_keep_their_type_so_that_dvc_writes_the_same_lock(cache: RunCache) -> None:
+    params = {"params.yaml": {"int": 1, "float": 1.0, "bool": True, "inf": math.inf, "nan": math.nan}}
+    asyncio.run(cache.publish(replace(RESULT, entry=replace(RESULT.entry, params=params))))
+    found = asyncio.run(cache.find(KEY))
+    assert found is not None
+    assert repr(dict(found.entry.params["params.yaml"])) == repr(params["params.yaml"])
+
+
+def test_a_moment_of_another_time_zone_stays_the_same_moment(cache: RunCache) -> None:
+    local = RESULT.created_at.astimezone(timezone(timedelta(hours=5, minutes=30)))
+    asyncio.run(cache.publish(replace(RESULT, created_at=local)))
+    found = asyncio.run(cache.find(KEY))
+    assert found is not None
+    assert found.created_at == RESULT.created_at

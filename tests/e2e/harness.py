@@ -1,0 +1,131 @@
+"""The product as users meet it: the `wherry` program, a service of its own, and projects in folders."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+WHERRY = Path(sys.executable).with_name("wherry")
+DVC = REPOSITORY / ".venv-dvc" / "bin" / "dvc"
+STAGE_IMAGE = "wherry/base:bookworm"
+
+# Enough for a container or two on a loaded machine; a hang shows as a failure, not as a stuck CI.
+_COMMAND_S = 240
+
+_GIT = ("-c", "user.name=Test", "-c", "user.email=test@example.org")
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """How a program ended and what it said."""
+
+    code: int
+    out: str
+    err: str
+
+    def json(self) -> Any:
+        """The one JSON document on stdout."""
+        return json.loads(self.out)
+
+    def expect(self, code: int) -> "Finished":
+        """Fail the test, showing everything, when the exit code is another."""
+        assert self.code == code, (
+            f"exit {self.code}, expected {code}\n--- stdout\n{self.out}\n--- stderr\n{self.err}"
+        )
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A running embedded service."""
+
+    home: Path
+
+    def environment(self, user: str = "ana") -> dict[str, str]:
+        """What a user of it has in the environment."""
+        kept = {key: value for key, value in os.environ.items() if not key.startswith(("WHERRY_", "DVC_"))}
+        return {**kept, "WHERRY_HOME": str(self.home), "WHERRY_USER": user, "DVC_NO_ANALYTICS": "1"}
+
+    def wherry(self, *args: str | Path, cwd: Path, user: str = "ana", stdin: str = "") -> Finished:
+        """Run the command line in a folder."""
+        return run([WHERRY, *args], cwd=cwd, env=self.environment(user), stdin=stdin)
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A DVC project in a folder, in git."""
+
+    root: Path
+    service: Service
+    user: str = field(default="ana")
+
+    def wherry(self, *args: str | Path) -> Finished:
+        """Run the command line in the project."""
+        return self.service.wherry(*args, cwd=self.root, user=self.user)
+
+    def repro(self, *args: str) -> Any:
+        """Reproduce, expect success, return the JSON of the run."""
+        return self.wherry("repro", "--json", *args).expect(0).json()
+
+    def dvc(self, *args: str) -> Finished:
+        """Run real DVC in the project."""
+        return run([DVC, *args], cwd=self.root, env=self.service.environment(self.user))
+
+    def write(self, files: dict[str, str]) -> None:
+        """Write files of the project."""
+        for name, text in files.items():
+            path = self.root / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+
+    def commit(self, message: str = "change") -> None:
+        """Commit everything that is not ignored."""
+        git(self.root, "add", "-A")
+        git(self.root, *_GIT, "commit", "-q", "-m", message, "--allow-empty")
+
+    def clone(self, root: Path, *, user: str) -> "Project":
+        """A second clone, somewhere else, of somebody else: without any data."""
+        git(root.parent, "clone", "-q", str(self.root), str(root))
+        return Project(root, self.service, user)
+
+
+def new_project(root: Path, service: Service, files: dict[str, str]) -> Project:
+    """A project of its own: git and DVC initialised, the test image set, files committed."""
+    root.mkdir(parents=True)
+    git(root, "init", "-q", "-b", "main")
+    project = Project(root, service)
+    project.dvc("init", "-q").expect(0)
+    project.write({".dvc/wherry.toml": f'[defaults]\nimage = "{STAGE_IMAGE}"\n', **files})
+    project.commit("begin")
+    return project
+
+
+def run(
+    command: list[str | Path], *, cwd: Path, env: dict[str, str] | None = None, stdin: str = ""
+) -> Finished:
+    """Run a program to its end."""
+    done = subprocess.run(
+        [str(part) for part in command],
+        cwd=cwd,
+        env=env,
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=_COMMAND_S,
+        check=False,
+    )
+    return Finished(done.returncode, done.stdout, done.stderr)
+
+
+def git(folder: Path, *args: str) -> str:
+    """Run git, expect success."""
+    return run(["git", *args], cwd=folder).expect(0).out
+
+
+def states(run_json: Any) -> dict[str, tuple[str, str | None]]:
+    """State and use of the cache, by stage."""
+    return {stage["name"]: (stage["state"], stage["cache"]) for stage in run_json["stages"]}

@@ -1,0 +1,174 @@
+"""Bad input: each is answered with a sentence, a place and its exit code, before anything runs."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.e2e.harness import STAGE_IMAGE, Project, Service, run, states
+
+Make = Callable[[dict[str, str]], Project]
+
+ONE_STAGE = "stages:\n  copy:\n    cmd: cp a b\n    deps: [a]\n    outs: [b]\n"
+
+
+def runs_of(project: Project) -> list[Any]:
+    return list(project.wherry("ps", "-a", "--json").expect(0).json()["runs"])
+
+
+@pytest.mark.parametrize(
+    ("files", "args", "code", "says"),
+    [
+        pytest.param({"dvc.yaml": "stages:\n  a: {cmd: [\n"}, (), 6, "dvc.yaml:", id="invalid YAML"),
+        pytest.param({"dvc.yaml": "stages:\n  a:\n    comand: x\n"}, (), 6, "dvc.yaml:3", id="unknown key"),
+        pytest.param({"dvc.yaml": ONE_STAGE, "a": "1"}, ("cpoy",), 5, "copy", id="unknown stage"),
+        pytest.param({"dvc.yaml": ONE_STAGE}, (), 6, "dvc.yaml:2", id="a dep that is nowhere"),
+        pytest.param(
+            {
+                "dvc.yaml": "stages:\n"
+                "  one: {cmd: x, deps: [a], outs: [b]}\n"
+                "  two: {cmd: x, deps: [b], outs: [a]}\n"
+            },
+            (),
+            6,
+            "one",
+            id="a cycle",
+        ),
+        pytest.param(
+            {"dvc.yaml": "stages:\n  one: {cmd: x, outs: [b]}\n  two: {cmd: x, outs: [b]}\n"},
+            (),
+            6,
+            "'b'",
+            id="two stages with one output",
+        ),
+        pytest.param(
+            {"dvc.yaml": ONE_STAGE, "a": "1"},
+            ("--image", "no-such-image-anywhere:1"),
+            6,
+            "no-such-image-anywhere:1",
+            id="an image that does not exist",
+        ),
+        pytest.param(
+            {"dvc.yaml": ONE_STAGE.replace("cp a b", "cp ${x} b"), "a": "1"},
+            (),
+            6,
+            "templating",
+            id="what this version does not read",
+        ),
+        pytest.param(
+            {"dvc.yaml": ONE_STAGE, "a": "1"}, ("-S", "x=1"), 6, "params.yaml", id="params that are not there"
+        ),
+    ],
+)
+def test_a_wrong_pipeline_is_refused(
+    make_project: Make, files: dict[str, str], args: tuple[str, ...], code: int, says: str
+) -> None:
+    project = make_project(files)
+    before = runs_of(project)
+
+    done = project.wherry("repro", *args).expect(code)
+
+    assert done.err.startswith("error: ")
+    assert says in done.err
+    assert done.out == ""
+    assert runs_of(project) == before
+
+
+def test_a_refusal_is_json_when_json_is_asked_for(make_project: Make) -> None:
+    project = make_project({"dvc.yaml": "stages:\n  a:\n    comand: x\n"})
+
+    document = project.wherry("repro", "--json").expect(6).json()
+
+    assert document["error"]["id"] == "PIPELINE_INVALID"
+
+
+def test_without_a_server_the_way_to_one_is_named(tmp_path: Path, make_project: Make) -> None:
+    project = make_project({"dvc.yaml": ONE_STAGE, "a": "1"})
+    stranger = Project(project.root, Service(tmp_path / "nowhere"))
+
+    done = stranger.wherry("repro").expect(69)
+
+    assert "wherry up" in done.err
+
+
+def test_outside_a_project_nothing_is_submitted(tmp_path: Path, service: Service) -> None:
+    done = service.wherry("repro", cwd=tmp_path).expect(253)
+
+    assert "dvc init" in done.err
+
+
+def test_unknown_runs_are_not_found(make_project: Make) -> None:
+    project = make_project({"dvc.yaml": ONE_STAGE, "a": "1"})
+
+    assert "999999" in project.wherry("show", "999999").expect(5).err
+    assert "no-such-run" in project.wherry("logs", "no-such-run").expect(5).err
+
+
+FAILING = """\
+stages:
+  bad: {cmd: "echo before; echo trouble >&2; exit 3", deps: [a], outs: [bad.txt]}
+  after: {cmd: cp bad.txt after.txt, deps: [bad.txt], outs: [after.txt]}
+  other: {cmd: cp a other.txt, deps: [a], outs: [other.txt]}
+"""
+
+
+def test_keep_going_finishes_the_other_branch(make_project: Make) -> None:
+    project = make_project({"dvc.yaml": FAILING, "a": "keep going"})
+
+    done = project.wherry("repro", "-k", "--json").expect(1)
+    result = done.json()
+
+    assert states(result) == {
+        "bad": ("failed", "miss"),
+        "after": ("skipped", None),
+        "other": ("succeeded", "miss"),
+    }
+    assert result["error"]["id"] == "STAGE_FAILED"
+    assert [stage["exit_code"] for stage in result["stages"] if stage["name"] == "bad"] == [3]
+    lock = (project.root / "dvc.lock").read_text()
+    assert "other:" in lock
+    assert "bad:" not in lock
+
+
+def test_a_failed_stage_shows_its_log_and_is_not_cached(make_project: Make) -> None:
+    project = make_project({"dvc.yaml": FAILING, "a": "not cached"})
+
+    first = project.wherry("repro", "bad").expect(1)
+    second = project.wherry("repro", "bad", "--json").expect(1).json()
+
+    assert "trouble" in first.err
+    assert "exited with 3" in first.err
+    assert states(second) == {"bad": ("failed", "miss")}
+
+
+def test_without_keep_going_nothing_new_is_started(make_project: Make) -> None:
+    project = make_project({"dvc.yaml": FAILING, "a": "stop"})
+
+    result = project.wherry("repro", "-j", "1", "--json").expect(1).json()
+
+    assert states(result)["bad"] == ("failed", "miss")
+    assert states(result)["after"] == ("skipped", None)
+
+
+def test_a_declared_output_that_is_not_written_fails_the_stage(make_project: Make) -> None:
+    project = make_project(
+        {"dvc.yaml": "stages:\n  lazy: {cmd: 'echo nothing', deps: [a], outs: [promised.txt]}\n", "a": "1"}
+    )
+
+    done = project.wherry("repro").expect(1)
+
+    assert "promised.txt" in done.err
+    assert not (project.root / "dvc.lock").exists()
+
+
+def test_nothing_of_a_run_is_left_on_the_machine(make_project: Make) -> None:
+    project = make_project({"dvc.yaml": FAILING, "a": "leftovers"})
+
+    project.wherry("repro", "-k").expect(1)
+
+    listed = run(["docker", "ps", "-aq", "--filter", "label=wherry.run"], cwd=project.root).expect(0)
+    assert listed.out == ""
+    assert list((project.service.home / "workspaces").iterdir()) == []
+    assert (
+        STAGE_IMAGE in run(["docker", "images", "--format", "{{.Repository}}:{{.Tag}}"], cwd=project.root).out
+    )

@@ -1,0 +1,239 @@
+"""Running stages: what they see, how their output travels, and how dvc.lock comes out."""
+
+import json
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.e2e.harness import WHERRY, Project, run, states
+
+Make = Callable[[dict[str, str]], Project]
+
+KINDS = """\
+stages:
+  split:
+    cmd:
+      - mkdir -p parts
+      - head -n 1 data.txt > parts/head
+      - tail -n 1 data.txt > parts/tail
+    deps: [data.txt]
+    outs: [parts]
+  count:
+    wdir: work
+    cmd: |-
+      cat ../parts/* | wc -c | tr -d ' ' > count.txt
+      printf '{"n": %s}' "$(cat count.txt)" > metrics.json
+    deps: [../parts]
+    params: [scale, nested.deep]
+    outs: [count.txt]
+    metrics: [metrics.json: {cache: false}]
+  tool:
+    cmd: printf '#!/bin/sh\\necho "a rather long line of text, long enough to be folded when DVC writes its lock file"\\n' > tool && chmod +x tool
+    deps: [work/count.txt]
+    outs: [tool]
+"""
+PARAMS = "scale: 1e-3\nnested: {deep: [1, 2.0, true, null, 'on']}\nother: 2\n"
+KIND_FILES = {
+    "dvc.yaml": KINDS,
+    "work/params.yaml": PARAMS,
+    "data.txt": "first\nlast\n",
+    "params.yaml": "x: 1\n",
+}
+
+
+def test_the_lock_equals_what_dvc_repro_writes(make_project: Make, tmp_path: Path) -> None:
+    project = make_project(KIND_FILES)
+    laptop = project.clone(tmp_path / "laptop", user="ben")
+
+    project.repro()
+    laptop.dvc("repro").expect(0)
+
+    assert (project.root / "dvc.lock").read_bytes() == (laptop.root / "dvc.lock").read_bytes()
+    assert (project.root / "work/metrics.json").read_bytes() == (
+        laptop.root / "work/metrics.json"
+    ).read_bytes()
+
+
+def test_an_updated_lock_equals_what_dvc_repro_writes(make_project: Make, tmp_path: Path) -> None:
+    project = make_project(KIND_FILES)
+    project.repro()
+    lock = project.root / "dvc.lock"
+    lock.write_text("# kept by both\n" + lock.read_text())
+    project.write({"work/params.yaml": PARAMS.replace("1e-3", "2e-3")})
+    project.commit()
+    laptop = project.clone(tmp_path / "laptop", user="ben")
+    laptop.wherry("dvc-remote", "--write").expect(0)
+    laptop.dvc("pull").expect(0)
+
+    changed = project.repro()
+    laptop.dvc("repro").expect(0)
+
+    assert states(changed)["split"] == ("succeeded", "hit")
+    assert states(changed)["count"] == ("succeeded", "miss")
+    assert lock.read_bytes() == (laptop.root / "dvc.lock").read_bytes()
+
+
+def test_pulled_outputs_are_what_the_stage_wrote(make_project: Make) -> None:
+    project = make_project(KIND_FILES)
+    project.repro("--pull", "all")
+
+    assert (project.root / "parts/head").read_text() == "first\n"
+    assert os.access(project.root / "tool", os.X_OK)
+    assert project.wherry("pull").expect(0).code == 0
+
+
+def test_a_result_serves_every_clone_and_every_user(make_project: Make, tmp_path: Path) -> None:
+    project = make_project({**KIND_FILES, "data.txt": "shared\nby all\n"})
+    project.repro()
+
+    other = project.clone(tmp_path / "a" / ".." / "other place", user="carol").repro()
+
+    assert {cache for _, cache in states(other).values()} == {"hit"}
+
+
+def test_a_forced_run_computes_again(make_project: Make) -> None:
+    project = make_project({**KIND_FILES, "data.txt": "forced\nrun\n"})
+    project.repro()
+
+    assert {cache for _, cache in states(project.repro("-f")).values()} == {"bypass"}
+    assert {cache for _, cache in states(project.repro()).values()} == {"hit"}
+
+
+def test_a_stage_is_unprivileged_and_sees_its_project_only(make_project: Make) -> None:
+    script = (
+        "import json, os\n"
+        "json.dump({'uid': os.getuid(), 'cwd': os.getcwd(), 'home': os.access(os.environ['HOME'], os.W_OK),\n"
+        "  'root': os.access('/', os.W_OK), 'socket': os.path.exists('/var/run/docker.sock'),\n"
+        "  'env': sorted(os.environ), 'files': sorted(os.listdir('.'))}, open('seen.json', 'w'))\n"
+    )
+    project = make_project(
+        {
+            "dvc.yaml": "stages:\n  look: {cmd: python3 look.py, deps: [look.py], outs: [seen.json: {cache: false}]}\n"
+            "  other: {cmd: touch secret, deps: [look.py], outs: [secret]}\n",
+            "look.py": script,
+            "helper.py": "",
+        }
+    )
+
+    project.repro()
+    seen = json.loads((project.root / "seen.json").read_text())
+
+    assert seen["uid"] != 0
+    assert seen["cwd"] == "/workspace"
+    assert (seen["home"], seen["root"], seen["socket"]) == (True, False, False)
+    assert {"DVC_ROOT", "DVC_STAGE", "HOME"} <= set(seen["env"])
+    assert not [name for name in seen["env"] if name.startswith(("WHERRY", "AWS"))]
+    assert "helper.py" in seen["files"]
+    assert "secret" not in seen["files"], "outputs of other stages are not there"
+
+
+def test_lines_arrive_while_the_stage_runs(make_project: Make) -> None:
+    """The stage sleeps for an hour after its line: whoever sees the line sees it while the stage runs."""
+    project = make_project(
+        {
+            "dvc.yaml": "stages:\n  slow: {cmd: echo first line && sleep 3600, deps: [a], outs: [never]}\n",
+            "a": "live",
+        }
+    )
+    accepted = project.wherry("repro", "-d", "--json").expect(0).json()
+    tail = subprocess.Popen(
+        [WHERRY, "logs", "-f", accepted["id"]],
+        cwd=project.root,
+        env=project.service.environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert tail.stdout is not None
+        assert any("first line" in line and "sleep" not in line for line in tail.stdout)
+    finally:
+        project.wherry("stop", accepted["id"]).expect(0)
+        project.wherry("wait", accepted["id"]).expect(3)
+        tail.communicate(timeout=30)
+
+
+def test_a_detached_run_is_followed_and_applied_later(make_project: Make) -> None:
+    project = make_project({**KIND_FILES, "data.txt": "detached\nrun\n"})
+
+    accepted = project.wherry("repro", "-d", "--json").expect(0).json()
+    assert not (project.root / "dvc.lock").exists()
+    log = project.wherry("logs", accepted["id"], "-f").expect(0)
+    project.wherry("wait", accepted["id"]).expect(0)
+    project.wherry("apply", accepted["id"]).expect(0)
+
+    assert "head -n 1 data.txt" in log.out
+    assert (project.root / "dvc.lock").exists()
+    assert {cache for _, cache in states(project.repro()).values()} == {"hit"}
+
+
+def test_a_stopped_run_ends_its_container(make_project: Make) -> None:
+    project = make_project(
+        {"dvc.yaml": "stages:\n  long: {cmd: sleep 600, deps: [a], outs: [never]}\n", "a": "stop me"}
+    )
+    accepted = project.wherry("repro", "-d", "--json").expect(0).json()
+    running = ["docker", "ps", "-q", "--filter", f"label=wherry.run={accepted['id']}"]
+    _until(lambda: run(running, cwd=project.root).out != "")
+
+    project.wherry("stop", accepted["id"]).expect(0)
+    project.wherry("wait", accepted["id"]).expect(3)
+
+    shown = project.wherry("show", accepted["id"], "--json").expect(0).json()
+    assert shown["state"] == "cancelled"
+    assert run(running, cwd=project.root).out == ""
+
+
+def test_status_says_what_would_happen(make_project: Make) -> None:
+    project = make_project({**KIND_FILES, "data.txt": "status\nfirst\n"})
+
+    before = project.wherry("status", "--json").expect(0).json()
+    project.wherry("status", "-q").expect(1)
+    project.repro()
+    after = project.wherry("status", "--json").expect(0).json()
+
+    assert before["schema"] == "wherry.plan/1"
+    assert [stage["decision"] for stage in before["stages"]] == ["run", "waits", "waits"]
+    assert [stage["decision"] for stage in after["stages"]] == ["hit", "hit", "hit"]
+    project.wherry("status", "-q").expect(0)
+
+
+def test_changed_tracked_data_is_refused_until_it_is_committed(make_project: Make) -> None:
+    project = make_project(
+        {
+            "dvc.yaml": "stages:\n  use: {cmd: cp data.csv out, deps: [data.csv], outs: [out]}\n",
+            "data.csv": "1",
+        }
+    )
+    project.dvc("add", "-q", "data.csv").expect(0)
+    project.repro()
+    project.write({"data.csv": "2"})
+
+    refused = project.wherry("repro").expect(6)
+    project.dvc("commit", "-q", "-f", "data.csv.dvc").expect(0)
+
+    assert "data.csv.dvc" in refused.err
+    assert "dvc commit" in refused.err
+    assert states(project.repro()) == {"use": ("succeeded", "miss")}
+
+
+def test_an_ignored_file_that_a_stage_needs_is_sent(make_project: Make) -> None:
+    project = make_project(
+        {
+            "dvc.yaml": "stages:\n  use: {cmd: cat raw/* > out, deps: [raw], outs: [out]}\n",
+            ".gitignore": "/raw\n",
+            "raw/one": "ignored by git\n",
+        }
+    )
+
+    project.repro("--pull", "all")
+
+    assert (project.root / "out").read_text() == "ignored by git\n"
+
+
+def _until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, "did not happen within a minute"
+        threading.Event().wait(0.1)

@@ -1,0 +1,19 @@
+"""The run cache as a dictionary."""
+
+from collections.abc import Iterable
+
+from wherry.service.domain.task import StrictKey
+from wherry.service.ports.run_cache import Result, RunCache
+
+
+class FakeRunCache(RunCache):
+    """`results` may be looked at and changed by tests."""
+
+    def __init__(self, results: Iterable[Result] = ()) -> None:
+        self.results = {result.key: result for result in results}
+
+    async def find(self, key: StrictKey) -> Result | None:
+        return self.results.get(key)
+
+    async def publish(self, result: Result) -> None:
+        self.results[result.key] = result

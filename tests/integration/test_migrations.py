@@ -1,0 +1,117 @@
+import asyncio
+import re
+import sqlite3
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, create_engine, insert, text
+from sqlalchemy.exc import IntegrityError
+from tests.fakes.clock import FakeClock
+
+from wherry.service.adapters.blob_index_sql import SqlBlobIndex
+from wherry.service.adapters.database import Database
+from wherry.service.adapters.tables import events, metadata
+from wherry.service.domain.blob import hash_content
+from wherry.service.domain.errors import Unavailable
+from wherry.service.ports.blob_index import BlobRecord
+
+
+def schema_of(connection: Connection) -> dict[str, str]:
+    """The statements that made each table and index, without layout."""
+    rows = connection.execute(
+        text("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%'")
+    )
+    return {name: re.sub(r"\s+", " ", sql) for name, sql in rows if name != "alembic_version"}
+
+
+def test_the_migrations_make_exactly_the_tables_that_the_code_expects(
+    database: Database, tmp_path: Path
+) -> None:
+    def compare(connection: Connection) -> tuple[list[object], dict[str, str]]:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        return list(compare_metadata(context, metadata)), schema_of(connection)
+
+    differences, migrated = asyncio.run(database.run(compare))
+    assert differences == []
+    fresh = create_engine(f"sqlite:///{tmp_path / 'fresh.sqlite'}")
+    metadata.create_all(fresh)
+    with fresh.begin() as connection:
+        # Includes what Alembic does not compare: CHECK constraints and AUTOINCREMENT.
+        assert migrated == schema_of(connection)
+    fresh.dispose()
+
+
+def test_opening_a_database_again_keeps_what_is_in_it(database_url: str) -> None:
+    record = BlobRecord(hash=hash_content(b"a"), size_bytes=1, sha256="0" * 64)
+
+    async def write_and_reopen() -> set[str]:
+        first = await Database.open(database_url)
+        await SqlBlobIndex(first, FakeClock()).add([record])
+        await first.close()
+        second = await Database.open(database_url)
+        missing = await SqlBlobIndex(second, FakeClock()).find_missing([record.hash])
+        await second.close()
+        return set(missing)
+
+    assert asyncio.run(write_and_reopen()) == set()
+
+
+def test_a_migration_that_fails_leaves_nothing_behind(database_url: str, tmp_path: Path) -> None:
+    # A table of that name is in the way of the last step.
+    with sqlite3.connect(tmp_path / "wherry.sqlite") as foreign:
+        foreign.execute("CREATE TABLE results (other TEXT)")
+    foreign.close()
+    with pytest.raises(Unavailable, match="results"):
+        asyncio.run(Database.open(database_url))
+    with sqlite3.connect(tmp_path / "wherry.sqlite") as kept:
+        assert kept.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall() == [
+            ("results",)
+        ]
+    kept.close()
+
+
+def test_work_that_raises_is_undone(database: Database) -> None:
+    def work(connection: Connection) -> None:
+        connection.execute(
+            text(
+                "INSERT INTO blobs (hash, size_bytes, sha256, created_at) VALUES ('a', 1, 'b', '2026-01-01 00:00:00')"
+            )
+        )
+        raise KeyError("stop")
+
+    with pytest.raises(KeyError):
+        asyncio.run(database.run(work))
+    count = asyncio.run(
+        database.run(lambda connection: connection.execute(text("SELECT count(*) FROM blobs")).scalar_one())
+    )
+    assert count == 0
+
+
+def test_events_of_no_run_and_unknown_states_are_refused_by_the_database_itself(database: Database) -> None:
+    orphan = insert(events).values(run_id=1, sequence=1, payload="{}")
+    with pytest.raises(IntegrityError):
+        asyncio.run(database.run(lambda connection: connection.execute(orphan)))
+    unknown = text(
+        "INSERT INTO runs (idempotency_key, user, name, project, rev, dirty, message, state, created_at,"
+        " compute_s, saved_s, write_backs)"
+        " VALUES ('k', 'u', 'n', 'p', 'r', 0, 'm', 'sleeping', '2026-01-01 00:00:00', 0, 0, '[]')"
+    )
+    with pytest.raises(IntegrityError, match="ck_runs_state"):
+        asyncio.run(database.run(lambda connection: connection.execute(unknown)))
+
+
+def test_sqlite_runs_with_write_ahead_log_and_foreign_keys(database: Database) -> None:
+    def settings(connection: Connection) -> list[object]:
+        names = ("journal_mode", "synchronous", "foreign_keys")
+        return [connection.execute(text(f"PRAGMA {name}")).scalar_one() for name in names]
+
+    assert asyncio.run(database.run(settings)) == ["wal", 1, 1]
+
+
+def test_a_database_that_cannot_be_opened_says_so_without_its_statements(tmp_path: Path) -> None:
+    with pytest.raises(Unavailable) as caught:
+        asyncio.run(Database.open(f"sqlite:///{tmp_path / 'absent' / 'wherry.sqlite'}"))
+    assert "unable to open database file" in caught.value.message
+    assert "SELECT" not in caught.value.message

@@ -1,0 +1,62 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from wherry.client.address import find_endpoint, parse_address, user_name, wherry_home
+from wherry.client.errors import BadConfiguration, Unreachable
+
+
+@pytest.mark.parametrize(
+    ("text", "parsed"),
+    [
+        ("grpc://127.0.0.1:50051", ("127.0.0.1:50051", False)),
+        ("grpc://localhost:1", ("localhost:1", False)),
+        ("grpc://[::1]:1", ("[::1]:1", False)),
+        ("grpcs://wherry.example.org", ("wherry.example.org:443", True)),
+        ("grpcs://wherry.example.org:8443/", ("wherry.example.org:8443", True)),
+    ],
+)
+def test_addresses_are_read(text: str, parsed: tuple[str, bool]) -> None:
+    assert parse_address(text) == parsed
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "grpc://example.org:1",
+        "grpc://10.0.0.1:1",
+        "grpc://127.0.0.1.example.org:1",
+        "http://127.0.0.1:1",
+        "127.0.0.1:1",
+        "grpc://127.0.0.1",
+        "grpcs://h:99999",
+        "grpcs://h/path",
+    ],
+)
+def test_anything_else_is_refused(text: str) -> None:
+    with pytest.raises(BadConfiguration):
+        parse_address(text)
+
+
+def test_flag_beats_environment_beats_the_embedded_service(tmp_path: Path) -> None:
+    environ = {"WHERRY_HOME": str(tmp_path)}
+    with pytest.raises(Unreachable):
+        find_endpoint(None, environ)
+    (tmp_path / "token").write_text("secret\n")
+    record = {"pid": 1, "address": "grpc://127.0.0.1:7", "token_file": str(tmp_path / "token")}
+    (tmp_path / "service.json").write_text(json.dumps(record))
+    embedded = find_endpoint(None, environ)
+    assert (embedded.target, embedded.token, embedded.embedded) == ("127.0.0.1:7", "secret", True)
+    assert "secret" not in repr(embedded)
+    environ["WHERRY_SERVER"] = "grpc://127.0.0.1:8"
+    assert (find_endpoint(None, environ).target, find_endpoint(None, environ).token) == ("127.0.0.1:8", "")
+    environ["WHERRY_TOKEN"] = "other"
+    assert find_endpoint("grpc://127.0.0.1:9", environ).target == "127.0.0.1:9"
+    assert find_endpoint("grpc://127.0.0.1:9", environ).token == "other"
+
+
+def test_home_and_user_come_from_the_environment() -> None:
+    assert wherry_home({"WHERRY_HOME": "/x"}) == Path("/x")
+    assert wherry_home({"XDG_DATA_HOME": "/d"}) == Path("/d/wherry")
+    assert user_name({"WHERRY_USER": "jürgen\n"}) == "j?rgen?"

@@ -1,0 +1,46 @@
+"""Stage settings."""
+
+import pytest
+
+from wherry.service.domain.errors import PipelineInvalid, Place
+from wherry.service.domain.settings import StageSettings, parse_settings_file, parse_stage_settings
+
+PLACE = Place(path="dvc.yaml", line=7)
+
+
+def test_a_stage_wins_over_the_project_key_by_key() -> None:
+    project = parse_settings_file(b'[defaults]\nimage = "base"\nnetwork = false\nenv = {A = "1", B = 2}\n')
+    stage = parse_stage_settings({"image": "mine", "env": {"B": "own"}}, PLACE)
+
+    assert stage.over(project) == StageSettings(image="mine", network=False, env={"A": "1", "B": "own"})
+
+
+def test_the_clients_part_of_the_file_is_left_alone() -> None:
+    assert parse_settings_file(b'project = "churn"\n[upload]\nmax_file = "50M"\n') == StageSettings()
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        ({"imgae": "x"}, "Did you mean 'image'?"),
+        ({"gpus": 1}, "Remove it"),
+        ({"image": ""}, ""),
+        ({"image": 3}, ""),
+        ({"network": "sometimes"}, ""),
+        ({"env": ["A=1"]}, ""),
+        ({"env": {"A B": "1"}}, ""),
+        ({"env": {"A": True}}, ""),
+    ],
+)
+def test_a_wrong_setting_is_refused_with_its_place(value: dict[str, object], says: str) -> None:
+    with pytest.raises(PipelineInvalid) as refused:
+        parse_stage_settings(value, PLACE)
+
+    assert refused.value.place == PLACE
+    assert says in refused.value.hint
+
+
+@pytest.mark.parametrize("text", [b"[defaults", b"\xff", b"defaults = 1\n"])
+def test_a_broken_settings_file_is_refused(text: bytes) -> None:
+    with pytest.raises(PipelineInvalid):
+        parse_settings_file(text)
