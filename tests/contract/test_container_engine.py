@@ -2,9 +2,9 @@
 
 import asyncio
 import gc
-import hashlib
 import os
 import threading
+import uuid
 from collections.abc import Iterator
 from contextlib import aclosing
 from dataclasses import replace
@@ -25,19 +25,25 @@ DEADLINE_S = 60
 
 
 @pytest.fixture
-def opinionated_image(tmp_path: Path) -> Iterator[str]:
+def opinionated_image() -> Iterator[str]:
     """An image that wants to decide by itself what is run, and how."""
-    folder = tmp_path / "image"
-    folder.mkdir()
-    (folder / "Dockerfile").write_text(
-        f"FROM {IMAGE}\nENV FROM_IMAGE=yes\nUSER 0\nWORKDIR /opt\nVOLUME /cache\n"
-        'HEALTHCHECK CMD ["false"]\nENTRYPOINT ["/bin/false"]\nCMD ["ignored"]\n'
-    )
     client = docker.from_env()
-    name = f"wherry-test/{hashlib.md5(str(tmp_path).encode()).hexdigest()}:1"
-    client.images.build(path=str(folder), tag=name)
-    yield name
-    client.images.remove(name)
+    repository = f"wherry-test/{uuid.uuid4().hex}"
+    # Committed, not built: a build leaves the containers of its steps behind.
+    container = client.containers.create(IMAGE, "true")
+    wishes = [
+        "ENV FROM_IMAGE=yes",
+        "USER 0",
+        "WORKDIR /opt",
+        "VOLUME /cache",
+        "HEALTHCHECK CMD false",
+        'ENTRYPOINT ["/bin/false"]',
+        'CMD ["ignored"]',
+    ]
+    container.commit(repository, "1", changes=wishes)
+    container.remove()
+    yield f"{repository}:1"
+    client.images.remove(f"{repository}:1")
     client.close()
 
 

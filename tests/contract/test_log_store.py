@@ -123,14 +123,18 @@ def test_a_follower_does_not_read_again_what_it_has_passed(tmp_path: Path, stage
         last = 0
         while page := await store.read_after(RUN, last, stage=stage, limit=1000):
             last = page[-1].sequence
-        (path,) = tmp_path.iterdir()
-        with path.open("r+b") as file:
-            file.write(b"?" * path.stat().st_size)  # who reads this gets nothing right
+        _spoil(tmp_path / f"{RUN}.jsonl")
         await store.append(RUN, [*numbered(3001, 1), *numbered(3002, 1, "silent")])
         return [kept.sequence for kept in await store.read_after(RUN, last, stage=stage, limit=10)]
 
     expected = {None: [3001, 3002], "train": [3001], "silent": [3002]}
     assert with_store(tmp_path, check) == expected[stage]
+
+
+def _spoil(path: Path) -> None:
+    """Who reads what was there gets nothing right."""
+    with path.open("r+b") as file:
+        file.write(b"?" * path.stat().st_size)
 
 
 @pytest.mark.parametrize("seed", range(5))

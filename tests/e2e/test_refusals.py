@@ -68,7 +68,7 @@ def test_a_wrong_pipeline_is_refused(
 
     done = project.wherry("repro", *args).expect(code)
 
-    assert done.err.startswith("error: ")
+    assert "\nerror: " in "\n" + done.err
     assert says in done.err
     assert done.out == ""
     assert runs_of(project) == before

@@ -76,6 +76,24 @@ def test_an_updated_lock_equals_what_dvc_repro_writes(make_project: Make, tmp_pa
     assert lock.read_bytes() == (laptop.root / "dvc.lock").read_bytes()
 
 
+def test_with_the_lock_deleted_stock_dvc_runs_nothing(make_project: Make, tmp_path: Path) -> None:
+    cached_only = KINDS.replace("metrics: [metrics.json: {cache: false}]", "metrics: [metrics.json]")
+    project = make_project({**KIND_FILES, "dvc.yaml": cached_only, "data.txt": "run\ncache\n"})
+    project.repro()
+    project.commit("results")
+    clone = project.clone(tmp_path / "stock", user="ben")
+    clone.wherry("dvc-remote", "--write").expect(0)
+    lock = (clone.root / "dvc.lock").read_bytes()
+
+    clone.dvc("pull", "--run-cache").expect(0)
+    (clone.root / "dvc.lock").unlink()
+    done = clone.dvc("repro").expect(0)
+
+    assert "Running stage" not in done.out
+    assert done.out.count("is cached - skipping run") == 3
+    assert (clone.root / "dvc.lock").read_bytes() == lock
+
+
 def test_pulled_outputs_are_what_the_stage_wrote(make_project: Make) -> None:
     project = make_project(KIND_FILES)
     project.repro("--pull", "all")
@@ -89,7 +107,7 @@ def test_a_result_serves_every_clone_and_every_user(make_project: Make, tmp_path
     project = make_project({**KIND_FILES, "data.txt": "shared\nby all\n"})
     project.repro()
 
-    other = project.clone(tmp_path / "a" / ".." / "other place", user="carol").repro()
+    other = project.clone(tmp_path / "an other place", user="carol").repro()
 
     assert {cache for _, cache in states(other).values()} == {"hit"}
 

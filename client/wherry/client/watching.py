@@ -148,6 +148,9 @@ class Watcher:
             elif isinstance(item, _LogsEnded):
                 self._output_ended = True
             else:
+                if held and not _is_output_of(item, held):
+                    yield from held
+                    held, hold_until = [], None
                 yield item
 
     def _is_to_be_held(self, event: StageChanged | RunChanged) -> bool:
@@ -297,6 +300,12 @@ class _LinkState:
         """Seconds since the connection was lost; 0 when it is there."""
         with self._lock:
             return 0.0 if self._since is None else time.monotonic() - self._since
+
+
+def _is_output_of(item: Event, held: list[Event]) -> bool:
+    """Whether a line is of a stage whose end is held back; anything else need not wait for it."""
+    ended = {event.stage.name for event in held if isinstance(event, StageChanged)}
+    return isinstance(item, Output) and item.line.stage in ended
 
 
 def _nothing() -> _Item:

@@ -90,10 +90,12 @@ def main() -> None:
             batch_loss, batch_right = step(model, x, labels[batch], train["learning_rate"])
             loss, right = loss + batch_loss, right + batch_right
         curve.append((epoch, round(loss / len(order), 6), round(right / len(order), 6)))
-        print(
-            f"epoch {epoch:3}/{train['epochs']}  loss {curve[-1][1]:.4f}  accuracy {curve[-1][2]:.3f}",
-            flush=True,
-        )
+        if epoch % 5 == 0:
+            _, mean_loss, accuracy = curve[-1]
+            print(
+                f"epoch {epoch:3}/{train['epochs']}  loss {mean_loss:.4f}  accuracy {accuracy:.3f}",
+                flush=True,
+            )
 
     save(model, shapes, curve)
 

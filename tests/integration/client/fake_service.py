@@ -47,6 +47,8 @@ class Script:
     data_needs: list[str] = field(default_factory=list)
     events: list[runs_pb2.Run | runs_pb2.StageRecord] = field(default_factory=list)
     lines: list[tuple[str, bytes]] = field(default_factory=list)
+    notes: list[tuple[str, bytes]] = field(default_factory=list)
+    """Lines of the service itself, before those of the stages."""
     run: runs_pb2.Run = field(default_factory=lambda: runs_pb2.Run(id="42", name="brave-otter"))
     plan: pipelines_pb2.Plan = field(default_factory=pipelines_pb2.Plan)
     pipeline: pipelines_pb2.Pipeline = field(default_factory=pipelines_pb2.Pipeline)
@@ -248,11 +250,15 @@ class FakeService(
     ) -> Iterator[runs_pb2.TailLogsResponse]:
         self._known(request.run, context)
         self.calls["logs"] += 1
-        for sequence, (stage, text) in enumerate(self.script.lines, 1):
+        written = [
+            *((runs_pb2.LOG_STREAM_SYSTEM, *note) for note in self.script.notes),
+            *((runs_pb2.LOG_STREAM_STDOUT, *line) for line in self.script.lines),
+        ]
+        for sequence, (stream, stage, text) in enumerate(written, 1):
             if sequence <= request.after_sequence or (request.stage and stage != request.stage):
                 continue
             self._break(context, "logs", sequence)
-            line = runs_pb2.LogLine(sequence=sequence, stage=stage, text=text)
+            line = runs_pb2.LogLine(sequence=sequence, stage=stage, stream=stream, text=text)
             yield runs_pb2.TailLogsResponse(lines=[line])
         if request.follow:
             self._linger(context)

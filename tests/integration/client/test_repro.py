@@ -73,7 +73,7 @@ def test_a_run_is_submitted_watched_and_brought_back(
 ) -> None:
     done = wherry("repro", "train", "-S", "lr=0.1", "-n", "mine")
     assert done.code == 0, done.err
-    assert "Run 42 brave-otter submitted: 2 stages · Ctrl-C detaches" in done.err
+    assert "Run 42 brave-otter submitted: 2 stages\nCtrl-C detaches, `wherry attach 42`" in done.err
     assert "prepare  cached from run 37 by bob, saved 3.1 s\n" in done.err
     assert "train    running\n" in done.err
     assert "train    | epoch 2 done\n" in done.err
@@ -192,6 +192,15 @@ def test_streams_that_break_go_on_without_a_line_twice(
     assert done.err.count("epoch 1") == 1
     assert done.err.count("epoch 2") == 1
     assert done.err.count("cached from run 37") == 1
+
+
+def test_what_the_service_notes_of_a_cached_stage_is_said_once(
+    wherry: Run, service: FakeService, succeeded: runs_pb2.Run
+) -> None:
+    service.script.notes = [("prepare", b"cached: computed in run 37"), ("train", b"$ python train.py")]
+    done = wherry("repro")
+    assert "computed in run 37" not in done.err
+    assert "train    | $ python train.py\n" in done.err
 
 
 def test_a_lock_changed_meanwhile_is_kept_and_apply_force_replaces_it(

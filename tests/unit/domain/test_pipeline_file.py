@@ -77,6 +77,21 @@ def test_a_repeated_output_keeps_its_position_and_takes_the_later_flags() -> Non
     assert [(out.path, out.cache) for out in stage.outs] == [("o", False), ("p", True)]
 
 
+@pytest.mark.parametrize(
+    ("body", "always"),
+    [
+        ("", True),
+        ("always_changed: true, deps: [i]", True),
+        ("deps: [i]", False),
+        ("params: [a]", False),
+        ("outs: [o]", False),
+    ],
+)
+def test_a_stage_that_neither_reads_nor_writes_runs_always(body: str, *, always: bool) -> None:
+    (stage,) = _parse(f"stages: {{s: {{cmd: x, {body}}}}}")
+    assert stage.runs_always is always
+
+
 def test_a_string_command_is_run_line_by_line() -> None:
     (stage,) = _parse('stages: {s: {cmd: "a\\n\\nb\\n"}}')
     assert stage.commands == ("a", "", "b")

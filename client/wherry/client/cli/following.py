@@ -12,6 +12,7 @@ from wherry.client.watching import ConnectionBack, ConnectionLost, Event, Output
 from wherry.v1.runs_pb2 import (
     CACHE_USE_HIT,
     CACHE_USE_MERGED,
+    LOG_STREAM_SYSTEM,
     STATE_CANCELLED,
     STATE_FAILED,
     STATE_LOST,
@@ -38,6 +39,8 @@ class RunFollower:
         self._terminal = terminal
         self._column = min(_NAME_COLUMNS_MAX, max((len(stage.name) for stage in run.stages), default=10))
         self._last: dict[str, str] = {}
+        self._cached: dict[str, bool] = {}
+        self._early: dict[str, list[LogLine]] = {}
 
     def follow(self, events: Iterable[Event]) -> None:
         """Print until the run has ended."""
@@ -50,6 +53,11 @@ class RunFollower:
                 self._terminal.note("connection lost, retrying (the run goes on)")
             elif isinstance(event, ConnectionBack):
                 self._terminal.note("connected again")
+        # A stage that never began to do anything may have a note that says why.
+        for name in list(self._early):
+            self._cached[name] = False
+            for line in self._early.pop(name):
+                self._tell_output(line)
 
     def _tell_stage(self, stage: StageRecord) -> None:
         text = stage_words(stage)
@@ -59,8 +67,20 @@ class RunFollower:
             word = text.split(" ", 1)[0]
             painted = self._terminal.paint(word, word, sys.stderr) + text[len(word) :]
             self._terminal.note(f"{self._name(stage.name)}  {painted}")
+        if text:
+            self._cached[stage.name] = stage.cache == CACHE_USE_HIT
+            for line in self._early.pop(stage.name, []):
+                self._tell_output(line)
 
     def _tell_output(self, line: LogLine) -> None:
+        if line.stream == LOG_STREAM_SYSTEM and line.stage:
+            # What the service notes of a cached stage, its state says already. The two come on different
+            # streams: a note that is ahead of the state waits for it.
+            if line.stage not in self._cached:
+                self._early.setdefault(line.stage, []).append(line)
+                return
+            if self._cached[line.stage]:
+                return
         text = output_text(line.text, color=self._terminal.colors(sys.stderr))
         self._terminal.note(f"{self._name(line.stage)}  | {text}")
 
@@ -98,14 +118,13 @@ def _success_words(stage: StageRecord) -> str:
     return f"succeeded{took}"
 
 
-def submitted_line(run: Run) -> str:
-    """Announce a run, and how to leave it and come back."""
+def submitted_line(run: Run, *, width: int) -> str:
+    """Announce a run, and how to leave it and come back; on two lines when one is too narrow."""
     count = len(run.stages)
     stages = f": {count} stage{'' if count == 1 else 's'}" if count else ""
-    return (
-        f"Run {run.id} {plain(run.name)} submitted{stages} · Ctrl-C detaches, "
-        f"`wherry attach {run.id}` comes back, `wherry stop {run.id}` stops"
-    )
+    head = f"Run {run.id} {plain(run.name)} submitted{stages}"
+    tail = f"Ctrl-C detaches, `wherry attach {run.id}` comes back, `wherry stop {run.id}` stops"
+    return f"{head} · {tail}" if len(head) + len(tail) + 3 <= width else f"{head}\n{tail}"
 
 
 def detached_line(run: Run) -> str:

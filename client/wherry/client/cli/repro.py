@@ -88,7 +88,7 @@ def repro(  # noqa: PLR0913, PLR0917 - one parameter for each flag of the contra
         run = client.submit(selection, options)
         if detach:
             return _detached(terminal, run, as_json=as_json)
-        terminal.note(submitted_line(run))
+        terminal.note(submitted_line(run, width=terminal.width))
         ended = watch_to_end(client, terminal, run, logs=not no_logs, timeout=timeout)
         if ended is None:
             if as_json:
@@ -121,7 +121,7 @@ def _detached(terminal: Terminal, run: Run, *, as_json: bool) -> int:
     if as_json:
         terminal.document(run_document(run))
     else:
-        terminal.note(submitted_line(run).partition(" · ")[0])
+        terminal.note(submitted_line(run, width=0).splitlines()[0])
         # The answer of a detached submission is the name to come back by.
         terminal.answer(run.id)
         terminal.note(detached_line(run))

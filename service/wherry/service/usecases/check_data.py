@@ -1,6 +1,6 @@
 """See that every input which no stage makes is there: in the project, or in the store."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from wherry.service.domain.blob import BlobHash
@@ -47,7 +47,7 @@ class CheckData:
             return Needs(data=tuple(_need(item) for item in unseen))
         for item in wanted:
             _check_unchanged(item, seen[item.path])
-        held = await self._held(wanted)
+        held = await self._held(wanted, seen)
         _check_present(wanted, project, held)
         if upload:
             lacking = [
@@ -57,8 +57,11 @@ class CheckData:
                 return Needs(blobs=tuple(dict.fromkeys(lacking)))
         return dict(_placed(wanted, project, await self._sizes(wanted)))
 
-    async def _held(self, wanted: list[_Wanted]) -> set[BlobHash]:
+    async def _held(
+        self, wanted: list[_Wanted], seen: Mapping[ProjectPath, SnapshotData | None]
+    ) -> set[BlobHash]:
         hashes = {item.source.hash for item in wanted if item.source}
+        hashes |= {data.digest.hash for item in wanted if (data := seen[item.path])}
         return hashes - await self._index.find_missing(hashes)
 
     async def _sizes(self, wanted: list[_Wanted]) -> dict[BlobHash, int]:

@@ -29,6 +29,10 @@ _FILE_KEYS = frozenset(
 _ANCHOR = re.compile(rb"(?<![&\w])&\w")
 
 
+# Fewer stages are written one after another: checking whether they need be costs as much.
+_PASSES_WORTH_SAVING = 4
+
+
 def parse_lock(data: bytes, path: ProjectPath) -> Mapping[str, StageEntry]:
     """Read what each stage stood on and produced, by the stage's key in the dvc.yaml beside the lock.
 
@@ -110,10 +114,18 @@ def update_lock(data: bytes | None, entries: Mapping[str, StageEntry], path: Pro
     """
     if data is not None:
         parse_lock(data, path)
-    written = data
-    for batch in _batches(data, entries):
-        written = _write_once(written, batch, path)
-    return dump_yaml({"schema": SCHEMA_VERSION, "stages": {}}) if written is None else written
+    # Copied, so that a value that two stages share is not taken for an alias; within a stage it stays one.
+    mappings = {key: copy.deepcopy(entry_mapping(entry)) for key, entry in entries.items()}
+    if not mappings:
+        return _write_once(data, {}, path)
+    anchors = (data is not None and _ANCHOR.search(data)) or any(map(_has_shared, mappings.values()))
+    written = None if anchors else _write_in_two(data, mappings, path)
+    if written is not None:
+        return written
+    for key, mapping in mappings.items():
+        data = _write_once(data, {key: mapping}, path)
+    assert data is not None
+    return data
 
 
 def _write_once(data: bytes | None, entries: Mapping[str, dict[str, Any]], path: ProjectPath) -> bytes:
@@ -125,21 +137,22 @@ def _write_once(data: bytes | None, entries: Mapping[str, dict[str, Any]], path:
     return dump_yaml(document)
 
 
-def _batches(data: bytes | None, entries: Mapping[str, StageEntry]) -> list[dict[str, dict[str, Any]]]:
-    """Group stages that may be written in one pass with the bytes of many.
+def _write_in_two(
+    data: bytes | None, entries: Mapping[str, dict[str, Any]], path: ProjectPath
+) -> bytes | None:
+    """Write all but the last entry in one pass, then the last: the bytes of many passes, where that holds.
 
-    Loading what was just dumped and dumping it again changes nothing after the first time, so two passes do for
-    any number of stages. Anchors are the exception: their names depend on what is there already.
+    It holds when loading and dumping what was loaded and dumped once changes nothing. It does not for some long
+    floats, which ruamel.yaml alters each time, nor for anchors, whose names depend on what is there; then None.
     """
-    # Copied, so that a value that two stages share is not taken for an alias; within a stage it stays one.
-    mappings = {key: copy.deepcopy(entry_mapping(entry)) for key, entry in entries.items()}
-    keys = list(mappings)
-    if (data is not None and _ANCHOR.search(data)) or any(
-        _has_shared(mapping) for mapping in mappings.values()
-    ):
-        return [{key: mappings[key]} for key in keys]
-    groups = [keys[:-1], keys[-1:]]
-    return [{key: mappings[key] for key in group} for group in groups if group]
+    *first, last = entries
+    if len(first) < _PASSES_WORTH_SAVING:
+        return None
+    written = _write_once(data, {key: entries[key] for key in first}, path)
+    settled = _write_once(written, {}, path)
+    if _write_once(settled, {}, path) != settled:
+        return None
+    return _write_once(written, {last: entries[last]}, path)
 
 
 def _has_shared(mapping: Mapping[str, Any]) -> bool:

@@ -71,6 +71,11 @@ class Stage:
     settings_place: Place | None = None
 
     @property
+    def runs_always(self) -> bool:
+        """Whether DVC takes it for changed at every run: asked for, or without any dep, parameter and output."""
+        return self.always_changed or not (self.deps or self.params or self.outs)
+
+    @property
     def commands(self) -> tuple[str, ...]:
         """The shell invocations, in order: the lines of a string, the elements of a list."""
         if isinstance(self.cmd, str):
