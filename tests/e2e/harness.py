@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -105,7 +106,7 @@ def new_project(root: Path, service: Service, files: dict[str, str]) -> Project:
 
 
 def run(
-    command: list[str | Path], *, cwd: Path, env: dict[str, str] | None = None, stdin: str = ""
+    command: Sequence[str | Path], *, cwd: Path, env: dict[str, str] | None = None, stdin: str = ""
 ) -> Finished:
     """Run a program to its end."""
     done = subprocess.run(

@@ -46,12 +46,13 @@ def upload(*blobs: tuple[blobs_pb2.BlobDigest, bytes]) -> list[blobs_pb2.UploadB
 
 
 def reason_of(error: grpc.RpcError) -> str:
+    assert isinstance(error, grpc.Call)
     status = rpc_status.from_call(error)
     assert status is not None
     info = error_details_pb2.ErrorInfo()
     assert status.details[0].Unpack(info)
     assert info.domain == "wherry"
-    return info.reason
+    return str(info.reason)
 
 
 def test_health_and_reflection_need_no_token(channel: grpc.Channel) -> None:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.e2e.harness import WHERRY, Project, run, states
+from tests.e2e.harness import WHERRY, Project, Service, new_project, run, states
 
 Make = Callable[[dict[str, str]], Project]
 
@@ -101,6 +101,19 @@ def test_pulled_outputs_are_what_the_stage_wrote(make_project: Make) -> None:
     assert (project.root / "parts/head").read_text() == "first\n"
     assert os.access(project.root / "tool", os.X_OK)
     assert project.wherry("pull").expect(0).code == 0
+
+
+def test_cached_outputs_are_kept_out_of_git_as_dvc_does(make_project: Make, tmp_path: Path) -> None:
+    project = make_project(KIND_FILES)
+    laptop = project.clone(tmp_path / "laptop", user="ben")
+
+    project.repro("--pull", "all")
+    laptop.dvc("repro").expect(0)
+
+    for name in (".gitignore", "work/.gitignore"):
+        assert sorted((project.root / name).read_text().split()) == sorted(
+            (laptop.root / name).read_text().split()
+        )
 
 
 def test_a_result_serves_every_clone_and_every_user(make_project: Make, tmp_path: Path) -> None:
@@ -203,6 +216,37 @@ def test_a_stopped_run_ends_its_container(make_project: Make) -> None:
     assert run(running, cwd=project.root).out == ""
 
 
+def test_a_run_is_lost_with_its_service_and_goes_on_when_submitted_again(
+    make_project: Make, tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    own = Service(home)
+    own.wherry("up", cwd=home).expect(0)
+    files = {
+        "dvc.yaml": "stages:\n"
+        "  quick: {cmd: cp a b, deps: [a], outs: [b]}\n"
+        "  long: {cmd: 'test -e go || sleep 600; cp b c', deps: [b], outs: [c]}\n",
+        "a": "service stops",
+    }
+    project = new_project(tmp_path / "own", own, files)
+    accepted = project.wherry("repro", "-d", "--json").expect(0).json()
+    running = ["docker", "ps", "-q", "--filter", "label=wherry.stage=long"]
+    _until(lambda: run(running, cwd=project.root).out != "")
+
+    own.wherry("down", cwd=home).expect(0)
+    left = run(running, cwd=project.root).out
+    own.wherry("up", cwd=home).expect(0)
+    project.write({"go": ""})
+    lost = project.wherry("show", accepted["id"], "--json").expect(0).json()
+    again = project.repro()
+    own.wherry("down", cwd=home).expect(0)
+
+    assert left == ""
+    assert (lost["state"], lost["error"]["id"]) == ("lost", "SERVICE_STOPPED")
+    assert states(again) == {"quick": ("succeeded", "hit"), "long": ("succeeded", "miss")}
+
+
 def test_status_says_what_would_happen(make_project: Make) -> None:
     project = make_project({**KIND_FILES, "data.txt": "status\nfirst\n"})
 
@@ -221,9 +265,9 @@ def test_changed_tracked_data_is_refused_until_it_is_committed(make_project: Mak
     project = make_project(
         {
             "dvc.yaml": "stages:\n  use: {cmd: cp data.csv out, deps: [data.csv], outs: [out]}\n",
-            "data.csv": "1",
         }
     )
+    project.write({"data.csv": "1"})
     project.dvc("add", "-q", "data.csv").expect(0)
     project.repro()
     project.write({"data.csv": "2"})

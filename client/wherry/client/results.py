@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from wherry.client.connection import Connection
 from wherry.client.data import look_up
 from wherry.client.errors import Invalid
+from wherry.client.git_ignore import keep_out_of_git
 from wherry.client.hashing import Hasher
 from wherry.client.ignore import IgnoreRules
 from wherry.client.memory import StateMemory
@@ -73,6 +74,7 @@ class Results:
             )
         placed = self._placer.place(wanted)
         self._memory.save()
+        keep_out_of_git(self._project.root, [out.path for out in cached_outs(run, shown_only=False)])
         return ApplyReport(applied=tuple(item.path for item in wanted), kept=tuple(kept), placed=placed)
 
     def pull(self, outs: Iterable[FileRecord], paths: Sequence[str] = ()) -> PullReport:
@@ -86,6 +88,7 @@ class Results:
         wanted = select_outs(known.values(), paths)
         placed = self._placer.place(wanted)
         self._memory.save()
+        keep_out_of_git(self._project.root, [item.path for item in wanted if known[item.path].cache])
         return PullReport(outs=tuple(item.path for item in wanted), placed=placed)
 
     def _was_changed(self, item: WriteBack) -> bool:

@@ -58,6 +58,13 @@ class RunError:
     hint: str = ""
 
 
+SERVICE_STOPPED = RunError(
+    reason="SERVICE_STOPPED",
+    message="the service was stopped while the run was going on",
+    hint="Submit again: stages that had finished are not run again.",
+)
+
+
 class WriteBackKind(StrEnum):
     """What a written-back file is."""
 

@@ -35,13 +35,10 @@ class CacheUse(StrEnum):
     MERGED = "merged"
 
 
-def run_state_from(stages: Iterable[State], *, cancelled: bool) -> State:
+def run_state_from(stages: Iterable[State]) -> State:
     """Decide how a run ended from how its stages did; the worst that is its own fault wins."""
     states = set(stages)
-    if State.FAILED in states:
-        return State.FAILED
-    if cancelled or State.CANCELLED in states:
-        return State.CANCELLED
-    if State.LOST in states:
-        return State.LOST
+    for worst in (State.FAILED, State.CANCELLED, State.LOST):
+        if worst in states:
+            return worst
     return State.SUCCEEDED

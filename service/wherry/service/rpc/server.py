@@ -60,7 +60,7 @@ class RpcServer:
             options=(
                 ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
                 ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
-                ("grpc.http2.min_recv_ping_interval_without_data_ms", _PING_INTERVAL_MS),
+                ("grpc.http2.min_ping_interval_without_data_ms", _PING_INTERVAL_MS),
                 ("grpc.keepalive_permit_without_calls", 1),
                 ("grpc.so_reuseport", 0),
             ),

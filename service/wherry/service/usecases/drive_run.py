@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 
-from wherry.service.domain.run import Run, RunError
+from wherry.service.domain.run import SERVICE_STOPPED, Run, RunError
 from wherry.service.domain.states import State, run_state_from
 from wherry.service.domain.submission import RunOptions
 from wherry.service.domain.task import RunId
@@ -16,6 +16,13 @@ from wherry.service.usecases.attempt_stage import AttemptStage
 from wherry.service.usecases.resolve_stage import ProjectState
 from wherry.service.usecases.run_progress import RunProgress
 from wherry.service.usecases.write_backs import WriteBacks
+
+_CANCELLED = RunError(reason="CANCELLED", message="the run was stopped on request")
+_BUG = RunError(
+    reason="INTERNAL",
+    message="Wherry failed: this is a bug of the service",
+    hint="The service's log has the details: wherry service logs.",
+)
 
 
 class DriveRun:
@@ -39,6 +46,7 @@ class DriveRun:
         self._clock = clock
         self._log = log
         self._going: dict[RunId, asyncio.Task[None]] = {}
+        self._is_closing = False
 
     def start(self, run: Run, state: ProjectState, options: RunOptions) -> None:
         """Set a run going; returns at once."""
@@ -49,30 +57,30 @@ class DriveRun:
     def cancel(self, run_id: RunId) -> bool:
         """Ask a run to stop; False when it is not going on here."""
         task = self._going.get(run_id)
-        return task is not None and task.cancel("cancelled on request")
+        return task is not None and task.cancel()
 
     async def close(self) -> None:
-        """Stop all runs; their stages' containers are gone when this returns."""
+        """Stop all runs and record them as lost; their containers are gone when this returns."""
+        self._is_closing = True
         tasks = list(self._going.values())
         for task in tasks:
-            task.cancel("the service stops")
+            task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _drive(self, run: Run, state: ProjectState, options: RunOptions) -> None:
         progress = RunProgress(run_id=run.id, runs=self._runs, stages=run.stages)
         run = replace(run, state=State.RUNNING, started_at=self._clock.now())
-        cancelled = ""
+        error: RunError | None = None
         try:
             await self._runs.save_run(run)
             await self._go_through(run, state, options, progress)
-        except asyncio.CancelledError as exc:
-            cancelled = str(exc) or "cancelled"
+        except asyncio.CancelledError:
+            error = SERVICE_STOPPED if self._is_closing else _CANCELLED
         except Exception:  # noqa: BLE001 - one broken run must not stop the others; told and recorded
             self._log.exception("run failed unexpectedly", run_id=run.id)
-            await self._finish_broken(run, progress)
-            return
+            error = _BUG
         # The end is recorded even while this task is being cancelled a second time.
-        await asyncio.shield(self._finish(run, state, progress, cancelled=cancelled))
+        await asyncio.shield(self._finish(run, state, progress, error))
 
     async def _go_through(
         self, run: Run, state: ProjectState, options: RunOptions, progress: RunProgress
@@ -98,15 +106,21 @@ class DriveRun:
             await asyncio.gather(*going, return_exceptions=True)
         await progress.skip_rest(waiting, state.project.pipeline)
 
-    async def _finish(self, run: Run, state: ProjectState, progress: RunProgress, *, cancelled: str) -> None:
-        await progress.stop_rest()
-        stages = progress.stages
-        final = run_state_from((stage.state for stage in stages.values()), cancelled=bool(cancelled))
+    async def _finish(
+        self, run: Run, state: ProjectState, progress: RunProgress, error: RunError | None
+    ) -> None:
+        """Record the end. `error` says what ended the run from outside, if anything did."""
+        if error is not None:
+            stopped = State.CANCELLED if error is _CANCELLED else State.LOST
+            await progress.stop_rest(stopped, error.message)
+        final = run_state_from(stage.state for stage in progress.stages.values())
         try:
             write_backs = await self._write_backs(state.project, progress.entries)
         except Exception:  # noqa: BLE001 - a run must end even when its lock cannot be written; told
             self._log.exception("write-backs could not be made", run_id=run.id)
-            write_backs, final = (), State.LOST
+            write_backs, error = (), _BUG
+        if error is _BUG:
+            final = State.LOST
         await self._runs.save_run(
             replace(
                 run,
@@ -115,15 +129,7 @@ class DriveRun:
                 compute_s=progress.compute_s,
                 saved_s=progress.saved_s,
                 write_backs=write_backs,
-                error=progress.error(run, final, cancelled=cancelled),
+                # A stop that came after the last stage changed nothing.
+                error=None if final == State.SUCCEEDED else error or progress.error(run),
             )
         )
-
-    async def _finish_broken(self, run: Run, progress: RunProgress) -> None:
-        await progress.stop_rest()
-        error = RunError(
-            reason="INTERNAL",
-            message="Wherry failed: this is a bug of the service",
-            hint="The service's log has the details: wherry service logs.",
-        )
-        await self._runs.save_run(replace(run, state=State.LOST, finished_at=self._clock.now(), error=error))

@@ -7,7 +7,7 @@ submitting again goes on where they stopped.
 from collections.abc import Mapping
 from dataclasses import replace
 
-from wherry.service.domain.run import RunError
+from wherry.service.domain.run import SERVICE_STOPPED
 from wherry.service.domain.states import State
 from wherry.service.ports.clock import Clock
 from wherry.service.ports.containers import ContainerEngine
@@ -43,19 +43,13 @@ class RecoverRuns:
             await self._engine.remove(container)
         await self._workspaces.remove_all()
         for run in await self._runs.list_active():
-            reason = "the service was stopped while the run was going on"
             unfinished = [
-                replace(stage, state=State.LOST, reason=reason)
+                replace(stage, state=State.LOST, reason=SERVICE_STOPPED.message)
                 for stage in run.stages.values()
                 if not stage.state.is_final
             ]
             await self._runs.save_stages(run.id, unfinished)
-            error = RunError(
-                reason="SERVICE_STOPPED",
-                message=reason,
-                hint="Submit again: stages that had finished are not run again.",
-            )
             await self._runs.save_run(
-                replace(run, state=State.LOST, finished_at=self._clock.now(), error=error)
+                replace(run, state=State.LOST, finished_at=self._clock.now(), error=SERVICE_STOPPED)
             )
             self._log.warning("run lost with the service", run_id=run.id)

@@ -69,10 +69,10 @@ class RunProgress:
         if skipped:
             await self._runs.save_stages(self._run_id, skipped)
 
-    async def stop_rest(self) -> None:
-        """Record all that have not ended as cancelled."""
+    async def stop_rest(self, state: State, reason: str) -> None:
+        """Record all that have not ended as stopped: cancelled or lost."""
         rest = [
-            replace(stage, state=State.CANCELLED, reason=stage.reason or "the run was stopped")
+            replace(stage, state=state, reason=stage.reason or reason)
             for stage in self._stages.values()
             if not stage.state.is_final
         ]
@@ -80,14 +80,10 @@ class RunProgress:
         if rest:
             await self._runs.save_stages(self._run_id, rest)
 
-    def error(self, run: Run, final: State, *, cancelled: str) -> RunError | None:
-        """Why the run did not succeed; None when it did."""
-        if final == State.SUCCEEDED:
-            return None
-        if final == State.CANCELLED:
-            return RunError(reason="CANCELLED", message=cancelled or "the run was stopped")
+    def error(self, run: Run) -> RunError | None:
+        """Which stage kept the run from succeeding; None when none did."""
         if not self._failed:
-            return RunError(reason="LOST", message="what the run produced could not be recorded")
+            return None
         first = self._stages[self._failed[0]]
         more = f" ({len(self._failed) - 1} more failed)" if len(self._failed) > 1 else ""
         return RunError(

@@ -158,7 +158,7 @@ class _Builder:
         value = self._read_scalar(event, text, plain=plain, at_key=at_key)
         if event.anchor:
             self._anchors[event.anchor] = _Anchored(value, None, 1)
-        self._put(value, _spot_of(event), 1, event)
+        self._put(value, _spot_of(event), 1)
 
     def _read_scalar(self, event: yaml.ScalarEvent, text: str, *, plain: bool, at_key: bool) -> Any:
         try:
@@ -186,7 +186,7 @@ class _Builder:
             raise self._refuse("aliases repeat too much", event)
         spot = _spot_of(event)
         spot.inner = anchored.inner
-        self._put(anchored.value, spot, anchored.size, event)
+        self._put(anchored.value, spot, anchored.size)
 
     def _open(self, event: "yaml.MappingStartEvent | yaml.SequenceStartEvent") -> None:
         if event.tag not in _COLLECTION_TAGS:
@@ -211,9 +211,9 @@ class _Builder:
             frame.value.update(own)
         if frame.anchor:
             self._anchors[frame.anchor] = _Anchored(frame.value, frame.spot.inner, frame.size)
-        self._put(frame.value, frame.spot, frame.size, None)
+        self._put(frame.value, frame.spot, frame.size)
 
-    def _put(self, value: Any, spot: _Spot, size: int, event: yaml.Event | None) -> None:
+    def _put(self, value: Any, spot: _Spot, size: int) -> None:
         """Hand a finished value to what holds it."""
         if not self._stack:
             self.value, self.spot = value, spot
@@ -234,7 +234,6 @@ class _Builder:
             frame.key_spot.inner = spot.inner
             inner[frame.key] = frame.key_spot
             frame.key_spot = None
-        del event
 
     def _put_key(self, frame: _Frame, key: Any, spot: _Spot) -> None:
         place = Place(path=self._path, line=spot.line, column=spot.column)
