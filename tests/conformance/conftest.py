@@ -1,6 +1,7 @@
 """Each project is run by DVC once; several tests look at it."""
 
 import pytest
+
 from tests.conformance.cases import CASES
 from tests.conformance.harness import Case, RanProject, reproduce
 

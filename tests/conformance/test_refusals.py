@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from tests.conformance.harness import dvc_python, read_pipeline
 
+from tests.conformance.harness import dvc_python, read_pipeline
 from wherry.service.domain.errors import PipelineInvalid
 
 # Loads all DVC files and checks the graph, as every command that walks the graph does.

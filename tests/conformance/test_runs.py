@@ -3,7 +3,6 @@
 import posixpath
 
 from tests.conformance.harness import RanProject, expected_run_cache
-
 from wherry.service.domain.dvc.graph import topological_order
 from wherry.service.domain.dvc.lockfile import is_unchanged, parse_lock, update_lock
 from wherry.service.domain.dvc.stage import StageName

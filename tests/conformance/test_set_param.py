@@ -4,8 +4,8 @@ import json
 from collections.abc import Mapping
 
 import pytest
-from tests.conformance.harness import dvc_python
 
+from tests.conformance.harness import dvc_python
 from wherry.service.domain.dvc.set_param import apply_overrides
 from wherry.service.domain.errors import InvalidInput
 

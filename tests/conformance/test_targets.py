@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 
 import pytest
-from tests.conformance.harness import Case, dvc, make_project, read_pipeline
 
+from tests.conformance.harness import Case, dvc, make_project, read_pipeline
 from wherry.service.domain.dvc.targets import select_stages
 from wherry.service.domain.paths import ProjectPath
 

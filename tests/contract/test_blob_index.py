@@ -2,9 +2,9 @@ import asyncio
 import hashlib
 
 import pytest
+
 from tests.fakes.blob_index import FakeBlobIndex
 from tests.fakes.clock import FakeClock
-
 from wherry.service.adapters.blob_index_sql import SqlBlobIndex
 from wherry.service.domain.blob import BlobHash, hash_content
 from wherry.service.domain.errors import HashCollision

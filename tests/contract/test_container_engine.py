@@ -12,8 +12,8 @@ from pathlib import Path
 
 import docker
 import pytest
-from tests.engine_fixtures import IMAGE, STAGE_UID, Bench, bench, engine, with_limits
 
+from tests.engine_fixtures import IMAGE, STAGE_UID, Bench, bench, engine, with_limits
 from wherry.service.adapters.container_output_docker import FrameParser
 from wherry.service.adapters.containers_docker import DockerContainerEngine
 from wherry.service.domain.errors import EngineUnavailable, ImageNotFound

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from tests.fakes.object_store import FakeObjectStore
 
+from tests.fakes.object_store import FakeObjectStore
 from wherry.service.adapters.node_cache_local import LocalNodeCache
 from wherry.service.domain.blob import BlobHash, hash_content, object_key
 from wherry.service.domain.errors import BlobMissing, DigestMalformed, StoreUnavailable, TooMany

@@ -3,8 +3,8 @@ import hashlib
 from pathlib import Path
 
 import pytest
-from tests.fakes.object_store import FakeObjectStore
 
+from tests.fakes.object_store import FakeObjectStore
 from wherry.service.adapters.objects_s3 import S3ObjectStore, S3Settings
 from wherry.service.domain.errors import BlobMismatch, StoreUnavailable
 from wherry.service.ports.objects import ObjectStore

@@ -8,8 +8,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.workspace_fixtures import House, data, house, workspace
 
+from tests.workspace_fixtures import House, data, house, workspace
 from wherry.service.domain.tree import Tree
 
 __all__ = ["house", "workspace"]

@@ -4,8 +4,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from tests.fakes.run_cache import FakeRunCache
 
+from tests.fakes.run_cache import FakeRunCache
 from wherry.service.adapters.run_cache_sql import SqlRunCache
 from wherry.service.domain.blob import BlobHash
 from wherry.service.domain.records import FileEntry, StageEntry

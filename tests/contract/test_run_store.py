@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 
 import pytest
-from tests.fakes.run_store import FakeRunStore
 
+from tests.fakes.run_store import FakeRunStore
 from wherry.service.adapters.runs_sql import SqlRunStore
 from wherry.service.domain.blob import BlobHash, Digest
 from wherry.service.domain.dvc.stage import StageName

@@ -9,9 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
 from tests.engine_fixtures import STAGE_UID, Bench, bench, engine
 from tests.workspace_fixtures import House, data, house, workspace
-
 from wherry.service.domain.blob import hash_content
 from wherry.service.domain.errors import BlobMissing, InvalidInput, PathEscapes
 from wherry.service.domain.task import AttemptId

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from tests.e2e.harness import DVC, REPOSITORY, Project, Service, git, run, states
 
 STAGES = ["data_split", "train", "evaluate"]

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from tests.e2e.harness import STAGE_IMAGE, Project, Service, run, states
 
 Make = Callable[[dict[str, str]], Project]

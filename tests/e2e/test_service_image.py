@@ -22,11 +22,11 @@ def shipped(tmp_path: Path) -> Iterator[Service]:
     home = tmp_path / "home"
     home.mkdir()
     run([REPOSITORY / "scripts" / "service-image.sh", IMAGE], cwd=REPOSITORY).expect(0)
-    started = run(
-        ["docker", "run", "-d", "--rm", "--network", "host", "-v", "/var/run/docker.sock:/var/run/docker.sock"]
-        + ["-v", f"{home}:{home}", "-e", f"WHERRY_HOME={home}", "-e", "WHERRY_LISTEN=127.0.0.1:0", IMAGE],
-        cwd=tmp_path,
-    ).expect(0)
+    socket = "/var/run/docker.sock"
+    settings = ("-e", f"WHERRY_HOME={home}", "-e", "WHERRY_LISTEN=127.0.0.1:0")
+    mounts = ("-v", f"{socket}:{socket}", "-v", f"{home}:{home}")
+    command = ["docker", "run", "-d", "--rm", "--network", "host", *mounts, *settings, IMAGE]
+    started = run(command, cwd=tmp_path).expect(0)
     container = started.out.strip()
     try:
         deadline = time.monotonic() + 90

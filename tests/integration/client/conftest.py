@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from tests.integration.client.fake_service import FakeService
 
 WHERRY = Path(sys.executable).with_name("wherry")

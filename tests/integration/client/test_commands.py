@@ -5,9 +5,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from tests.integration.client.conftest import WHERRY, Run
 from tests.integration.client.fake_service import FakeService, digest_of, md5_of
-
 from wherry.v1 import pipelines_pb2, runs_pb2
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc import code_pb2
+
 from tests.integration.client.conftest import WHERRY, Run
 from tests.integration.client.fake_service import FakeService, digest_of, md5_of
-
 from wherry.v1 import pipelines_pb2, runs_pb2
 
 NEW_LOCK = b"new lock\n"

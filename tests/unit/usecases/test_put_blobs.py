@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from tests.fakes.blob_index import FakeBlobIndex
 from tests.fakes.object_store import FakeObjectStore
-
 from wherry.service.domain.blob import BlobHash, Digest, digest_content, object_key
 from wherry.service.domain.errors import BlobMismatch, HashCollision, TooMany, TreeIncomplete
 from wherry.service.ports.blob_index import BlobRecord

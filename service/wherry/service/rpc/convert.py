@@ -70,7 +70,8 @@ def name_from(text: str, what: str) -> str:
 def note_from(text: str) -> str:
     """Read a note for people, bounded."""
     expect_at_most(len(text), MESSAGE_CHARACTERS_MAX, "characters in a message")
-    return text
+    # PostgreSQL keeps no NUL in a text.
+    return text.replace("\0", "")
 
 
 def expect_at_most(count: int, limit: int, what: str) -> None:

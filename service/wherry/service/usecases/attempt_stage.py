@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from wherry.service.domain.dvc.stage import Stage
 from wherry.service.domain.errors import Unavailable, WherryError
@@ -14,9 +14,20 @@ from wherry.service.ports.clock import Clock, Identities
 from wherry.service.ports.logs import LogStore, LogStream, NewLine
 from wherry.service.ports.stages import StageObserver, StageRunner
 from wherry.service.usecases.file_records import dependency_records, output_records
-from wherry.service.usecases.find_result import FindResult
+from wherry.service.usecases.find_result import FROZEN_WITHOUT_OUTPUTS, FindResult
 from wherry.service.usecases.resolve_stage import ProjectState, ResolveStage
 from wherry.service.usecases.run_progress import RunProgress
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GoingRun:
+    """A run while it goes on, with all that its stages share."""
+
+    run: Run
+    state: ProjectState
+    options: RunOptions
+    progress: RunProgress
+    runner: StageRunner
 
 
 class AttemptStage:
@@ -40,40 +51,50 @@ class AttemptStage:
         self._identities = identities
         self._node = node
 
-    async def __call__(
-        self,
-        run: Run,
-        state: ProjectState,
-        stage: Stage,
-        *,
-        options: RunOptions,
-        progress: RunProgress,
-        runner: StageRunner,
-    ) -> None:
+    async def __call__(self, going: GoingRun, stage: Stage) -> None:
         """Return when the stage has ended and that is recorded."""
-        record = progress.stages[stage.name]
-        use_cache = not (options.force or options.no_run_cache)
-        try:
-            task = await self._resolve(state, stage, run_id=run.id, use_cache=use_cache)
-        except WherryError as exc:
-            await self._say(run.id, stage, exc.message)
-            lost = isinstance(exc, Unavailable)
-            await progress.save(
-                replace(record, state=State.LOST if lost else State.FAILED, reason=exc.message)
-            )
+        record = going.progress.stages[stage.name]
+        if stage.frozen:
+            await self._end(going, stage, record, await self._recorded(going, stage))
             return
-        record = _with_inputs(record, task)
-        recorded = await self._find.recorded(task, state.project.recorded(stage))
-        if recorded is not None and not options.force:
-            outcome: Outcome = Succeeded(entry=recorded, cache=CacheUse.HIT, wall_s=0.0)
+        use_cache = not (going.options.force or going.options.no_run_cache)
+        try:
+            task = await self._resolve(going.state, stage, run_id=going.run.id, use_cache=use_cache)
+        except Unavailable as exc:
+            await self._end(going, stage, record, Lost(reason=exc.message))
+        except WherryError as exc:
+            await self._end(going, stage, record, Failed(reason=exc.message, exit_code=None, wall_s=None))
         else:
-            observer = _Observer(self, run.id, replace(record, attempt=1, node=self._node), progress)
-            outcome = await runner.run(task, self._identities.new_attempt_id(), observer)
+            record = _with_inputs(record, task)
+            await self._end(going, stage, record, await self._outcome(going, task, record))
+
+    async def _recorded(self, going: GoingRun, stage: Stage) -> Outcome:
+        """A frozen stage never runs: its outputs are those of dvc.lock."""
+        recorded = going.state.project.recorded(stage)
+        if recorded is None or not await self._find.is_complete(stage, recorded):
+            return Failed(reason=FROZEN_WITHOUT_OUTPUTS, exit_code=None, wall_s=None)
+        return Succeeded(entry=recorded, cache=CacheUse.HIT, wall_s=0.0)
+
+    async def _outcome(self, going: GoingRun, task: StageTask, record: StageRecord) -> Outcome:
+        stage = task.stage
+        recorded = await self._find.recorded(task, going.state.project.recorded(stage))
+        if recorded is not None:
+            return Succeeded(entry=recorded, cache=CacheUse.HIT, wall_s=0.0)
+        observer = _Observer(self, going, replace(record, attempt=1, node=self._node))
+        outcome = await going.runner.run(task, self._identities.new_attempt_id(), observer)
+        if not isinstance(outcome, Succeeded):
+            return outcome
+        # Inputs as they are written here: a result may come from a project that spells them otherwise.
+        entry = replace(outcome.entry, cmd=stage.cmd, deps=task.deps, params=task.params)
+        return replace(outcome, entry=entry)
+
+    async def _end(self, going: GoingRun, stage: Stage, record: StageRecord, outcome: Outcome) -> None:
         if isinstance(outcome, Succeeded):
-            state.add_outputs(stage, outcome.entry)
-            progress.entries[stage.name] = outcome.entry
-        await self._tell_end(run.id, stage, outcome)
-        await progress.save(_ended(progress.stages[stage.name], record, stage, outcome))
+            going.state.add_outputs(stage, outcome.entry)
+            going.progress.entries[stage.name] = outcome.entry
+        await self._tell_end(going.run.id, stage, outcome)
+        latest = going.progress.stages[stage.name]
+        await going.progress.save(_ended(latest, record, stage, outcome))
 
     async def keep_lines(self, run_id: RunId, stage: str, stream: LogStream, lines: Sequence[bytes]) -> None:
         """Keep output of a stage."""
@@ -98,20 +119,17 @@ class AttemptStage:
 class _Observer(StageObserver):
     """Keeps what a runner tells about one attempt."""
 
-    def __init__(
-        self, keeper: AttemptStage, run_id: RunId, record: StageRecord, progress: RunProgress
-    ) -> None:
+    def __init__(self, keeper: AttemptStage, going: GoingRun, record: StageRecord) -> None:
         self._keeper = keeper
-        self._run_id = run_id
+        self._going = going
         self._record = record
-        self._progress = progress
 
     async def entered(self, state: State) -> None:
         self._record = replace(self._record, state=state)
-        await self._progress.save(self._record)
+        await self._going.progress.save(self._record)
 
     async def wrote(self, stream: LogStream, lines: Sequence[bytes]) -> None:
-        await self._keeper.keep_lines(self._run_id, self._record.name, stream, lines)
+        await self._keeper.keep_lines(self._going.run.id, self._record.name, stream, lines)
 
 
 def _with_inputs(record: StageRecord, task: StageTask) -> StageRecord:

@@ -84,7 +84,7 @@ def _plain_inputs(project: Project) -> Iterator[tuple[Stage, Dependency]]:
     files = PathSet(project.snapshot.files)
     listed = set[ProjectPath]()
     for stage in project.stages:
-        for dep in stage.deps:
+        for dep in () if stage.frozen else stage.deps:
             path = dep.project_path
             if path not in listed and not known.touches(path) and not files.touches(path):
                 listed.add(path)

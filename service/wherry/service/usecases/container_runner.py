@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from wherry.service.domain.blob import Digest
-from wherry.service.domain.errors import HashCollision, ImageNotFound, NotFound, Unavailable
+from wherry.service.domain.errors import BlobMissing, Unavailable, WherryError
 from wherry.service.domain.limits import LOG_BYTES_PER_STAGE_MAX, LOG_LINE_BYTES_MAX
 from wherry.service.domain.lines import LineSplitter
 from wherry.service.domain.paths import ROOT, ProjectPath
@@ -71,10 +71,12 @@ class ContainerStageRunner(StageRunner):
             outs = await self._keep_outputs(task, workspace)
         except OutputUnusable as exc:
             return Failed(reason=str(exc), exit_code=0, wall_s=None)
-        except HashCollision as exc:
-            return Failed(reason=exc.message, exit_code=0, wall_s=None)
-        except (Unavailable, NotFound, ImageNotFound) as exc:
+        except (Unavailable, BlobMissing) as exc:
             return Lost(reason=exc.message)
+        except WherryError as exc:
+            # What is left is the project's own: a tree that cannot be laid out, an image without a shell, content
+            # that collides with other content.
+            return Failed(reason=exc.message, exit_code=None, wall_s=None)
         finally:
             if workspace is not None:
                 await asyncio.shield(self._workspaces.remove(workspace))

@@ -12,7 +12,7 @@ from wherry.service.ports.clock import Clock
 from wherry.service.ports.event_log import EventLog
 from wherry.service.ports.runs import RunStore
 from wherry.service.ports.stages import StageRunner
-from wherry.service.usecases.attempt_stage import AttemptStage
+from wherry.service.usecases.attempt_stage import AttemptStage, GoingRun
 from wherry.service.usecases.resolve_stage import ProjectState
 from wherry.service.usecases.run_progress import RunProgress
 from wherry.service.usecases.write_backs import WriteBacks
@@ -73,7 +73,15 @@ class DriveRun:
         error: RunError | None = None
         try:
             await self._runs.save_run(run)
-            await self._go_through(run, state, options, progress)
+            await self._go_through(
+                GoingRun(
+                    run=run,
+                    state=state,
+                    options=options,
+                    progress=progress,
+                    runner=self._runner_for(options.jobs),
+                )
+            )
         except asyncio.CancelledError:
             error = SERVICE_STOPPED if self._is_closing else _CANCELLED
         except Exception:  # noqa: BLE001 - one broken run must not stop the others; told and recorded
@@ -82,29 +90,26 @@ class DriveRun:
         # The end is recorded even while this task is being cancelled a second time.
         await asyncio.shield(self._finish(run, state, progress, error))
 
-    async def _go_through(
-        self, run: Run, state: ProjectState, options: RunOptions, progress: RunProgress
-    ) -> None:
+    async def _go_through(self, going: GoingRun) -> None:
         """Keep every stage going that can go; return when nothing more can."""
-        runner = self._runner_for(options.jobs)
-        going: dict[asyncio.Task[None], str] = {}
-        waiting = list(state.project.stages)
+        pipeline = going.state.project.pipeline
+        waiting = list(going.state.project.stages)
+        started: set[asyncio.Task[None]] = set()
         try:
-            while waiting or going:
-                for stage in progress.take_ready(waiting, state.project.pipeline, options):
-                    call = self._attempt(run, state, stage, options=options, progress=progress, runner=runner)
-                    going[asyncio.create_task(call, name=f"run {run.id} stage {stage.name}")] = stage.name
-                if not going:
+            while True:
+                for stage in going.progress.take_ready(waiting, pipeline, going.options):
+                    call = self._attempt(going, stage)
+                    started.add(asyncio.create_task(call, name=f"run {going.run.id} stage {stage.name}"))
+                if not started:
                     break
-                done, _ = await asyncio.wait(going, return_when=asyncio.FIRST_COMPLETED)
+                done, started = await asyncio.wait(started, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
-                    del going[task]
                     task.result()
         finally:
-            for task in going:
+            for task in started:
                 task.cancel()
-            await asyncio.gather(*going, return_exceptions=True)
-        await progress.skip_rest(waiting, state.project.pipeline)
+            await asyncio.gather(*started, return_exceptions=True)
+        await going.progress.skip_rest(waiting, pipeline)
 
     async def _finish(
         self, run: Run, state: ProjectState, progress: RunProgress, error: RunError | None

@@ -1,10 +1,13 @@
 """Find a result that can stand for running a stage: known, and whole."""
 
 from wherry.service.domain.dvc.lockfile import is_unchanged
+from wherry.service.domain.dvc.stage import Stage
 from wherry.service.domain.records import StageEntry
 from wherry.service.domain.task import StageTask
 from wherry.service.ports.blob_index import BlobIndex
 from wherry.service.ports.run_cache import Result, RunCache
+
+FROZEN_WITHOUT_OUTPUTS = "is frozen, but dvc.lock records no outputs of it that the store holds"
 
 
 class FindResult:
@@ -25,24 +28,29 @@ class FindResult:
         return result
 
     async def recorded(self, task: StageTask, recorded: StageEntry | None) -> StageEntry | None:
-        """What dvc.lock records, where DVC would not run the stage and the run cache does not serve it.
+        """What dvc.lock records of a stage that DVC would not run and whose results are not shared.
 
-        That is a frozen stage, whatever its inputs; and a stage whose results are not shared because
-        nothing but dvc.lock says when they are outdated.
+        Of such a stage nothing but dvc.lock says whether it has to run again.
         """
         stage = task.stage
-        if recorded is None or stage.always_changed or not task.use_cache:
+        if recorded is None or stage.runs_always or task.cacheable or not task.use_cache:
             return None
-        if not stage.frozen:
-            current = StageEntry(cmd=stage.cmd, deps=task.deps, params=task.params, outs=recorded.outs)
-            has_inputs_or_outs = bool(stage.deps or stage.params or stage.outs)
-            if task.cacheable or not has_inputs_or_outs or not is_unchanged(recorded, current):
-                return None
-        declared = {out.path for out in stage.outs}
-        if declared - {out.path for out in recorded.outs} or not await self.is_held(recorded):
+        current = StageEntry(cmd=stage.cmd, deps=task.deps, params=task.params, outs=recorded.outs)
+        if not is_unchanged(recorded, current, whole_files=whole_files(stage)):
             return None
-        return recorded
+        return recorded if await self.is_complete(stage, recorded) else None
+
+    async def is_complete(self, stage: Stage, recorded: StageEntry | None) -> bool:
+        """Whether dvc.lock records every declared output, and the store holds them."""
+        if recorded is None or {out.path for out in stage.outs} - {out.path for out in recorded.outs}:
+            return False
+        return await self.is_held(recorded)
 
     async def is_held(self, entry: StageEntry) -> bool:
         """Whether the store holds every output; a tree is held only with its members."""
         return not await self._index.find_missing({out.hash for out in entry.outs})
+
+
+def whole_files(stage: Stage) -> tuple[str, ...]:
+    """Params files of which every key counts."""
+    return tuple(params.path for params in stage.params if params.keys is None)

@@ -13,7 +13,7 @@ from wherry.service.domain.submission import Needs, Submission
 from wherry.service.domain.task import RunId, StageTask
 from wherry.service.ports.run_cache import Result
 from wherry.service.usecases.file_records import output_records
-from wherry.service.usecases.find_result import FindResult
+from wherry.service.usecases.find_result import FROZEN_WITHOUT_OUTPUTS, FindResult
 from wherry.service.usecases.open_project import OpenProject
 from wherry.service.usecases.resolve_stage import ProjectState, ResolveStage
 
@@ -70,8 +70,10 @@ class PlanRun:
     async def _plan(
         self, state: ProjectState, stage: Stage, *, unknown: set[StageName], force: bool
     ) -> PlannedStage:
+        if stage.frozen:
+            return await self._plan_frozen(state, stage, unknown)
         before = [name for name in state.project.pipeline.upstream[stage.name] if name in unknown]
-        if before and not stage.frozen:
+        if before:
             unknown.add(stage.name)
             reasons = tuple(f"needs what {name} makes" for name in before)
             return PlannedStage(name=stage.name, decision=Decision.WAITS, reasons=reasons)
@@ -87,24 +89,36 @@ class PlanRun:
             state.add_outputs(stage, entry)
         return planned
 
+    async def _plan_frozen(self, state: ProjectState, stage: Stage, unknown: set[StageName]) -> PlannedStage:
+        recorded = state.project.recorded(stage)
+        if recorded is None or not await self._find.is_complete(stage, recorded):
+            unknown.add(stage.name)
+            return PlannedStage(name=stage.name, decision=Decision.INVALID, reasons=(FROZEN_WITHOUT_OUTPUTS,))
+        state.add_outputs(stage, recorded)
+        return PlannedStage(
+            name=stage.name,
+            decision=Decision.FROZEN,
+            reasons=("frozen: dvc.lock records its outputs",),
+            outs=output_records(stage, recorded),
+        )
+
     async def _look_up(
         self, state: ProjectState, stage: Stage, task: StageTask, *, force: bool
     ) -> tuple[PlannedStage, StageEntry | None]:
         recorded = await self._find.recorded(task, state.project.recorded(stage))
         if recorded is not None:
-            decision = Decision.FROZEN if stage.frozen else Decision.HIT
-            return _known(task, decision, "dvc.lock records its outputs", recorded), recorded
+            return _known(task, "unchanged since dvc.lock was written", recorded), recorded
         result = await self._find(task)
         if result is not None:
-            return _known(task, Decision.HIT, _origin(result), result.entry), result.entry
+            return _known(task, _origin(result), result.entry), result.entry
         reason = _why_run(stage, task, force=force)
         return PlannedStage(name=stage.name, decision=Decision.RUN, reasons=(reason,), key=task.key), None
 
 
-def _known(task: StageTask, decision: Decision, reason: str, entry: StageEntry) -> PlannedStage:
+def _known(task: StageTask, reason: str, entry: StageEntry) -> PlannedStage:
     return PlannedStage(
         name=task.stage.name,
-        decision=decision,
+        decision=Decision.HIT,
         reasons=(reason,),
         key=task.key,
         outs=output_records(task.stage, entry),

@@ -142,11 +142,11 @@ def is_cacheable(stage: Stage) -> bool:
     Without inputs nothing says when a result is outdated; without outputs the command's effect is
     what is wanted: DVC keeps neither in its run cache.
     """
-    return not stage.always_changed and bool(stage.outs) and bool(stage.deps or stage.params)
+    return not stage.runs_always and bool(stage.outs) and bool(stage.deps or stage.params)
 
 
 def _dvc_key(stage: Stage, deps: tuple[FileEntry, ...], params: Params) -> str | None:
-    if not is_eligible(stage):
+    if not is_eligible(stage, params):
         return None
     outs = tuple(
         FileEntry(path=out.path, hash=BlobHash(""), size_bytes=0)

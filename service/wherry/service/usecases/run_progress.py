@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+from wherry.service.domain.dvc.graph import active_upstream
 from wherry.service.domain.dvc.stage import Pipeline, Stage, StageName
 from wherry.service.domain.records import StageEntry
 from wherry.service.domain.run import Run, RunError, StageRecord
@@ -93,13 +94,11 @@ class RunProgress:
         )
 
     def _is_ready(self, stage: Stage, pipeline: Pipeline) -> bool:
-        if stage.frozen:
-            return True
-        producers = [name for name in pipeline.upstream[stage.name] if name in self._stages]
+        producers = [name for name in active_upstream(pipeline, stage.name) if name in self._stages]
         return all(self._stages[name].state == State.SUCCEEDED for name in producers)
 
     def _culprit(self, stage: Stage, pipeline: Pipeline) -> StageName | None:
-        for name in pipeline.upstream[stage.name]:
+        for name in active_upstream(pipeline, stage.name):
             if name in self._stages and self._stages[name].state != State.SUCCEEDED:
                 return name
         return None

@@ -9,6 +9,7 @@ from wherry.service.domain.paths import ProjectPath
 from wherry.service.domain.records import StageEntry
 from wherry.service.domain.run import WriteBack, WriteBackKind
 from wherry.service.ports.blob_index import BlobIndex
+from wherry.service.usecases.find_result import whole_files
 from wherry.service.usecases.put_blobs import PutBlobs
 from wherry.service.usecases.read_project import Lock, Project
 
@@ -39,7 +40,7 @@ class WriteBacks:
             if stage.name not in entries or project.locks[stage.file] is not lock:
                 continue
             entry, recorded = entries[stage.name], lock.entries.get(stage.key)
-            if recorded is None or not is_unchanged(recorded, entry):
+            if recorded is None or not is_unchanged(recorded, entry, whole_files=whole_files(stage)):
                 changed[stage.key] = entry
         if not changed:
             return None
