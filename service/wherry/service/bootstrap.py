@@ -8,7 +8,7 @@ import os
 import random
 import socket
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -57,13 +57,20 @@ from wherry.service.usecases.write_backs import WriteBacks
 _GRACE_S = 2.0
 
 
+# Of the embedded store. Bucket names have three characters or more.
+_OWN_BUCKET = "wherry"
+
+_LOOPBACK = ("127.", "localhost:", "[::1]:")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Store:
     """Where the bucket is."""
 
+    bucket: str
     endpoint: str
     access_key: str
-    secret_key: str
+    secret_key: str = field(repr=False)
 
 
 @contextlib.asynccontextmanager
@@ -87,6 +94,10 @@ async def open_service(settings: Settings) -> AsyncIterator[None]:
         host = settings.listen.rpartition(":")[0]
         _write_facts(facts_file, settings, store, f"grpc://{host}:{port}")
         stack.callback(facts_file.unlink, missing_ok=True)
+        if not settings.listen.startswith(_LOOPBACK):
+            log.warning(
+                "the listener is not encrypted: put a proxy with TLS before it", listen=settings.listen
+            )
         log.info("serving", address=f"grpc://{host}:{port}", home=str(home))
         yield
         log.info("stopping")
@@ -122,6 +133,7 @@ class _LastPorts:
 async def _open_store(settings: Settings, ports: _LastPorts, stack: contextlib.AsyncExitStack) -> Store:
     if not settings.uses_embedded_store:
         return Store(
+            bucket=settings.s3_bucket,
             endpoint=settings.s3_endpoint,
             access_key=settings.s3_access_key,
             secret_key=settings.s3_secret_key.get_secret_value(),
@@ -137,7 +149,12 @@ async def _open_store(settings: Settings, ports: _LastPorts, stack: contextlib.A
         await server.start()
     stack.push_async_callback(server.stop)
     ports.keep("s3", urlsplit(server.endpoint).port or 0)
-    return Store(endpoint=server.endpoint, access_key=server.access_key, secret_key=server.secret_key)
+    return Store(
+        bucket=_OWN_BUCKET,
+        endpoint=server.endpoint,
+        access_key=server.access_key,
+        secret_key=server.secret_key,
+    )
 
 
 async def _open_parts(settings: Settings, store: Store, stack: contextlib.AsyncExitStack) -> _Parts:
@@ -146,12 +163,12 @@ async def _open_parts(settings: Settings, store: Store, stack: contextlib.AsyncE
     stack.push_async_callback(database.close)
     objects = S3ObjectStore.connect(
         S3Settings(
-            bucket=settings.s3_bucket,
+            bucket=store.bucket,
             prefix=settings.s3_prefix,
             region=settings.s3_region,
             endpoint_url=store.endpoint or None,
-            access_key=store.access_key,
-            secret_key=store.secret_key,
+            access_key=store.access_key or None,
+            secret_key=store.secret_key or None,
         )
     )
     stack.push_async_callback(objects.close)
@@ -275,7 +292,7 @@ def _facts(settings: Settings, store: Store) -> SystemFacts:
         version=importlib.metadata.version("wherry"),
         node=settings.node,
         default_image=settings.default_image,
-        store_url=f"s3://{settings.s3_bucket}" + (f"/{prefix}" if prefix else ""),
+        store_url=f"s3://{store.bucket}" + (f"/{prefix}" if prefix else ""),
         s3_endpoint=store.endpoint,
         s3_region=settings.s3_region,
         access_key=store.access_key,

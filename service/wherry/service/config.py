@@ -38,16 +38,16 @@ class Settings(BaseSettings):
     """Image for stages that name none; empty: such a stage is refused."""
     network: bool = True
     """Whether stages that do not say have a network."""
-    s3_bucket: str = "wherry"
-    """Bucket of the store."""
+    s3_bucket: str = ""
+    """Bucket of the store; empty: an S3 server is started beside the service, with a bucket of its own."""
     s3_prefix: str = ""
     """Folder within the bucket."""
     s3_endpoint: str = ""
-    """S3 address; empty together with empty keys: an embedded S3 server is started."""
+    """S3 address; empty: Amazon's own for the region."""
     s3_region: str = "us-east-1"
     """Region of the bucket."""
     s3_access_key: str = ""
-    """Key id; empty: an embedded S3 server is started."""
+    """Key id; empty: whatever the machine's role or files give."""
     s3_secret_key: SecretStr = SecretStr("")
     """Secret key."""
     database_url: str = ""
@@ -70,7 +70,7 @@ class Settings(BaseSettings):
     @property
     def uses_embedded_store(self) -> bool:
         """Whether the service starts an S3 server of its own."""
-        return not self.s3_access_key and not self.s3_endpoint
+        return not self.s3_bucket
 
     @property
     def stage_user(self) -> tuple[int, int]:
