@@ -55,6 +55,8 @@ class Figures:
 
 def _environment(home: Path) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("WHERRY_")}
+    # Both programs as they are once installed: compiled. DVC is; Wherry's own modules are at their first use.
+    kept.pop("PYTHONDONTWRITEBYTECODE", None)
     return {
         **kept,
         "WHERRY_HOME": str(home),

@@ -58,7 +58,8 @@ PYTHON
     .venv/bin/python -m pip install -qq --disable-pip-version-check --no-deps --require-hashes \
       --target .venv/uv -r requirements/uv.txt
   fi
-  "$uv" pip sync -q --python .venv/bin/python --require-hashes requirements/dev.txt
+  # Compiled now: a service account that may not write here would compile at every start.
+  "$uv" pip sync -q --compile-bytecode --python .venv/bin/python --require-hashes requirements/dev.txt
   "$uv" pip install -q --python .venv/bin/python --no-deps --no-build-isolation -e .
   echo "$wherry_stamp" >.venv/stamp
 }
@@ -68,7 +69,7 @@ make_dvc() {
   [ -L .venv-dvc ] && rm .venv-dvc
   rm -f .venv-dvc/stamp
   [ -x .venv-dvc/bin/python ] || "$uv" venv -q --clear --python .venv/bin/python .venv-dvc
-  "$uv" pip sync -q --python .venv-dvc/bin/python --require-hashes requirements/dvc.txt
+  "$uv" pip sync -q --compile-bytecode --python .venv-dvc/bin/python --require-hashes requirements/dvc.txt
   echo "$dvc_stamp" >.venv-dvc/stamp
 }
 

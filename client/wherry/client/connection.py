@@ -4,7 +4,6 @@ Synchronous stubs and threads: `import grpc` loads its asyncio half in any case,
 by asyncio at start-up, and the transfer and the watching need only a handful of threads.
 """
 
-import ssl
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -143,5 +142,7 @@ def _open_channel(endpoint: Endpoint) -> grpc.Channel:
 
 def _system_roots() -> bytes | None:
     """The machine's certificate authorities; None lets gRPC use those it brings."""
+    import ssl  # noqa: PLC0415 - only encrypted connections need it, and it is slow to load
+
     file = ssl.get_default_verify_paths().cafile
     return Path(file).read_bytes() if file and Path(file).is_file() else None

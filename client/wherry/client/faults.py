@@ -1,8 +1,8 @@
 """From gRPC's errors to ours: status code and `google.rpc.ErrorInfo` decide the family."""
 
+from typing import TYPE_CHECKING
+
 import grpc
-from google.rpc import error_details_pb2
-from grpc_status import rpc_status
 
 from wherry.client.errors import (
     ClientError,
@@ -14,6 +14,9 @@ from wherry.client.errors import (
     Unknown,
     Unreachable,
 )
+
+if TYPE_CHECKING:
+    from google.rpc import error_details_pb2
 
 _FAMILIES: dict[grpc.StatusCode, type[ClientError]] = {
     grpc.StatusCode.UNAUTHENTICATED: NotAllowed,
@@ -72,7 +75,11 @@ def _plain(code: grpc.StatusCode, said: str, *, target: str, embedded: bool) -> 
     return _FAMILIES.get(code, ProtocolBroken)(said or code.name, reason=code.name)
 
 
-def _error_info(error: grpc.Call) -> error_details_pb2.ErrorInfo | None:
+def _error_info(error: grpc.Call) -> "error_details_pb2.ErrorInfo | None":
+    # Imported when there is an error: most commands have none, and all would start later.
+    from google.rpc import error_details_pb2  # noqa: PLC0415
+    from grpc_status import rpc_status  # noqa: PLC0415
+
     try:
         status = rpc_status.from_call(error)
     except ValueError:  # code and details disagree: not from a service of ours

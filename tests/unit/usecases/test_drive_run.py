@@ -69,8 +69,8 @@ class ScriptedRunner(StageRunner):
 
     async def run(self, task: StageTask, attempt: AttemptId, observer: StageObserver) -> Outcome:
         self.started.append(task.stage.name)
-        self.reached[task.stage.name].set()
         await observer.entered(State.RUNNING)
+        self.reached[task.stage.name].set()
         return await self.behaviours.get(task.stage.name, succeed)(task)
 
 

@@ -1,12 +1,14 @@
 """The run cache in SQL. Whether the blobs of a result are still held is for the caller to check."""
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from wherry.service.adapters.database import Database
 from wherry.service.adapters.records_json import dump_entry, load_entry
 from wherry.service.adapters.tables import results
 from wherry.service.domain.task import RunId, StrictKey
 from wherry.service.ports.run_cache import Result, RunCache
+
+_RESULT = select(results).where(results.c.key == bindparam("wanted"))
 
 
 class SqlRunCache(RunCache):
@@ -17,8 +19,8 @@ class SqlRunCache(RunCache):
 
     async def find(self, key: StrictKey) -> Result | None:
         """See the port."""
-        query = select(results).where(results.c.key == key)
-        row = await self._database.run(lambda connection: connection.execute(query).one_or_none())
+        values = {"wanted": key}
+        row = await self._database.run(lambda connection: connection.execute(_RESULT, values).one_or_none())
         if row is None:
             return None
         return Result(

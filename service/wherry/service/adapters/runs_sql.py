@@ -32,6 +32,32 @@ _ID_MAX = 2**31 - 1
 _FINAL_STATES = tuple(state for state in State if state.is_final)
 
 
+# Built once: building a statement costs several times what executing it does.
+_OF_RUN = events.c.run_id == bindparam("number")
+_EVENTS_AFTER = (
+    select(events.c.sequence, events.c.payload)
+    .where(_OF_RUN, events.c.sequence > bindparam("after"))
+    .order_by(events.c.sequence)
+    .limit(bindparam("most"))
+)
+_HAS_EVENTS = select(exists().where(_OF_RUN, events.c.sequence > bindparam("after")))
+_NEWEST_EVENT = select(func.coalesce(func.max(events.c.sequence), 0)).where(_OF_RUN)
+_RUN = select(runs).where(runs.c.id == bindparam("number"))
+_NEWEST_CALLED = select(runs).where(runs.c.name == bindparam("called")).order_by(runs.c.id.desc()).limit(1)
+_LOCK = select(runs.c.id).where(runs.c.id == bindparam("number")).with_for_update()
+_STAGES = (
+    select(run_stages.c.run_id, run_stages.c.record)
+    .where(run_stages.c.run_id == bindparam("number"))
+    .order_by(run_stages.c.position)
+)
+_STAGE_NAMES = select(run_stages.c.name).where(run_stages.c.run_id == bindparam("number"))
+_CHANGE_STAGE = (
+    update(run_stages)
+    .where(run_stages.c.run_id == bindparam("number"), run_stages.c.name == bindparam("stage"))
+    .values(record=bindparam("new_record"), state=bindparam("new_state"))
+)
+
+
 class SqlRunStore(RunStore):
     """Runs in the tables `runs`, `run_stages` and `events`."""
 
@@ -97,13 +123,8 @@ class SqlRunStore(RunStore):
 
     async def events_after(self, run_id: RunId, sequence: int, limit: int) -> Sequence[Event]:
         """See the port. An unknown run has none."""
-        query = (
-            select(events.c.sequence, events.c.payload)
-            .where(events.c.run_id == _number(run_id), events.c.sequence > sequence)
-            .order_by(events.c.sequence)
-            .limit(limit)
-        )
-        rows = await self._database.run(lambda connection: connection.execute(query).all())
+        values = {"number": _number(run_id), "after": sequence, "most": limit}
+        rows = await self._database.run(lambda connection: connection.execute(_EVENTS_AFTER, values).all())
         return [Event(sequence=row.sequence, about=records_json.load_event(row.payload)) for row in rows]
 
     async def wait_for_events(self, run_id: RunId, sequence: int, timeout_s: float) -> None:
@@ -165,8 +186,10 @@ class SqlRunStore(RunStore):
         return make_up_name(self._chance, is_taken)
 
     async def _has_events_after(self, run_id: RunId, sequence: int) -> bool:
-        query = select(exists().where(events.c.run_id == _number(run_id), events.c.sequence > sequence))
-        return bool(await self._database.run(lambda connection: connection.execute(query).scalar_one()))
+        values = {"number": _number(run_id), "after": sequence}
+        return bool(
+            await self._database.run(lambda connection: connection.execute(_HAS_EVENTS, values).scalar_one())
+        )
 
 
 def _number(run_id: str) -> int | None:
@@ -177,13 +200,10 @@ def _number(run_id: str) -> int | None:
 
 
 def _get(connection: Connection, run: str) -> Run:
-    number = _number(run)
-    query = select(runs)
     if run.isascii() and run.isdecimal():
-        query = query.where(runs.c.id == number)
+        row = connection.execute(_RUN, {"number": _number(run)}).one_or_none()
     else:
-        query = query.where(runs.c.name == run).order_by(runs.c.id.desc()).limit(1)
-    row = connection.execute(query).one_or_none()
+        row = connection.execute(_NEWEST_CALLED, {"called": run}).one_or_none()
     if row is None:
         raise _unknown(run)
     return _run(row, _stages_of(connection, [row.id])[row.id])
@@ -198,14 +218,9 @@ def _list_active(connection: Connection) -> Sequence[Run]:
 
 def _stages_of(connection: Connection, numbers: Sequence[int]) -> dict[int, dict[StageName, StageRecord]]:
     """The stages of each run, in topological order."""
-    query = (
-        select(run_stages.c.run_id, run_stages.c.record)
-        .where(run_stages.c.run_id == bindparam("number"))
-        .order_by(run_stages.c.position)
-    )
     found: dict[int, dict[StageName, StageRecord]] = {}
     for number in numbers:
-        rows = connection.execute(query, {"number": number})
+        rows = connection.execute(_STAGES, {"number": number})
         records = [records_json.load_stage(row.record) for row in rows]
         found[number] = {record.name: record for record in records}
     return found
@@ -240,27 +255,26 @@ def _save_run(connection: Connection, run: Run) -> None:
 
 def _save_stages(connection: Connection, run_id: RunId, stages: Sequence[StageRecord]) -> None:
     number = _lock(connection, run_id)
-    known = set(connection.execute(select(run_stages.c.name).where(run_stages.c.run_id == number)).scalars())
+    known = set(connection.execute(_STAGE_NAMES, {"number": number}).scalars())
     unknown = sorted({stage.name for stage in stages} - known)
     if unknown:
         raise StageUnknown(f"run {run_id} has no stage {', '.join(unknown)}")
-    change = (
-        update(run_stages)
-        .where(run_stages.c.run_id == number, run_stages.c.name == bindparam("stage"))
-        .values(record=bindparam("new_record"), state=bindparam("new_state"))
-    )
     changes = [
-        {"stage": stage.name, "new_record": records_json.dump_stage(stage), "new_state": stage.state}
+        {
+            "number": number,
+            "stage": stage.name,
+            "new_record": records_json.dump_stage(stage),
+            "new_state": stage.state,
+        }
         for stage in stages
     ]
-    connection.execute(change, changes)
+    connection.execute(_CHANGE_STAGE, changes)
     _append_events(connection, run_id, stages)
 
 
 def _lock(connection: Connection, run_id: RunId) -> int:
     """Keep others from appending events to the run until the transaction ends. SQLite locks it all anyway."""
-    query = select(runs.c.id).where(runs.c.id == _number(run_id)).with_for_update()
-    number: int | None = connection.execute(query).scalar_one_or_none()
+    number: int | None = connection.execute(_LOCK, {"number": _number(run_id)}).scalar_one_or_none()
     if number is None:
         raise _unknown(run_id)
     return number
@@ -269,8 +283,7 @@ def _lock(connection: Connection, run_id: RunId) -> int:
 def _append_events(connection: Connection, run_id: RunId, changed: Iterable[Run | StageRecord]) -> None:
     """Append one event each. The run's row is locked by this transaction."""
     number = _number(run_id)
-    newest = select(func.coalesce(func.max(events.c.sequence), 0)).where(events.c.run_id == number)
-    first = connection.execute(newest).scalar_one() + 1
+    first = connection.execute(_NEWEST_EVENT, {"number": number}).scalar_one() + 1
     rows = [
         {"run_id": number, "sequence": sequence, "payload": records_json.dump_event(about)}
         for sequence, about in enumerate(changed, first)
@@ -313,4 +326,4 @@ def _run(row: Row[Any], stages: Mapping[StageName, StageRecord]) -> Run:
 
 
 def _unknown(run: str) -> RunUnknown:
-    return RunUnknown(f"there is no run {run[:80]!r}", hint="See the runs there are with: wherry runs")
+    return RunUnknown(f"there is no run {run[:80]!r}", hint="See the runs there are with: wherry ps")

@@ -94,7 +94,11 @@ class AttemptStage:
             going.progress.entries[stage.name] = outcome.entry
         await self._tell_end(going.run.id, stage, outcome)
         latest = going.progress.stages[stage.name]
-        await going.progress.save(_ended(latest, record, stage, outcome))
+        ended = _ended(latest, record, stage, outcome)
+        if ended.cache == CacheUse.HIT:
+            going.progress.note(ended)
+        else:
+            await going.progress.save(ended)
 
     async def keep_lines(self, run_id: RunId, stage: str, stream: LogStream, lines: Sequence[bytes]) -> None:
         """Keep output of a stage."""

@@ -118,6 +118,7 @@ class DriveRun:
         if error is not None:
             stopped = State.CANCELLED if error is _CANCELLED else State.LOST
             await progress.stop_rest(stopped, error.message)
+        await progress.settle()
         final = run_state_from(stage.state for stage in progress.stages.values())
         try:
             write_backs = await self._write_backs(state.project, progress.entries)

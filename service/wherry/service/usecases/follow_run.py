@@ -15,6 +15,10 @@ _PAGE = 500
 # how long a follower lives on after its caller has gone.
 _WAIT_S = 20.0
 
+# News within so short a time are told in one go: nobody sees the delay, and a run of known results is not
+# read back event by event.
+_TOGETHER_S = 0.01
+
 
 class FollowRun:
     """Yields events and lines in order, without gap, from any sequence number on."""
@@ -30,18 +34,16 @@ class FollowRun:
         Raises:
             RunUnknown: if there is no such run.
         """
-        run_id = (await self._runs.get(run)).id
+        life = _Life(self._runs, await self._runs.get(run), after)
         while True:
-            has_ended = (await self._runs.get(run_id)).state.is_final
-            events = await self._runs.events_after(run_id, after, _PAGE)
+            has_ended = life.ended
+            events = await life.news()
             for event in events:
                 yield event
-                after = event.sequence
-            if events:
-                continue
-            if has_ended:
-                return
-            await self._runs.wait_for_events(run_id, after, _WAIT_S)
+            if not events:
+                if has_ended:
+                    return
+                await life.wait()
 
     async def lines(
         self, run: str, *, stage: str | None, after: int, follow: bool
@@ -55,10 +57,12 @@ class FollowRun:
         found = await self._runs.get(run)
         if stage is not None:
             _expect_stage(found, stage)
-        life = _Life(self._runs, found)
+        life = _Life(self._runs, found, 0)
         while True:
             # In this order: lines written before the end are there once the end is seen.
-            has_ended = await life.has_ended()
+            while await life.news():
+                pass
+            has_ended = life.ended
             newest = await self._logs.last_sequence(found.id)
             lines = await self._logs.read_after(found.id, after, stage=stage, limit=_PAGE)
             if lines:
@@ -73,27 +77,26 @@ class FollowRun:
 
 
 class _Life:
-    """Whether a run goes on, learned from its events."""
+    """A run's events, read on, and whether it has ended."""
 
-    def __init__(self, runs: RunStore, run: Run) -> None:
+    def __init__(self, runs: RunStore, run: Run, after: int) -> None:
         self._runs = runs
         self._run_id = run.id
-        self._ended = run.state.is_final
-        self._sequence = 0
+        self._after = after
+        self.ended = run.state.is_final
 
-    async def has_ended(self) -> bool:
-        """Look at the news."""
-        while not self._ended:
-            events = await self._runs.events_after(self._run_id, self._sequence, _PAGE)
-            if not events:
-                break
-            self._sequence = events[-1].sequence
-            self._ended = any(isinstance(event.about, Run) and event.about.state.is_final for event in events)
-        return self._ended
+    async def news(self) -> Sequence[Event]:
+        """The next events, none when there are no more now."""
+        events = await self._runs.events_after(self._run_id, self._after, _PAGE)
+        if events:
+            self._after = events[-1].sequence
+        self.ended |= any(isinstance(event.about, Run) and event.about.state.is_final for event in events)
+        return events
 
     async def wait(self) -> None:
-        """Return when there may be news."""
-        await self._runs.wait_for_events(self._run_id, self._sequence, _WAIT_S)
+        """Return when there may be news; a moment later, so that what comes together is told together."""
+        await self._runs.wait_for_events(self._run_id, self._after, _WAIT_S)
+        await asyncio.sleep(_TOGETHER_S)
 
 
 async def _first_of(*calls: Coroutine[None, None, None]) -> None:

@@ -1,5 +1,6 @@
 """How far a run has come: the records of its stages, and which can go next."""
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
@@ -14,7 +15,11 @@ from wherry.service.ports.runs import RunStore
 
 
 class RunProgress:
-    """The stages of one run. Every change is kept in the run store before anybody is told."""
+    """The stages of one run. Every change is kept in the run store before anybody is told.
+
+    Changes that come while others are being written are written together: a pipeline of known results costs a
+    few transactions, not one for each stage.
+    """
 
     def __init__(self, *, run_id: RunId, runs: RunStore, stages: Mapping[StageName, StageRecord]) -> None:
         """Begin with the records of a fresh run."""
@@ -24,6 +29,8 @@ class RunProgress:
         self.entries: dict[StageName, StageEntry] = {}
         """What the stages that succeeded stand for in dvc.lock."""
         self._failed: list[StageName] = []
+        self._unsaved: list[StageRecord] = []
+        self._writing: asyncio.Task[None] | None = None
 
     @property
     def stages(self) -> Mapping[StageName, StageRecord]:
@@ -40,12 +47,30 @@ class RunProgress:
         """Seconds that known results saved."""
         return sum(stage.wall_s or 0.0 for stage in self._stages.values() if stage.cache == CacheUse.HIT)
 
-    async def save(self, record: StageRecord) -> None:
-        """Keep a stage's new state."""
+    def note(self, record: StageRecord) -> None:
+        """Keep a stage's new state soon, without waiting for it."""
         self._stages[record.name] = record
         if record.state in {State.FAILED, State.LOST}:
             self._failed.append(record.name)
-        await self._runs.save_stages(self._run_id, [record])
+        self._unsaved.append(record)
+        if self._writing is None or self._writing.done():
+            self._writing = asyncio.create_task(self._write())
+
+    async def save(self, record: StageRecord) -> None:
+        """Keep a stage's new state; it is kept when this returns."""
+        self.note(record)
+        await self.settle()
+
+    async def settle(self) -> None:
+        """Return when all that was noted is kept."""
+        if self._writing is not None:
+            # Shielded: whoever waits may be cancelled, what was noted is written all the same.
+            await asyncio.shield(self._writing)
+
+    async def _write(self) -> None:
+        while self._unsaved:
+            batch, self._unsaved = self._unsaved, []
+            await self._runs.save_stages(self._run_id, batch)
 
     def take_ready(self, waiting: list[Stage], pipeline: Pipeline, options: RunOptions) -> list[Stage]:
         """Take those out of `waiting` whose producers have all succeeded."""
@@ -58,17 +83,13 @@ class RunProgress:
 
     async def skip_rest(self, waiting: Iterable[Stage], pipeline: Pipeline) -> None:
         """Record those that never started, and why."""
-        skipped = []
         for stage in waiting:
             culprit = self._culprit(stage, pipeline)
             reason = (
                 f"{culprit} did not succeed" if culprit else f"{self._failed[0]} failed before it was started"
             )
-            record = replace(self._stages[stage.name], state=State.SKIPPED, reason=reason)
-            self._stages[stage.name] = record
-            skipped.append(record)
-        if skipped:
-            await self._runs.save_stages(self._run_id, skipped)
+            self.note(replace(self._stages[stage.name], state=State.SKIPPED, reason=reason))
+        await self.settle()
 
     async def stop_rest(self, state: State, reason: str) -> None:
         """Record all that have not ended as stopped: cancelled or lost."""
@@ -77,9 +98,9 @@ class RunProgress:
             for stage in self._stages.values()
             if not stage.state.is_final
         ]
-        self._stages.update({stage.name: stage for stage in rest})
-        if rest:
-            await self._runs.save_stages(self._run_id, rest)
+        for stage in rest:
+            self.note(stage)
+        await self.settle()
 
     def error(self, run: Run) -> RunError | None:
         """Which stage kept the run from succeeding; None when none did."""
