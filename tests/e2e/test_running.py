@@ -5,8 +5,10 @@ import os
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+import pytest
 
 from tests.e2e.harness import WHERRY, Project, Service, new_project, run, states
 
@@ -216,13 +218,20 @@ def test_a_stopped_run_ends_its_container(make_project: Make) -> None:
     assert run(running, cwd=project.root).out == ""
 
 
-def test_a_run_is_lost_with_its_service_and_goes_on_when_submitted_again(
-    make_project: Make, tmp_path: Path
-) -> None:
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Service]:
+    """A service that the test may stop and start."""
     home = tmp_path / "home"
     home.mkdir()
-    own = Service(home)
-    own.wherry("up", cwd=home).expect(0)
+    started = Service(home)
+    started.wherry("up", cwd=home).expect(0)
+    yield started
+    started.wherry("down", cwd=home).expect(0)
+
+
+def test_a_run_is_lost_with_its_service_and_goes_on_when_submitted_again(
+    own: Service, tmp_path: Path
+) -> None:
     files = {
         "dvc.yaml": "stages:\n"
         "  quick: {cmd: cp a b, deps: [a], outs: [b]}\n"
@@ -234,13 +243,12 @@ def test_a_run_is_lost_with_its_service_and_goes_on_when_submitted_again(
     running = ["docker", "ps", "-q", "--filter", "label=wherry.stage=long"]
     _until(lambda: run(running, cwd=project.root).out != "")
 
-    own.wherry("down", cwd=home).expect(0)
+    own.wherry("down", cwd=tmp_path).expect(0)
     left = run(running, cwd=project.root).out
-    own.wherry("up", cwd=home).expect(0)
+    own.wherry("up", cwd=tmp_path).expect(0)
     project.write({"go": ""})
     lost = project.wherry("show", accepted["id"], "--json").expect(0).json()
     again = project.repro()
-    own.wherry("down", cwd=home).expect(0)
 
     assert left == ""
     assert (lost["state"], lost["error"]["id"]) == ("lost", "SERVICE_STOPPED")
