@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -45,11 +45,14 @@ class Service:
     """A running embedded service."""
 
     home: Path
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """WHERRY_… variables beside the home."""
 
     def environment(self, user: str = "ana") -> dict[str, str]:
         """What a user of it has in the environment."""
         kept = {key: value for key, value in os.environ.items() if not key.startswith(("WHERRY_", "DVC_"))}
-        return {**kept, "WHERRY_HOME": str(self.home), "WHERRY_USER": user, "DVC_NO_ANALYTICS": "1"}
+        own = {"WHERRY_HOME": str(self.home), "WHERRY_USER": user, "DVC_NO_ANALYTICS": "1"}
+        return {**kept, **own, **self.settings}
 
     def wherry(self, *args: str | Path, cwd: Path, user: str = "ana", stdin: str = "") -> Finished:
         """Run the command line in a folder."""
