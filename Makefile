@@ -28,7 +28,8 @@ image: engine ## make sure the engine has the image that stages run in
 demo: ## the example from end to end, on this machine
 	@scripts/demo.sh
 
-test: setup image ## every test, on a real engine, a real S3 server and real DVC
+test: setup image ## every test, on a real engine, S3 server, PostgreSQL and real DVC
+	@scripts/postgres.sh
 	pytest $(PYTEST_ARGS)
 
 lint: setup ## style, imports between layers, the protocol, generated code
@@ -63,8 +64,8 @@ bench: setup image ## overhead over the bare engine, and a cached run against DV
 # Each list is held to dev.txt, so that what is shipped is what was tested.
 COMPILE = .venv/uv/bin/uv pip compile -q --upgrade --generate-hashes --universal --python-version 3.11 --no-header
 lock: setup ## bring the pinned packages of requirements/ up to date
-	$(COMPILE) --extra service --group dev -o requirements/dev.txt pyproject.toml
-	$(COMPILE) --no-annotate --extra service -c requirements/dev.txt -o requirements/service.txt pyproject.toml
+	$(COMPILE) --all-extras --group dev -o requirements/dev.txt pyproject.toml
+	$(COMPILE) --no-annotate --extra service --extra postgres -c requirements/dev.txt -o requirements/service.txt pyproject.toml
 	echo 'hatchling' | $(COMPILE) --no-annotate -c requirements/dev.txt -o requirements/build.txt -
 	echo 'uv' | $(COMPILE) --no-annotate -o requirements/uv.txt -
 	$(COMPILE) -o requirements/dvc.txt requirements/dvc.in

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.postgres_cluster import PostgresCluster
 from wherry.service.adapters.database import Database
 from wherry.service.adapters.objects_s3 import S3ObjectStore, S3Settings
 from wherry.service.adapters.s3_server_seaweedfs import SeaweedServer
@@ -45,13 +46,48 @@ def object_store(s3_settings: S3Settings) -> Iterator[S3ObjectStore]:
 
 @pytest.fixture
 def database_url(tmp_path: Path) -> str:
-    """Where `database` is."""
+    """Where an empty SQLite database is."""
     return f"sqlite:///{tmp_path / 'wherry.sqlite'}"
 
 
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresCluster]:
+    """A PostgreSQL cluster of our own, on a socket in a temporary folder: no port, no other user of it."""
+    with PostgresCluster.started(tmp_path_factory.mktemp("pg")) as cluster:
+        yield cluster
+
+
 @pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
-    """An empty SQLite database with all tables."""
+def postgres_url(postgres: PostgresCluster) -> str:
+    """Where an empty PostgreSQL database is."""
+    return postgres.new_database()
+
+
+@pytest.fixture(params=["database_url", "postgres_url"])
+def any_database_url(request: pytest.FixtureRequest) -> str:
+    """Where an empty database is, of each kind that the service takes."""
+    return str(request.getfixturevalue(request.param))
+
+
+@pytest.fixture(params=["sqlite_database", "postgres_database"])
+def database(request: pytest.FixtureRequest) -> Database:
+    """An empty database with all tables, of each kind."""
+    opened = request.getfixturevalue(request.param)
+    assert isinstance(opened, Database)
+    return opened
+
+
+@pytest.fixture
+def postgres_database(postgres_url: str) -> Iterator[Database]:
+    """An empty PostgreSQL database with all tables."""
+    opened = asyncio.run(Database.open(postgres_url))
+    yield opened
+    asyncio.run(opened.close())
+
+
+@pytest.fixture
+def sqlite_database(database_url: str) -> Iterator[Database]:
+    """An empty SQLite database with all tables, for what only SQLite has."""
     opened = asyncio.run(Database.open(database_url))
     yield opened
     asyncio.run(opened.close())

@@ -11,11 +11,11 @@ from wherry.service.domain.errors import HashCollision
 from wherry.service.ports.blob_index import BlobIndex, BlobRecord
 
 
-@pytest.fixture(params=["fake", "sql"])
+@pytest.fixture(params=["fake", "sqlite_database", "postgres_database"])
 def index(request: pytest.FixtureRequest) -> BlobIndex:
     if request.param == "fake":
         return FakeBlobIndex()
-    return SqlBlobIndex(request.getfixturevalue("database"), FakeClock())
+    return SqlBlobIndex(request.getfixturevalue(request.param), FakeClock())
 
 
 def record_of(content: bytes) -> BlobRecord:

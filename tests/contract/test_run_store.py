@@ -33,11 +33,11 @@ PREPARE, TRAIN = StageName("prepare"), StageName("sub/dvc.yaml:train")
 FOREVER_S = 120.0
 
 
-@pytest.fixture(params=["fake", "sql"])
+@pytest.fixture(params=["fake", "sqlite_database", "postgres_database"])
 def store(request: pytest.FixtureRequest) -> RunStore:
     if request.param == "fake":
         return FakeRunStore()
-    return SqlRunStore(request.getfixturevalue("database"), Random(1))
+    return SqlRunStore(request.getfixturevalue(request.param), Random(1))
 
 
 def new_run(number: int = 1, *, name: str = "", project: str = "iris", user: str = "ada") -> NewRun:

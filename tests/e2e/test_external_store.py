@@ -1,4 +1,4 @@
-"""A service that is given a bucket, instead of starting a store of its own."""
+"""A service that is given a bucket, or a database, instead of bringing its own."""
 
 import asyncio
 from collections.abc import Iterator
@@ -44,6 +44,22 @@ def test_outputs_are_in_the_bucket_that_was_given(
     assert [key for key in kept if key.startswith("runs/")]
     assert remote["url"].startswith("s3://wherry-tests/")
     assert not (with_bucket.home / "s3").exists(), "no store of its own"
+
+
+def test_runs_are_kept_in_postgresql_when_that_is_given(tmp_path: Path, postgres_url: str) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    service = Service(home, {"WHERRY_DATABASE_URL": postgres_url})
+    service.wherry("up", cwd=home).expect(0)
+    try:
+        project = new_project(tmp_path / "project", service, STAGE)
+        first, second = project.repro(), project.repro()
+    finally:
+        service.wherry("down", cwd=home).expect(0)
+
+    assert states(first) == {"one": ("succeeded", "miss")}
+    assert states(second) == {"one": ("succeeded", "hit")}
+    assert not (home / "wherry.db").exists()
 
 
 def test_a_store_that_does_not_answer_keeps_the_service_from_starting(

@@ -1,6 +1,7 @@
 import asyncio
 import re
 import sqlite3
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from tests.fakes.clock import FakeClock
 from wherry.service.adapters.blob_index_sql import SqlBlobIndex
 from wherry.service.adapters.database import Database
-from wherry.service.adapters.tables import events, metadata
+from wherry.service.adapters.tables import events, metadata, runs
 from wherry.service.domain.blob import hash_content
 from wherry.service.domain.errors import Unavailable
 from wherry.service.ports.blob_index import BlobRecord
@@ -26,15 +27,16 @@ def schema_of(connection: Connection) -> dict[str, str]:
     return {name: re.sub(r"\s+", " ", sql) for name, sql in rows if name != "alembic_version"}
 
 
-def test_the_migrations_make_exactly_the_tables_that_the_code_expects(
-    database: Database, tmp_path: Path
-) -> None:
-    def compare(connection: Connection) -> tuple[list[object], dict[str, str]]:
+def test_the_migrations_make_the_tables_that_the_code_expects(database: Database) -> None:
+    def compare(connection: Connection) -> list[object]:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
-        return list(compare_metadata(context, metadata)), schema_of(connection)
+        return list(compare_metadata(context, metadata))
 
-    differences, migrated = asyncio.run(database.run(compare))
-    assert differences == []
+    assert asyncio.run(database.run(compare)) == []
+
+
+def test_the_migrations_make_exactly_these_tables(sqlite_database: Database, tmp_path: Path) -> None:
+    migrated = asyncio.run(sqlite_database.run(schema_of))
     fresh = create_engine(f"sqlite:///{tmp_path / 'fresh.sqlite'}")
     metadata.create_all(fresh)
     with fresh.begin() as connection:
@@ -43,14 +45,14 @@ def test_the_migrations_make_exactly_the_tables_that_the_code_expects(
     fresh.dispose()
 
 
-def test_opening_a_database_again_keeps_what_is_in_it(database_url: str) -> None:
+def test_opening_a_database_again_keeps_what_is_in_it(any_database_url: str) -> None:
     record = BlobRecord(hash=hash_content(b"a"), size_bytes=1, sha256="0" * 64)
 
     async def write_and_reopen() -> set[str]:
-        first = await Database.open(database_url)
+        first = await Database.open(any_database_url)
         await SqlBlobIndex(first, FakeClock()).add([record])
         await first.close()
-        second = await Database.open(database_url)
+        second = await Database.open(any_database_url)
         missing = await SqlBlobIndex(second, FakeClock()).find_missing([record.hash])
         await second.close()
         return set(missing)
@@ -93,21 +95,30 @@ def test_events_of_no_run_and_unknown_states_are_refused_by_the_database_itself(
     orphan = insert(events).values(run_id=1, sequence=1, payload="{}")
     with pytest.raises(IntegrityError):
         asyncio.run(database.run(lambda connection: connection.execute(orphan)))
-    unknown = text(
-        "INSERT INTO runs (idempotency_key, user, name, project, rev, dirty, message, state, created_at,"
-        " compute_s, saved_s, write_backs)"
-        " VALUES ('k', 'u', 'n', 'p', 'r', 0, 'm', 'sleeping', '2026-01-01 00:00:00', 0, 0, '[]')"
+    unknown = insert(runs).values(
+        idempotency_key="k",
+        user="u",
+        name="n",
+        project="p",
+        rev="r",
+        dirty=False,
+        message="m",
+        state="sleeping",
+        created_at=datetime(2026, 1, 1, tzinfo=UTC),
+        compute_s=0,
+        saved_s=0,
+        write_backs="[]",
     )
     with pytest.raises(IntegrityError, match="ck_runs_state"):
         asyncio.run(database.run(lambda connection: connection.execute(unknown)))
 
 
-def test_sqlite_runs_with_write_ahead_log_and_foreign_keys(database: Database) -> None:
+def test_sqlite_runs_with_write_ahead_log_and_foreign_keys(sqlite_database: Database) -> None:
     def settings(connection: Connection) -> list[object]:
         names = ("journal_mode", "synchronous", "foreign_keys")
         return [connection.execute(text(f"PRAGMA {name}")).scalar_one() for name in names]
 
-    assert asyncio.run(database.run(settings)) == ["wal", 1, 1]
+    assert asyncio.run(sqlite_database.run(settings)) == ["wal", 1, 1]
 
 
 def test_a_database_that_cannot_be_opened_says_so_without_its_statements(tmp_path: Path) -> None:
