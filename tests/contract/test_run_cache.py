@@ -29,11 +29,11 @@ RESULT = Result(
 )
 
 
-@pytest.fixture(params=["fake", "sql"])
+@pytest.fixture(params=["fake", "sqlite_database", "postgres_database"])
 def cache(request: pytest.FixtureRequest) -> RunCache:
     if request.param == "fake":
         return FakeRunCache()
-    return SqlRunCache(request.getfixturevalue("database"))
+    return SqlRunCache(request.getfixturevalue(request.param))
 
 
 def test_an_unknown_key_has_no_result(cache: RunCache) -> None:
