@@ -27,6 +27,7 @@ from wherry.v1.runs_pb2 import (
     State,
 )
 
+_FAULTS_OF_STAGES = frozenset({"STAGE_FAILED", "STAGE_LOST"})
 _LAST_LINES = 20
 _NAME_COLUMNS_MAX = 24
 
@@ -154,7 +155,15 @@ def _how(stage: StageRecord) -> str:
 
 
 def tell_failures(terminal: Terminal, client: Client, run: Run, *, with_logs: bool) -> None:
-    """Say why a run failed: each failed stage, with the end of its output unless that was shown."""
+    """Say why a run failed: each failed stage, with the end of its output unless that was shown.
+
+    What ended the run from outside (a service that was stopped, a bug of it) is told once, not for each stage.
+    """
+    if run.error.reason not in _FAULTS_OF_STAGES:
+        print(f"error: {plain(run.error.message)}", file=sys.stderr)
+        if run.error.hint:
+            print(f"  hint: {plain(run.error.hint)}", file=sys.stderr)
+        return
     for stage in run.stages:
         if stage.state not in {STATE_FAILED, STATE_LOST}:
             continue
@@ -168,9 +177,3 @@ def tell_failures(terminal: Terminal, client: Client, run: Run, *, with_logs: bo
                 text = output_text(line.text, color=terminal.colors(sys.stderr))
                 print(f"  | {text}", file=sys.stderr)
         print(f"  hint: all of its output: `wherry logs {run.id} {plain(stage.name)}`", file=sys.stderr)
-    if run.HasField("error"):
-        told = any(stage.state in {STATE_FAILED, STATE_LOST} for stage in run.stages)
-        if not told:
-            print(f"error: {plain(run.error.message)}", file=sys.stderr)
-        if run.error.hint:
-            print(f"  hint: {plain(run.error.hint)}", file=sys.stderr)
