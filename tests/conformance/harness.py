@@ -12,6 +12,7 @@ from typing import Any
 from wherry.service.domain.blob import hash_content
 from wherry.service.domain.dvc import run_cache
 from wherry.service.domain.dvc.data_file import parse_data_file
+from wherry.service.domain.dvc.dvc_config import CONFIG_FILE, parse_parsing_settings
 from wherry.service.domain.dvc.graph import build_pipeline
 from wherry.service.domain.dvc.params import read_params
 from wherry.service.domain.dvc.pipeline_file import parse_pipeline_file
@@ -116,13 +117,21 @@ def read_pipeline(folder: Path) -> Pipeline:
     """Read all DVC files, in the order in which DVC meets them: that of the file system."""
     stages: list[Stage] = []
     sources: list[DataSource] = []
+    config = folder / CONFIG_FILE
+    parsing = parse_parsing_settings(config.read_bytes() if config.exists() else b"")
+
+    def load(path: ProjectPath) -> bytes | None:
+        return (folder / path).read_bytes() if (folder / path).is_file() else None
+
     for root, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if name not in _SKIPPED]
         for name in names:
             path = Path(root, name)
             project_path = ProjectPath(path.relative_to(folder).as_posix())
             if name == "dvc.yaml":
-                stages.extend(parse_pipeline_file(path.read_bytes(), project_path))
+                stages.extend(
+                    parse_pipeline_file(path.read_bytes(), project_path, load=load, parsing=parsing)
+                )
             elif name.endswith(".dvc"):
                 sources.append(parse_data_file(path.read_bytes(), project_path))
     return build_pipeline(stages, sources)

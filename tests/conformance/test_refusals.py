@@ -143,17 +143,6 @@ TAKEN_BY_BOTH: Mapping[str, Mapping[str, str]] = {
 }
 
 NOT_READ_YET: Mapping[str, tuple[Mapping[str, str], str, int]] = {
-    "template in cmd": (_stages("  a:\n    cmd: run ${lr}\n"), "templating", 3),
-    "template in a dep": (_stages("  a:\n    cmd: x\n    deps:\n    - i\n    - ${d}/x\n"), "templating", 6),
-    "template in a flag's key": (
-        _stages("  a:\n    cmd: x\n    outs:\n    - ${o}: {cache: false}\n"),
-        "templating",
-        5,
-    ),
-    "escaped template": (_stages("  a:\n    cmd: echo \\${HOME}\n"), "templating", 3),
-    "vars in a stage": (_stages("  a:\n    cmd: x\n    vars: [{b: 1}]\n"), "vars", 4),
-    "foreach": (_stages("  a:\n    foreach: [1]\n    do: {cmd: x}\n"), "foreach", 3),
-    "matrix": (_stages("  a:\n    matrix: {b: [1]}\n    cmd: x\n"), "matrix", 3),
     "persist": (_stages("  a:\n    cmd: x\n    outs:\n    - o: {persist: true}\n"), "persist", 5),
     "external dep": (_stages("  a:\n    cmd: x\n    deps:\n    - s3://b/k\n"), "external", 5),
     "data set dep": (_stages("  a:\n    cmd: x\n    deps: ['ds://x']\n"), "external", 4),

@@ -8,8 +8,10 @@ import pytest
 from tests.fakes.run_cache import FakeRunCache
 from wherry.service.adapters.run_cache_sql import SqlRunCache
 from wherry.service.domain.blob import BlobHash
-from wherry.service.domain.records import FileEntry, StageEntry
-from wherry.service.domain.task import RunId, StrictKey
+from wherry.service.domain.explanation import Circumstances, DeclaredOutput, Family
+from wherry.service.domain.paths import ProjectPath
+from wherry.service.domain.records import FileEntry, OutputKind, StageEntry
+from wherry.service.domain.task import Image, RunId, StrictKey
 from wherry.service.ports.run_cache import Result, RunCache
 
 KEY = StrictKey("ab" * 32)
@@ -26,6 +28,17 @@ RESULT = Result(
     image="sha256:" + "2" * 64,
     wall_s=12.5,
     created_at=datetime(2026, 5, 6, 7, 8, 9, 10, tzinfo=UTC),
+    family=Family("fa" * 32),
+    circumstances=Circumstances(
+        wdir=ProjectPath("sub/folder"),
+        outs=(
+            DeclaredOutput(path="model.pkl", kind=OutputKind.OUT, cache=True),
+            DeclaredOutput(path="scores.json", kind=OutputKind.METRIC, cache=False),
+        ),
+        environment={"SEED": "3" * 64},
+        image=Image(name="team/base:1", digest="sha256:" + "2" * 64, platform="linux/arm64"),
+        network=False,
+    ),
 )
 
 
@@ -69,3 +82,37 @@ def test_a_moment_of_another_time_zone_stays_the_same_moment(cache: RunCache) ->
     found = asyncio.run(cache.find(KEY))
     assert found is not None
     assert found.created_at == RESULT.created_at
+
+
+def _at(number: int, family: str = "fa") -> Result:
+    """The result of a key and a minute of its own."""
+    return replace(
+        RESULT,
+        key=StrictKey(f"{number:064x}"),
+        created_at=RESULT.created_at + timedelta(minutes=number),
+        family=Family(family * 32),
+    )
+
+
+def test_a_family_is_listed_newest_first_and_no_longer_than_asked_for(cache: RunCache) -> None:
+    for number, family in ((3, "fa"), (1, "fa"), (2, "fb"), (4, "fa")):
+        asyncio.run(cache.publish(_at(number, family)))
+    listed = asyncio.run(cache.list_family(Family("fa" * 32), limit=2))
+    assert list(listed) == [_at(4), _at(3)]
+    assert list(asyncio.run(cache.list_family(Family("fb" * 32), limit=9))) == [_at(2, "fb")]
+    assert list(asyncio.run(cache.list_family(Family("fc" * 32), limit=9))) == []
+
+
+def test_a_result_that_is_replaced_moves_to_its_new_family(cache: RunCache) -> None:
+    moved = replace(RESULT, family=Family("fb" * 32))
+    asyncio.run(cache.publish(RESULT))
+    asyncio.run(cache.publish(moved))
+    assert list(asyncio.run(cache.list_family(Family("fa" * 32), limit=9))) == []
+    assert list(asyncio.run(cache.list_family(Family("fb" * 32), limit=9))) == [moved]
+
+
+def test_a_result_without_a_family_is_found_and_never_listed(cache: RunCache) -> None:
+    old = replace(RESULT, family=None, circumstances=None)
+    asyncio.run(cache.publish(old))
+    assert asyncio.run(cache.find(KEY)) == old
+    assert list(asyncio.run(cache.list_family(Family("fa" * 32), limit=9))) == []

@@ -50,10 +50,10 @@ def runs_of(project: Project) -> list[Any]:
             id="an image that does not exist",
         ),
         pytest.param(
-            {"dvc.yaml": ONE_STAGE.replace("cp a b", "cp ${x} b"), "a": "1"},
+            {"dvc.yaml": ONE_STAGE.replace("[b]", "[b: {persist: true}]"), "a": "1"},
             (),
             6,
-            "templating",
+            "persistent outputs",
             id="what this version does not read",
         ),
         pytest.param(

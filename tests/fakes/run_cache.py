@@ -1,7 +1,8 @@
 """The run cache as a dictionary."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+from wherry.service.domain.explanation import Family
 from wherry.service.domain.task import StrictKey
 from wherry.service.ports.run_cache import Result, RunCache
 
@@ -17,3 +18,7 @@ class FakeRunCache(RunCache):
 
     async def publish(self, result: Result) -> None:
         self.results[result.key] = result
+
+    async def list_family(self, family: Family, *, limit: int) -> Sequence[Result]:
+        found = [result for result in self.results.values() if result.family == family]
+        return sorted(found, key=lambda result: result.created_at, reverse=True)[:limit]

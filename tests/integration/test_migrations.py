@@ -19,12 +19,19 @@ from wherry.service.domain.errors import Unavailable
 from wherry.service.ports.blob_index import BlobRecord
 
 
-def schema_of(connection: Connection) -> dict[str, str]:
-    """The statements that made each table and index, without layout."""
+def schema_of(connection: Connection) -> dict[str, list[str]]:
+    """The definitions that made each table and index, sorted: a later migration can only append to a table."""
     rows = connection.execute(
         text("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%'")
     )
-    return {name: re.sub(r"\s+", " ", sql) for name, sql in rows if name != "alembic_version"}
+    return {name: _definitions(sql) for name, sql in rows if name != "alembic_version"}
+
+
+def _definitions(statement: str) -> list[str]:
+    head, _, rest = re.sub(r"\s+", " ", statement).partition("(")
+    body, _, tail = rest.rpartition(")")
+    # A comma inside parentheses stands between columns of a key, or values of a CHECK.
+    return [head.strip(), tail.strip(), *sorted(part.strip() for part in re.split(r",(?![^(]*\))", body))]
 
 
 def test_the_migrations_make_the_tables_that_the_code_expects(database: Database) -> None:

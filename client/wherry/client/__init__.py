@@ -19,6 +19,8 @@ _HOMES = {
     "Client": "wherry.client.client",
     "RunOptions": "wherry.client.submission",
     "Selection": "wherry.client.submission",
+    "NewStage": "wherry.client.editing",
+    "NewOutput": "wherry.client.editing",
     "Progress": "wherry.client.progress",
     "Silent": "wherry.client.progress",
     "RunChanged": "wherry.client.watching",

@@ -11,19 +11,32 @@ import grpc
 
 from wherry.client.address import find_endpoint, user_name
 from wherry.client.connection import LONG_S, Connection
+from wherry.client.editing import Edited, NewStage, prepare_stage, write_added
 from wherry.client.progress import Progress, Silent
 from wherry.client.project import Project, find_project
 from wherry.client.results import ApplyReport, PullReport, Results
 from wherry.client.submission import RunOptions, Selection, Submitter
 from wherry.client.watching import Event, Watcher
 from wherry.v1.pipelines_pb2 import (
+    AddStageRequest,
+    AddStageResponse,
+    CompareWithLockRequest,
+    CompareWithLockResponse,
     DescribePipelineRequest,
     DescribePipelineResponse,
+    ExplainStageRequest,
+    ExplainStageResponse,
+    Explanation,
     FileRecord,
+    LintProjectRequest,
+    LintProjectResponse,
+    LintReport,
+    LockStatus,
     Pipeline,
     Plan,
     PlanRunRequest,
     PlanRunResponse,
+    RunStage,
     Submission,
 )
 from wherry.v1.runs_pb2 import (
@@ -101,11 +114,17 @@ class Client:
         """Return the bucket as a DVC remote, with its credentials."""
         return self._connection.unary(self._connection.system.GetDvcRemote, GetDvcRemoteRequest())
 
-    def describe(self, selection: Selection | None = None) -> Pipeline:
-        """Resolve the project's pipeline."""
+    def describe(
+        self, selection: Selection | None = None, *, full: bool = False, outputs: bool = False
+    ) -> Pipeline:
+        """Resolve the project's pipeline: targets (stages or outputs) and all they depend on.
+
+        With `full` all that is connected with the targets; with `outputs` the graph of outputs too. The flags of
+        a selection have no part.
+        """
 
         def call(submission: Submission) -> DescribePipelineResponse:
-            request = DescribePipelineRequest(submission=submission)
+            request = DescribePipelineRequest(submission=submission, full=full, outputs=outputs)
             return self._connection.unary(self._connection.pipelines.DescribePipeline, request, LONG_S)
 
         return self._submitter().ask(selection or Selection(), call).pipeline
@@ -118,6 +137,48 @@ class Client:
             return self._connection.unary(self._connection.pipelines.PlanRun, request, LONG_S)
 
         return self._submitter().ask(selection or Selection(), call).plan
+
+    def explain(self, stage: str) -> Explanation:
+        """Say why a stage of the project as it stands would be computed, or not."""
+
+        def call(submission: Submission) -> ExplainStageResponse:
+            request = ExplainStageRequest(submission=submission)
+            return self._connection.unary(self._connection.pipelines.ExplainStage, request, LONG_S)
+
+        return self._submitter().ask(Selection(targets=(stage,)), call).explanation
+
+    def explain_run(self, run: str, stage: str) -> Explanation:
+        """Say why a stage of a run was computed, or not; `stage` is its address from the DVC root."""
+        request = ExplainStageRequest(run_stage=RunStage(run=run, stage=stage))
+        return self._connection.unary(self._connection.pipelines.ExplainStage, request).explanation
+
+    def lock_status(self, selection: Selection | None = None) -> LockStatus:
+        """Compare the project with its dvc.lock files, as `dvc status` does."""
+
+        def call(submission: Submission) -> CompareWithLockResponse:
+            request = CompareWithLockRequest(submission=submission)
+            return self._connection.unary(self._connection.pipelines.CompareWithLock, request, LONG_S)
+
+        return self._submitter().ask(selection or Selection(), call).status
+
+    def lint(self) -> LintReport:
+        """Find all mistakes in the project's files."""
+
+        def call(submission: Submission) -> LintProjectResponse:
+            request = LintProjectRequest(submission=submission)
+            return self._connection.unary(self._connection.pipelines.LintProject, request, LONG_S)
+
+        return self._submitter().ask(Selection(), call).report
+
+    def add_stage(self, stage: NewStage, *, force: bool = False) -> Edited:
+        """Write a stage into the dvc.yaml of the folder; with `force` one of its name is replaced."""
+        new = prepare_stage(self.project, stage)
+
+        def call(submission: Submission) -> AddStageResponse:
+            request = AddStageRequest(submission=submission, stage=new, force=force)
+            return self._connection.unary(self._connection.pipelines.AddStage, request, LONG_S)
+
+        return write_added(self.project, self._submitter().ask(Selection(), call).added)
 
     def submit(self, selection: Selection | None = None, options: RunOptions | None = None) -> Run:
         """Submit the project as it stands; returns once the run is accepted."""

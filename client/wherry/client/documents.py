@@ -10,7 +10,18 @@ from pathlib import Path
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from wherry.v1.pipelines_pb2 import Decision, FileRecord, OutputKind, Pipeline, PipelineStage, Plan
+from wherry.v1.pipelines_pb2 import (
+    Decision,
+    Explanation,
+    FileRecord,
+    KeyPart,
+    LintReport,
+    OutputKind,
+    Pipeline,
+    PipelineStage,
+    Plan,
+    ResultOrigin,
+)
 from wherry.v1.runs_pb2 import CacheUse, Run, StageRecord, State
 from wherry.v1.system_pb2 import GetInfoResponse
 
@@ -57,6 +68,47 @@ def plan_document(plan: Plan) -> Json:
                 "key": stage.key or None,
             }
             for stage in plan.stages
+        ],
+    }
+
+
+def explanation_document(explanation: Explanation) -> Json:
+    """Write wherry.why/1. `before` and `after` of a variable are never told: null or empty."""
+    return {
+        "schema": "wherry.why/1",
+        "stage": explanation.stage,
+        "decision": decision_word(explanation.decision),
+        "reasons": list(explanation.reasons),
+        "key": explanation.key or None,
+        "origin": _origin(explanation.origin) if explanation.HasField("origin") else None,
+        "nearest": _origin(explanation.nearest) if explanation.HasField("nearest") else None,
+        "differences": [
+            {
+                "part": KeyPart.Name(difference.part).removeprefix("KEY_PART_").lower(),
+                "name": difference.name or None,
+                "before": difference.before if difference.HasField("before") else None,
+                "after": difference.after if difference.HasField("after") else None,
+                "text": difference.text,
+            }
+            for difference in explanation.differences
+        ],
+    }
+
+
+def lint_document(report: LintReport) -> Json:
+    """Write wherry.lint/1. Paths are relative to the DVC root."""
+    return {
+        "schema": "wherry.lint/1",
+        "problems": [
+            {
+                "path": problem.path,
+                "line": problem.line or None,
+                "column": problem.column or None,
+                "id": problem.reason,
+                "message": problem.message,
+                "hint": problem.hint or None,
+            }
+            for problem in report.problems
         ],
     }
 
@@ -109,6 +161,14 @@ def _run_facts(run: Run) -> Json:
         "wall_s": run_seconds(run),
         "compute_s": run.compute_s,
         "saved_s": run.saved_s,
+    }
+
+
+def _origin(origin: ResultOrigin) -> Json:
+    return {
+        "run": origin.run,
+        "user": origin.user or None,
+        "created_at": origin.created_at.ToJsonString() if origin.HasField("created_at") else None,
     }
 
 

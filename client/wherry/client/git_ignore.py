@@ -1,10 +1,14 @@
 """Cached outputs are kept out of git, as `dvc repro` keeps them out."""
 
+import re
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
 _TIMEOUT_S = 60
+
+# What gitignore's patterns take for something else, and what DVC escapes.
+_SPECIAL = re.compile(r"[\\\[\]!*#?]")
 
 
 def keep_out_of_git(root: Path, paths: Iterable[str]) -> list[str]:
@@ -13,11 +17,12 @@ def keep_out_of_git(root: Path, paths: Iterable[str]) -> list[str]:
     DVC appends `/name` to the .gitignore of the output's folder when it has run or restored a stage. A folder
     that is not there is not made for it. Outside git nothing is done.
     """
-    shown = {path for path in paths if (root / path).parent.is_dir()}
+    shown = dict.fromkeys(path for path in paths if (root / path).parent.is_dir())
+    ignored = _ignored(root, set(shown))
     changed = []
-    for path in sorted(shown - _ignored(root, shown)):
+    for path in (path for path in shown if path not in ignored):
         target = root / path
-        gitignore, line = target.parent / ".gitignore", f"/{target.name}"
+        gitignore, line = target.parent / ".gitignore", "/" + _SPECIAL.sub(r"\\\g<0>", target.name)
         before = gitignore.read_text() if gitignore.exists() else ""
         if line in before.splitlines():
             continue

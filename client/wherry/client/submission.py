@@ -16,13 +16,18 @@ from wherry.client.scanning import Scan, scan_project
 from wherry.client.uploading import Holdings, upload
 from wherry.v1.blobs_pb2 import BlobDigest
 from wherry.v1.pipelines_pb2 import (
+    AddStageResponse,
+    CompareWithLockResponse,
     DescribePipelineResponse,
+    ExplainStageResponse,
+    LintProjectResponse,
     Needs,
     PlanRunResponse,
     Snapshot,
     SnapshotFile,
     Submission,
 )
+from wherry.v1.pipelines_pb2 import Selection as SelectionFlags
 from wherry.v1.runs_pb2 import SubmitRunResponse
 
 # Data may be found stage by stage, so several rounds are honest; an endless exchange is not.
@@ -34,6 +39,15 @@ class Selection:
     """What of the project is meant, and with which changes."""
 
     targets: Sequence[str] = ()
+    glob: bool = False
+    recursive: bool = False
+    single_item: bool = False
+    whole_pipelines: bool = False
+    all_pipelines: bool = False
+    downstream: bool = False
+    force_downstream: bool = False
+    output_targets: bool = False
+    """The flags mean what they mean to `dvc repro`; the last one: a target may be an output."""
     set_params: Sequence[str] = ()
     image: str = ""
 
@@ -50,8 +64,17 @@ class RunOptions:
     jobs: int = 0
 
 
-# All three say either what was asked for, or what is needed first.
-AnswerT = TypeVar("AnswerT", DescribePipelineResponse, PlanRunResponse, SubmitRunResponse)
+# All of them say either what was asked for, or what is needed first.
+AnswerT = TypeVar(
+    "AnswerT",
+    DescribePipelineResponse,
+    PlanRunResponse,
+    SubmitRunResponse,
+    ExplainStageResponse,
+    CompareWithLockResponse,
+    AddStageResponse,
+    LintProjectResponse,
+)
 
 
 @dataclass(slots=True)
@@ -100,6 +123,7 @@ class Submitter:
             snapshot=Snapshot(files=self._announce(scan)),
             working_folder=self._project.folder,
             targets=selection.targets,
+            selection=_flags(selection),
             set_params=selection.set_params,
             image=selection.image,
             rev=commit.rev,
@@ -143,3 +167,16 @@ class Submitter:
         if data.tree is not None:
             self._holdings.add_tree(data.tree, path)
         submission.snapshot.data.append(data.to_message())
+
+
+def _flags(selection: Selection) -> SelectionFlags:
+    return SelectionFlags(
+        glob=selection.glob,
+        recursive=selection.recursive,
+        single_item=selection.single_item,
+        whole_pipelines=selection.whole_pipelines,
+        all_pipelines=selection.all_pipelines,
+        downstream=selection.downstream,
+        force_downstream=selection.force_downstream,
+        output_targets=selection.output_targets,
+    )

@@ -33,19 +33,25 @@ from wherry.service.rpc.pipelines import PipelineServicer
 from wherry.service.rpc.runs import RunServicer
 from wherry.service.rpc.server import RpcServer, Servicers
 from wherry.service.rpc.system import SystemFacts, SystemServicer
+from wherry.service.usecases.add_stage import AddStage
 from wherry.service.usecases.attempt_stage import AttemptStage
 from wherry.service.usecases.caching_runner import CachingStageRunner
 from wherry.service.usecases.check_data import CheckData
+from wherry.service.usecases.compare_with_lock import CompareWithLock
 from wherry.service.usecases.container_runner import ContainerStageRunner
 from wherry.service.usecases.describe_pipeline import DescribePipeline
 from wherry.service.usecases.drive_run import DriveRun
+from wherry.service.usecases.explain_stage import ExplainStage
+from wherry.service.usecases.find_nearest_result import FindNearestResult
 from wherry.service.usecases.find_result import FindResult
 from wherry.service.usecases.follow_run import FollowRun
 from wherry.service.usecases.limited_runner import LimitedStageRunner
+from wherry.service.usecases.lint_project import LintProject
 from wherry.service.usecases.open_project import OpenProject
 from wherry.service.usecases.plan_run import PlanRun
 from wherry.service.usecases.put_blobs import PutBlobs
 from wherry.service.usecases.read_blobs import ReadBlobs
+from wherry.service.usecases.read_dvc_files import ReadDvcFiles
 from wherry.service.usecases.read_project import ReadProject
 from wherry.service.usecases.recover_runs import RecoverRuns
 from wherry.service.usecases.resolve_images import ResolveImages
@@ -214,7 +220,8 @@ async def _build_server(
         images=ResolveImages(engine=parts.engine, default_image=settings.default_image),
     )
     resolve = ResolveStage(index=index, read=read, network=settings.network)
-    find = FindResult(cache=cache, index=index)
+    find, nearest = FindResult(cache=cache, index=index), FindNearestResult(cache)
+    plan = PlanRun(open_project=open_project, resolve=resolve, find=find, nearest=nearest)
     uid, gid = settings.stage_user
     container = ContainerStageRunner(
         engine=parts.engine,
@@ -252,7 +259,11 @@ async def _build_server(
             blobs=BlobServicer(put=put, read=read),
             pipelines=PipelineServicer(
                 describe=DescribePipeline(read_project),
-                plan=PlanRun(open_project=open_project, resolve=resolve, find=find),
+                plan=plan,
+                explain=ExplainStage(plan=plan, runs=runs, cache=cache, nearest=nearest),
+                compare=CompareWithLock(read_project=read_project, index=index, read=read),
+                add_stage=AddStage(ReadDvcFiles(put=put, read=read)),
+                lint=LintProject(ReadDvcFiles(put=put, read=read)),
             ),
             runs=RunServicer(
                 submit=SubmitRun(open_project=open_project, runs=runs, drive=drive, clock=clock),

@@ -52,6 +52,8 @@ class Script:
     run: runs_pb2.Run = field(default_factory=lambda: runs_pb2.Run(id="42", name="brave-otter"))
     plan: pipelines_pb2.Plan = field(default_factory=pipelines_pb2.Plan)
     pipeline: pipelines_pb2.Pipeline = field(default_factory=pipelines_pb2.Pipeline)
+    explanation: pipelines_pb2.Explanation = field(default_factory=pipelines_pb2.Explanation)
+    lock_status: pipelines_pb2.LockStatus = field(default_factory=pipelines_pb2.LockStatus)
     refuse: tuple[int, str, str, dict[str, str]] | None = None
     break_streams_after: int = 0
     """Break each watching stream once, after so many messages."""
@@ -193,6 +195,34 @@ class FakeService(
         self._refuse(context)
         needs = self._needs(request.submission)
         return pipelines_pb2.PlanRunResponse(needs=needs, plan=self.script.plan if needs is None else None)
+
+    def AddStage(  # noqa: N802 - named by the protocol
+        self, request: pipelines_pb2.AddStageRequest, context: grpc.ServicerContext
+    ) -> pipelines_pb2.AddStageResponse:
+        context.abort(grpc.StatusCode.UNIMPLEMENTED, "tests/e2e has it")
+
+    def LintProject(  # noqa: N802 - named by the protocol
+        self, request: pipelines_pb2.LintProjectRequest, context: grpc.ServicerContext
+    ) -> pipelines_pb2.LintProjectResponse:
+        context.abort(grpc.StatusCode.UNIMPLEMENTED, "tests/e2e has it")
+
+    def ExplainStage(  # noqa: N802 - named by the protocol
+        self, request: pipelines_pb2.ExplainStageRequest, context: grpc.ServicerContext
+    ) -> pipelines_pb2.ExplainStageResponse:
+        self._refuse(context)
+        needs = self._needs(request.submission) if request.HasField("submission") else None
+        return pipelines_pb2.ExplainStageResponse(
+            needs=needs, explanation=self.script.explanation if needs is None else None
+        )
+
+    def CompareWithLock(  # noqa: N802 - named by the protocol
+        self, request: pipelines_pb2.CompareWithLockRequest, context: grpc.ServicerContext
+    ) -> pipelines_pb2.CompareWithLockResponse:
+        self._refuse(context)
+        needs = self._needs(request.submission)
+        return pipelines_pb2.CompareWithLockResponse(
+            needs=needs, status=self.script.lock_status if needs is None else None
+        )
 
     def SubmitRun(  # noqa: N802 - named by the protocol
         self, request: runs_pb2.SubmitRunRequest, context: grpc.ServicerContext

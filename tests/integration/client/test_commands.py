@@ -1,5 +1,6 @@
 """The other commands over a real socket, as programs."""
 
+import json
 import stat
 import subprocess
 from pathlib import Path
@@ -258,3 +259,51 @@ def test_a_reader_that_goes_away_is_code_141(
 def test_color_is_as_asked(wherry: Run, service: FakeService, flag: str, *, colored: bool) -> None:
     service.script.plan.stages.add(name="run", decision=pipelines_pb2.DECISION_RUN)
     assert ("\x1b[" in wherry("status", "--color", flag).out) is colored
+
+
+def test_why_names_the_nearest_result_and_what_differs(wherry: Run, service: FakeService) -> None:
+    explanation = service.script.explanation
+    explanation.stage, explanation.decision = "train", pipelines_pb2.DECISION_RUN
+    explanation.reasons.append("no result is known for these inputs")
+    explanation.nearest.run, explanation.nearest.user = "3", "ana"
+    explanation.nearest.created_at.FromSeconds(1_800_000_000)
+    explanation.differences.add(
+        part=pipelines_pb2.KEY_PART_PARAMETER,
+        name="params.yaml:lr",
+        before="0.1",
+        text="params.yaml: lr removed\x1b[2J (was 0.1)",
+    )
+    assert wherry("why", "train").out.splitlines() == [
+        "train: run",
+        "  no result is known for these inputs",
+        "  nearest: run 3 by ana, 2027-01-15T08:00:00Z",
+        "    params.yaml: lr removed (was 0.1)",
+    ]
+    document = wherry("why", "train", "--run", "4", "--json").json()
+    assert document["nearest"] == {"run": "3", "user": "ana", "created_at": "2027-01-15T08:00:00Z"}
+    assert (document["schema"], document["key"], document["origin"]) == ("wherry.why/1", None, None)
+    assert document["differences"][0]["before"] == "0.1"
+    assert document["differences"][0]["after"] is None
+
+
+def test_status_in_the_words_of_dvc(wherry: Run, service: FakeService) -> None:
+    status = service.script.lock_status
+    status.document_json = "{}"
+    assert wherry("status", "--dvc").out == "Data and pipelines are up to date.\n"
+    assert wherry("status", "--dvc", "-q").code == 0
+    document = {"train": [{"changed deps": {"p.yaml": {"lr": "new"}, "in": "modified"}}, "changed command"]}
+    status.document_json = json.dumps(document)
+    status.frozen.append("held")
+    done = wherry("status", "--dvc")
+    assert done.out.splitlines() == [
+        "train:",
+        "\tchanged deps:",
+        "\t\tp.yaml:",
+        "\t\t\tnew:                lr",
+        "\t\tmodified:           in",
+        "\tchanged command",
+    ]
+    assert "held is frozen" in done.err
+    assert wherry("status", "--dvc", "--json").json() == document
+    quiet = wherry("status", "--dvc", "-q")
+    assert (quiet.code, quiet.out) == (1, "")

@@ -1,29 +1,40 @@
-"""`wherry status` and `wherry dag`: what the pipeline is and what would happen, with nothing run."""
-
-from collections.abc import Iterable
+"""`wherry status`: what would happen, with nothing run."""
 
 import click
 
 from wherry.client.cli import exits
+from wherry.client.cli.dvc_status import tell_lock_status
 from wherry.client.cli.session import open_session
 from wherry.client.cli.settings import Command, Settings
 from wherry.client.cli.terminal import Terminal, plain, table
-from wherry.client.documents import dag_document, decision_word, plan_document
+from wherry.client.documents import decision_word, plan_document
 from wherry.client.submission import Selection
-from wherry.v1.pipelines_pb2 import DECISION_FROZEN, DECISION_HIT, Pipeline, Plan
+from wherry.v1.pipelines_pb2 import DECISION_FROZEN, DECISION_HIT, Plan
 
 
 @click.command(cls=Command)
 @click.argument("targets", nargs=-1)
-@click.option("--json", "as_json", is_flag=True, help="Print wherry.plan/1.")
+@click.option("--dvc", "as_dvc", is_flag=True, help="Compare with dvc.lock and answer as `dvc status` does.")
+@click.option("--json", "as_json", is_flag=True, help="Print wherry.plan/1; with --dvc, DVC's own JSON.")
 @click.pass_obj
-def status(settings: Settings, targets: tuple[str, ...], as_json: bool) -> int:  # noqa: FBT001 - click passes flags by name
+def status(
+    settings: Settings,
+    targets: tuple[str, ...],
+    as_dvc: bool,  # noqa: FBT001 - click passes flags by name
+    as_json: bool,  # noqa: FBT001
+) -> int:
     """Show what `wherry repro` would do, and why; nothing runs.
 
     With -q nothing is printed, and the exit code is 1 if anything would run.
+
+    With --dvc the project is compared with its dvc.lock files instead, as `dvc status` does, with one
+    difference: what is not in the project counts as it is recorded if the store holds it, so a clone without
+    data is up to date. DVC's cache on this machine is not looked at: nothing is "not in cache".
     """
     with open_session(settings) as (client, terminal):
-        plan = client.plan(Selection(targets=targets))
+        if as_dvc:
+            return tell_lock_status(terminal, client.lock_status(Selection(targets=targets)), as_json=as_json)
+        plan = client.plan(Selection(targets=targets, output_targets=True))
         if as_json or not settings.quiet:
             tell_plan(terminal, plan, as_json=as_json)
         return exits.STAGE_FAILED if settings.quiet and has_work(plan) else exits.SUCCESS
@@ -51,51 +62,3 @@ def tell_plan(terminal: Terminal, plan: Plan, *, as_json: bool) -> None:
     for (name, _, _), word, line in zip(rows, words, lines[1:], strict=True):
         head, tail = line[: len(name)], line[len(name) :]
         terminal.answer(head + tail.replace(word, terminal.paint(word, word), 1))
-
-
-@click.command(cls=Command)
-@click.argument("targets", nargs=-1)
-@click.option("--json", "form", flag_value="json", help="Print wherry.dag/1.")
-@click.option("--mermaid", "form", flag_value="mermaid", help="Print a Mermaid flowchart.")
-@click.pass_obj
-def dag(settings: Settings, targets: tuple[str, ...], form: str | None) -> int:
-    """Show the stages and what they depend on.
-
-    One stage a line, indented by how far it is from the sources.
-    """
-    with open_session(settings) as (client, terminal):
-        pipeline = client.describe(Selection(targets=targets))
-        if form == "json":
-            terminal.document(dag_document(pipeline))
-            return exits.SUCCESS
-        for line in mermaid_lines(pipeline) if form == "mermaid" else list_lines(pipeline):
-            terminal.answer(line)
-        return exits.SUCCESS
-
-
-def list_lines(pipeline: Pipeline) -> Iterable[str]:
-    """List stages in topological order, each with what it depends on."""
-    producers: dict[str, list[str]] = {}
-    for edge in pipeline.edges:
-        producers.setdefault(edge.consumer, []).append(edge.producer)
-    depth: dict[str, int] = {}
-    for stage in pipeline.stages:
-        before = sorted(producers.get(stage.name, []))
-        depth[stage.name] = 1 + max((depth.get(name, 0) for name in before), default=-1)
-        after = f"  <- {', '.join(map(plain, before))}" if before else ""
-        notes = [
-            word for word, is_so in (("frozen", stage.frozen), ("always", stage.always_changed)) if is_so
-        ]
-        marks = f"  ({', '.join(notes)})" if notes else ""
-        yield f"{'  ' * depth[stage.name]}{plain(stage.name)}{marks}{after}"
-
-
-def mermaid_lines(pipeline: Pipeline) -> Iterable[str]:
-    """Write a flowchart, in the form that `dvc dag --mermaid` has."""
-    nodes = {stage.name: f"node{index}" for index, stage in enumerate(pipeline.stages, 1)}
-    yield "flowchart TD"
-    for name, node in nodes.items():
-        yield f'\t{node}["{plain(name).replace(chr(34), "#quot;")}"]'
-    for edge in pipeline.edges:
-        if edge.producer in nodes and edge.consumer in nodes:
-            yield f"\t{nodes[edge.producer]}-->{nodes[edge.consumer]}"

@@ -18,6 +18,15 @@ from wherry.v1.runs_pb2 import Run
 @click.command(cls=Command)
 @click.argument("targets", nargs=-1)
 @click.option("-f", "--force", is_flag=True, help="Run every selected stage, whatever is known.")
+@click.option("-s", "--single-item", is_flag=True, help="Only the targets, not what they depend on.")
+@click.option("-p", "--pipeline", is_flag=True, help="All that is connected with the targets.")
+@click.option("-P", "--all-pipelines", is_flag=True, help="All stages of the project.")
+@click.option("-R", "--recursive", is_flag=True, help="A target may be a folder: all stages below it.")
+@click.option("--glob", is_flag=True, help="Names of targets are shell patterns.")
+@click.option("--downstream", is_flag=True, help="The targets and what depends on them.")
+@click.option(
+    "--force-downstream", is_flag=True, help="Run what depends on a stage that was not up to date, too."
+)
 @click.option("-k", "--keep-going", is_flag=True, help="Go on with stages that do not need a failed one.")
 @click.option("--dry", is_flag=True, help="Only show what would happen.")
 @click.option("--no-run-cache", is_flag=True, help="Do not look for known results; keep new ones.")
@@ -52,6 +61,13 @@ def repro(  # noqa: PLR0913, PLR0917 - one parameter for each flag of the contra
     settings: Settings,
     targets: tuple[str, ...],
     force: bool,  # noqa: FBT001 - click passes flags by name
+    single_item: bool,  # noqa: FBT001
+    pipeline: bool,  # noqa: FBT001
+    all_pipelines: bool,  # noqa: FBT001
+    recursive: bool,  # noqa: FBT001
+    glob: bool,  # noqa: FBT001
+    downstream: bool,  # noqa: FBT001
+    force_downstream: bool,  # noqa: FBT001
     keep_going: bool,  # noqa: FBT001
     dry: bool,  # noqa: FBT001
     no_run_cache: bool,  # noqa: FBT001
@@ -71,7 +87,18 @@ def repro(  # noqa: PLR0913, PLR0917 - one parameter for each flag of the contra
     TARGETS are stages in DVC's grammar; without any, all stages of dvc.yaml here. Ctrl-C while watching
     detaches: the run goes on.
     """
-    selection = Selection(targets=targets, set_params=set_params, image=image)
+    selection = Selection(
+        targets=targets,
+        glob=glob,
+        recursive=recursive,
+        single_item=single_item,
+        whole_pipelines=pipeline,
+        all_pipelines=all_pipelines,
+        downstream=downstream,
+        force_downstream=force_downstream,
+        set_params=set_params,
+        image=image,
+    )
     options = RunOptions(
         name=name,
         message=message,

@@ -6,6 +6,7 @@ isort:skip_file
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from wherry.v1 import blobs_pb2 as _blobs_pb2
@@ -83,6 +84,54 @@ DECISION_FROZEN: Decision.ValueType  # 4
 DECISION_INVALID: Decision.ValueType  # 5
 """It cannot run: a reason says why."""
 Global___Decision: _TypeAlias = Decision  # noqa: Y015
+
+class _KeyPart:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _KeyPartEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_KeyPart.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    KEY_PART_UNSPECIFIED: _KeyPart.ValueType  # 0
+    """Not said."""
+    KEY_PART_COMMAND: _KeyPart.ValueType  # 1
+    """The command."""
+    KEY_PART_DEPENDENCY: _KeyPart.ValueType  # 2
+    """A dependency, by hash."""
+    KEY_PART_PARAMETER: _KeyPart.ValueType  # 3
+    """A parameter, by its JSON."""
+    KEY_PART_OUTPUT: _KeyPart.ValueType  # 4
+    """A declared output, by its kind."""
+    KEY_PART_IMAGE: _KeyPart.ValueType  # 5
+    """The image, by digest."""
+    KEY_PART_PLATFORM: _KeyPart.ValueType  # 6
+    """The platform of the image."""
+    KEY_PART_ENVIRONMENT: _KeyPart.ValueType  # 7
+    """An environment variable."""
+    KEY_PART_NETWORK: _KeyPart.ValueType  # 8
+    """Whether there is a network: allow, deny."""
+
+class KeyPart(_KeyPart, metaclass=_KeyPartEnumTypeWrapper):
+    """What a strict key is made of."""
+
+KEY_PART_UNSPECIFIED: KeyPart.ValueType  # 0
+"""Not said."""
+KEY_PART_COMMAND: KeyPart.ValueType  # 1
+"""The command."""
+KEY_PART_DEPENDENCY: KeyPart.ValueType  # 2
+"""A dependency, by hash."""
+KEY_PART_PARAMETER: KeyPart.ValueType  # 3
+"""A parameter, by its JSON."""
+KEY_PART_OUTPUT: KeyPart.ValueType  # 4
+"""A declared output, by its kind."""
+KEY_PART_IMAGE: KeyPart.ValueType  # 5
+"""The image, by digest."""
+KEY_PART_PLATFORM: KeyPart.ValueType  # 6
+"""The platform of the image."""
+KEY_PART_ENVIRONMENT: KeyPart.ValueType  # 7
+"""An environment variable."""
+KEY_PART_NETWORK: KeyPart.ValueType  # 8
+"""Whether there is a network: allow, deny."""
+Global___KeyPart: _TypeAlias = KeyPart  # noqa: Y015
 
 @_typing.final
 class Snapshot(_message.Message):
@@ -200,6 +249,7 @@ class Submission(_message.Message):
     IMAGE_FIELD_NUMBER: _builtins.int
     REV_FIELD_NUMBER: _builtins.int
     DIRTY_FIELD_NUMBER: _builtins.int
+    SELECTION_FIELD_NUMBER: _builtins.int
     project: _builtins.str
     """Name under which the project's runs are listed. It has no part in any cache key."""
     working_folder: _builtins.str
@@ -226,6 +276,10 @@ class Submission(_message.Message):
     def set_params(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Parameter changes "[FILE:]KEY=VALUE" in Hydra's basic grammar, applied in order before reading."""
 
+    @_builtins.property
+    def selection(self) -> Global___Selection:
+        """How targets are read, and what is taken with them. Unset: no flag."""
+
     def __init__(
         self,
         *,
@@ -237,14 +291,65 @@ class Submission(_message.Message):
         image: _builtins.str = ...,
         rev: _builtins.str = ...,
         dirty: _builtins.bool = ...,
+        selection: Global___Selection | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["snapshot", b"snapshot"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["selection", b"selection", "snapshot", b"snapshot"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dirty", b"dirty", "image", b"image", "project", b"project", "rev", b"rev", "set_params", b"set_params", "snapshot", b"snapshot", "targets", b"targets", "working_folder", b"working_folder"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dirty", b"dirty", "image", b"image", "project", b"project", "rev", b"rev", "selection", b"selection", "set_params", b"set_params", "snapshot", b"snapshot", "targets", b"targets", "working_folder", b"working_folder"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Submission: _TypeAlias = Submission  # noqa: Y015
+
+@_typing.final
+class Selection(_message.Message):
+    """The flags of `dvc repro` that select stages, with DVC's meaning."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GLOB_FIELD_NUMBER: _builtins.int
+    RECURSIVE_FIELD_NUMBER: _builtins.int
+    SINGLE_ITEM_FIELD_NUMBER: _builtins.int
+    WHOLE_PIPELINES_FIELD_NUMBER: _builtins.int
+    ALL_PIPELINES_FIELD_NUMBER: _builtins.int
+    DOWNSTREAM_FIELD_NUMBER: _builtins.int
+    FORCE_DOWNSTREAM_FIELD_NUMBER: _builtins.int
+    OUTPUT_TARGETS_FIELD_NUMBER: _builtins.int
+    glob: _builtins.bool
+    """Names in targets are shell patterns."""
+    recursive: _builtins.bool
+    """A target that is a folder stands for all stages below it."""
+    single_item: _builtins.bool
+    """Take the targets alone, without what they depend on."""
+    whole_pipelines: _builtins.bool
+    """Take all that is connected with the targets; single_item and downstream do not count then."""
+    all_pipelines: _builtins.bool
+    """Take everything in the project; targets, single_item and downstream do not count then."""
+    downstream: _builtins.bool
+    """Take the targets and what depends on them, instead of what they depend on."""
+    force_downstream: _builtins.bool
+    """Force the stages that read from one that was not up to date."""
+    output_targets: _builtins.bool
+    """A target that names no stage may be an output, or lie in one: it stands for the stage that writes it."""
+    def __init__(
+        self,
+        *,
+        glob: _builtins.bool = ...,
+        recursive: _builtins.bool = ...,
+        single_item: _builtins.bool = ...,
+        whole_pipelines: _builtins.bool = ...,
+        all_pipelines: _builtins.bool = ...,
+        downstream: _builtins.bool = ...,
+        force_downstream: _builtins.bool = ...,
+        output_targets: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["all_pipelines", b"all_pipelines", "downstream", b"downstream", "force_downstream", b"force_downstream", "glob", b"glob", "output_targets", b"output_targets", "recursive", b"recursive", "single_item", b"single_item", "whole_pipelines", b"whole_pipelines"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Selection: _TypeAlias = Selection  # noqa: Y015
 
 @_typing.final
 class Needs(_message.Message):
@@ -315,18 +420,28 @@ class DescribePipelineRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     SUBMISSION_FIELD_NUMBER: _builtins.int
+    FULL_FIELD_NUMBER: _builtins.int
+    OUTPUTS_FIELD_NUMBER: _builtins.int
+    full: _builtins.bool
+    """Describe all that is connected with the targets, not only what they depend on."""
+    outputs: _builtins.bool
+    """Describe outputs and the edges between them too."""
     @_builtins.property
     def submission(self) -> Global___Submission:
-        """The project; targets select, set_params are applied."""
+        """The project; targets (stages or outputs) select with all they depend on, frozen or not; set_params are
+        applied. Without targets, the whole project is described. Submission.selection has no part.
+        """
 
     def __init__(
         self,
         *,
         submission: Global___Submission | None = ...,
+        full: _builtins.bool = ...,
+        outputs: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["submission", b"submission"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["submission", b"submission"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["full", b"full", "outputs", b"outputs", "submission", b"submission"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -372,6 +487,8 @@ class Pipeline(_message.Message):
 
     STAGES_FIELD_NUMBER: _builtins.int
     EDGES_FIELD_NUMBER: _builtins.int
+    OUTPUTS_FIELD_NUMBER: _builtins.int
+    OUTPUT_EDGES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def stages(self) -> _containers.RepeatedCompositeFieldContainer[Global___PipelineStage]:
         """Stages in DVC's topological order."""
@@ -380,15 +497,25 @@ class Pipeline(_message.Message):
     def edges(self) -> _containers.RepeatedCompositeFieldContainer[Global___PipelineEdge]:
         """Edges between stages and data sources, producer to consumer."""
 
+    @_builtins.property
+    def outputs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Outputs of stages and data sources, relative to the DVC root, in DVC's order. Only when asked for."""
+
+    @_builtins.property
+    def output_edges(self) -> _containers.RepeatedCompositeFieldContainer[Global___PipelineEdge]:
+        """Edges between outputs: the consumer is written by a stage that reads the producer. Only when asked for."""
+
     def __init__(
         self,
         *,
         stages: _abc.Iterable[Global___PipelineStage] | None = ...,
         edges: _abc.Iterable[Global___PipelineEdge] | None = ...,
+        outputs: _abc.Iterable[_builtins.str] | None = ...,
+        output_edges: _abc.Iterable[Global___PipelineEdge] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["edges", b"edges", "stages", b"stages"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["edges", b"edges", "output_edges", b"output_edges", "outputs", b"outputs", "stages", b"stages"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -410,6 +537,7 @@ class PipelineStage(_message.Message):
     PARAMS_FIELD_NUMBER: _builtins.int
     OUTS_FIELD_NUMBER: _builtins.int
     IS_SOURCE_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Address relative to the working folder: "train", "sub/dvc.yaml:train"; or the path of a .dvc file."""
     cmd_is_list: _builtins.bool
@@ -422,6 +550,8 @@ class PipelineStage(_message.Message):
     """Whether the stage is declared always changed."""
     is_source: _builtins.bool
     """Whether this is a data source (a .dvc file) and not a stage with a command."""
+    position: _builtins.int
+    """Its place, from 0, in the order in which the project's files and their stages are read: drawings are in it."""
     @_builtins.property
     def cmd(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Commands. With cmd_is_list each is an element of the list; otherwise there is one, the string."""
@@ -451,10 +581,11 @@ class PipelineStage(_message.Message):
         params: _abc.Iterable[Global___PipelineParams] | None = ...,
         outs: _abc.Iterable[Global___PipelineOutput] | None = ...,
         is_source: _builtins.bool = ...,
+        position: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["always_changed", b"always_changed", "cmd", b"cmd", "cmd_is_list", b"cmd_is_list", "deps", b"deps", "frozen", b"frozen", "is_source", b"is_source", "name", b"name", "outs", b"outs", "params", b"params", "wdir", b"wdir"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["always_changed", b"always_changed", "cmd", b"cmd", "cmd_is_list", b"cmd_is_list", "deps", b"deps", "frozen", b"frozen", "is_source", b"is_source", "name", b"name", "outs", b"outs", "params", b"params", "position", b"position", "wdir", b"wdir"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -531,9 +662,9 @@ class PipelineEdge(_message.Message):
     PRODUCER_FIELD_NUMBER: _builtins.int
     CONSUMER_FIELD_NUMBER: _builtins.int
     producer: _builtins.str
-    """Name of the stage that produces."""
+    """Name of the stage that produces; between outputs, its path."""
     consumer: _builtins.str
-    """Name of the stage that consumes."""
+    """Name of the stage that consumes; between outputs, its path."""
     def __init__(
         self,
         *,
@@ -727,3 +858,624 @@ class FileRecord(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__nfiles) -> _WhichOneofReturnType__nfiles | None: ...
 
 Global___FileRecord: _TypeAlias = FileRecord  # noqa: Y015
+
+@_typing.final
+class AddStageRequest(_message.Message):
+    """Asks for a stage to be added."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBMISSION_FIELD_NUMBER: _builtins.int
+    STAGE_FIELD_NUMBER: _builtins.int
+    FORCE_FIELD_NUMBER: _builtins.int
+    force: _builtins.bool
+    """Replace a stage of this name."""
+    @_builtins.property
+    def submission(self) -> Global___Submission:
+        """The project; the stage goes into the dvc.yaml of its working folder. Targets and set_params have no part."""
+
+    @_builtins.property
+    def stage(self) -> Global___NewStage:
+        """The stage."""
+
+    def __init__(
+        self,
+        *,
+        submission: Global___Submission | None = ...,
+        stage: Global___NewStage | None = ...,
+        force: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["stage", b"stage", "submission", b"submission"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["force", b"force", "stage", b"stage", "submission", b"submission"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AddStageRequest: _TypeAlias = AddStageRequest  # noqa: Y015
+
+@_typing.final
+class NewStage(_message.Message):
+    """A stage as `dvc stage add` takes it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    COMMAND_FIELD_NUMBER: _builtins.int
+    WDIR_FIELD_NUMBER: _builtins.int
+    DEPS_FIELD_NUMBER: _builtins.int
+    PARAMS_FIELD_NUMBER: _builtins.int
+    OUTS_FIELD_NUMBER: _builtins.int
+    ALWAYS_CHANGED_FIELD_NUMBER: _builtins.int
+    DESC_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Name in its dvc.yaml."""
+    wdir: _builtins.str
+    """Folder of the stage relative to the working folder, as written. Empty: the working folder."""
+    always_changed: _builtins.bool
+    """Always run it."""
+    desc: _builtins.str
+    """For people."""
+    @_builtins.property
+    def command(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Words of the command as the shell gave them; a single word may be a whole command."""
+
+    @_builtins.property
+    def deps(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Dependencies relative to wdir, as written."""
+
+    @_builtins.property
+    def params(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Parameters, each "[FILE:]KEY,KEY"; "FILE:" is the whole file."""
+
+    @_builtins.property
+    def outs(self) -> _containers.RepeatedCompositeFieldContainer[Global___NewOutput]:
+        """Outputs. Of those that do not differ in kind, cache and persist the order is kept."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        command: _abc.Iterable[_builtins.str] | None = ...,
+        wdir: _builtins.str = ...,
+        deps: _abc.Iterable[_builtins.str] | None = ...,
+        params: _abc.Iterable[_builtins.str] | None = ...,
+        outs: _abc.Iterable[Global___NewOutput] | None = ...,
+        always_changed: _builtins.bool = ...,
+        desc: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["always_changed", b"always_changed", "command", b"command", "deps", b"deps", "desc", b"desc", "name", b"name", "outs", b"outs", "params", b"params", "wdir", b"wdir"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NewStage: _TypeAlias = NewStage  # noqa: Y015
+
+@_typing.final
+class NewOutput(_message.Message):
+    """An output of a stage to be added."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PATH_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    CACHE_FIELD_NUMBER: _builtins.int
+    PERSIST_FIELD_NUMBER: _builtins.int
+    path: _builtins.str
+    """Relative to wdir, as written."""
+    kind: Global___OutputKind.ValueType
+    """Which list it goes into."""
+    cache: _builtins.bool
+    """Whether DVC keeps it in the cache."""
+    persist: _builtins.bool
+    """Whether it is kept when the stage starts again."""
+    def __init__(
+        self,
+        *,
+        path: _builtins.str = ...,
+        kind: Global___OutputKind.ValueType = ...,
+        cache: _builtins.bool = ...,
+        persist: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cache", b"cache", "kind", b"kind", "path", b"path", "persist", b"persist"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NewOutput: _TypeAlias = NewOutput  # noqa: Y015
+
+@_typing.final
+class AddStageResponse(_message.Message):
+    """The changed file, or what is needed to make it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ADDED_FIELD_NUMBER: _builtins.int
+    NEEDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def added(self) -> Global___AddedStage:
+        """The file."""
+
+    @_builtins.property
+    def needs(self) -> Global___Needs:
+        """What to provide before asking again."""
+
+    def __init__(
+        self,
+        *,
+        added: Global___AddedStage | None = ...,
+        needs: Global___Needs | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["added", b"added", "needs", b"needs", "outcome", b"outcome"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["added", b"added", "needs", b"needs", "outcome", b"outcome"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["added", "needs"]  # noqa: Y015
+    _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_outcome) -> _WhichOneofReturnType_outcome | None: ...
+
+Global___AddStageResponse: _TypeAlias = AddStageResponse  # noqa: Y015
+
+@_typing.final
+class AddedStage(_message.Message):
+    """A dvc.yaml with a stage added."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PATH_FIELD_NUMBER: _builtins.int
+    PREVIOUS_HASH_FIELD_NUMBER: _builtins.int
+    CONTENT_FIELD_NUMBER: _builtins.int
+    GIT_IGNORED_FIELD_NUMBER: _builtins.int
+    path: _builtins.str
+    """Path of the file relative to the DVC root."""
+    previous_hash: _builtins.str
+    """MD5 of the file that was changed; empty: there was none."""
+    content: _builtins.bytes
+    """The whole new content."""
+    @_builtins.property
+    def git_ignored(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Outputs that DVC would keep out of git, relative to the DVC root, in its order."""
+
+    def __init__(
+        self,
+        *,
+        path: _builtins.str = ...,
+        previous_hash: _builtins.str = ...,
+        content: _builtins.bytes = ...,
+        git_ignored: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "git_ignored", b"git_ignored", "path", b"path", "previous_hash", b"previous_hash"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AddedStage: _TypeAlias = AddedStage  # noqa: Y015
+
+@_typing.final
+class LintProjectRequest(_message.Message):
+    """Asks for the mistakes of a project."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBMISSION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def submission(self) -> Global___Submission:
+        """The project. Targets and set_params have no part."""
+
+    def __init__(
+        self,
+        *,
+        submission: Global___Submission | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["submission", b"submission"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["submission", b"submission"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LintProjectRequest: _TypeAlias = LintProjectRequest  # noqa: Y015
+
+@_typing.final
+class LintProjectResponse(_message.Message):
+    """The mistakes, or what is needed to find them."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REPORT_FIELD_NUMBER: _builtins.int
+    NEEDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def report(self) -> Global___LintReport:
+        """The mistakes."""
+
+    @_builtins.property
+    def needs(self) -> Global___Needs:
+        """What to provide before asking again."""
+
+    def __init__(
+        self,
+        *,
+        report: Global___LintReport | None = ...,
+        needs: Global___Needs | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["needs", b"needs", "outcome", b"outcome", "report", b"report"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["needs", b"needs", "outcome", b"outcome", "report", b"report"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["report", "needs"]  # noqa: Y015
+    _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_outcome) -> _WhichOneofReturnType_outcome | None: ...
+
+Global___LintProjectResponse: _TypeAlias = LintProjectResponse  # noqa: Y015
+
+@_typing.final
+class LintReport(_message.Message):
+    """The mistakes of a project."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROBLEMS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def problems(self) -> _containers.RepeatedCompositeFieldContainer[Global___LintProblem]:
+        """Sorted by path, line and column. What stands behind an unreadable part of a file is not looked at."""
+
+    def __init__(
+        self,
+        *,
+        problems: _abc.Iterable[Global___LintProblem] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["problems", b"problems"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LintReport: _TypeAlias = LintReport  # noqa: Y015
+
+@_typing.final
+class LintProblem(_message.Message):
+    """One mistake."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PATH_FIELD_NUMBER: _builtins.int
+    LINE_FIELD_NUMBER: _builtins.int
+    COLUMN_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    HINT_FIELD_NUMBER: _builtins.int
+    path: _builtins.str
+    """Path of the file relative to the DVC root."""
+    line: _builtins.int
+    """From 1; 0 is unknown."""
+    column: _builtins.int
+    """From 1; 0 is unknown."""
+    reason: _builtins.str
+    """Stable, as the reason of an error would be: PIPELINE_INVALID."""
+    message: _builtins.str
+    """A sentence."""
+    hint: _builtins.str
+    """What to do next; may be empty."""
+    def __init__(
+        self,
+        *,
+        path: _builtins.str = ...,
+        line: _builtins.int = ...,
+        column: _builtins.int = ...,
+        reason: _builtins.str = ...,
+        message: _builtins.str = ...,
+        hint: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["column", b"column", "hint", b"hint", "line", b"line", "message", b"message", "path", b"path", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LintProblem: _TypeAlias = LintProblem  # noqa: Y015
+
+@_typing.final
+class ExplainStageRequest(_message.Message):
+    """Asks why a stage is, or was, computed or not."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBMISSION_FIELD_NUMBER: _builtins.int
+    RUN_STAGE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def submission(self) -> Global___Submission:
+        """The project as it stands; its one target is the stage."""
+
+    @_builtins.property
+    def run_stage(self) -> Global___RunStage:
+        """A stage of a run."""
+
+    def __init__(
+        self,
+        *,
+        submission: Global___Submission | None = ...,
+        run_stage: Global___RunStage | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["run_stage", b"run_stage", "subject", b"subject", "submission", b"submission"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["run_stage", b"run_stage", "subject", b"subject", "submission", b"submission"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_subject: _TypeAlias = _typing.Literal["submission", "run_stage"]  # noqa: Y015
+    _WhichOneofArgType_subject: _TypeAlias = _typing.Literal["subject", b"subject"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_subject) -> _WhichOneofReturnType_subject | None: ...
+
+Global___ExplainStageRequest: _TypeAlias = ExplainStageRequest  # noqa: Y015
+
+@_typing.final
+class RunStage(_message.Message):
+    """A stage of a run."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_FIELD_NUMBER: _builtins.int
+    STAGE_FIELD_NUMBER: _builtins.int
+    run: _builtins.str
+    """The run, by id or name."""
+    stage: _builtins.str
+    """Address of the stage from the DVC root."""
+    def __init__(
+        self,
+        *,
+        run: _builtins.str = ...,
+        stage: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["run", b"run", "stage", b"stage"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RunStage: _TypeAlias = RunStage  # noqa: Y015
+
+@_typing.final
+class ExplainStageResponse(_message.Message):
+    """The explanation, or what is needed to find it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXPLANATION_FIELD_NUMBER: _builtins.int
+    NEEDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def explanation(self) -> Global___Explanation:
+        """The explanation."""
+
+    @_builtins.property
+    def needs(self) -> Global___Needs:
+        """What to provide before asking again."""
+
+    def __init__(
+        self,
+        *,
+        explanation: Global___Explanation | None = ...,
+        needs: Global___Needs | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["explanation", b"explanation", "needs", b"needs", "outcome", b"outcome"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["explanation", b"explanation", "needs", b"needs", "outcome", b"outcome"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["explanation", "needs"]  # noqa: Y015
+    _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_outcome) -> _WhichOneofReturnType_outcome | None: ...
+
+Global___ExplainStageResponse: _TypeAlias = ExplainStageResponse  # noqa: Y015
+
+@_typing.final
+class Explanation(_message.Message):
+    """Why a stage is computed or not."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STAGE_FIELD_NUMBER: _builtins.int
+    DECISION_FIELD_NUMBER: _builtins.int
+    REASONS_FIELD_NUMBER: _builtins.int
+    KEY_FIELD_NUMBER: _builtins.int
+    ORIGIN_FIELD_NUMBER: _builtins.int
+    NEAREST_FIELD_NUMBER: _builtins.int
+    DIFFERENCES_FIELD_NUMBER: _builtins.int
+    stage: _builtins.str
+    """Address of the stage from the DVC root."""
+    decision: Global___Decision.ValueType
+    """The decision."""
+    key: _builtins.str
+    """The strict key; empty while inputs are unknown."""
+    @_builtins.property
+    def reasons(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Why, a sentence each."""
+
+    @_builtins.property
+    def origin(self) -> Global___ResultOrigin:
+        """For a hit, whose result it is. Unset when it is what dvc.lock records."""
+
+    @_builtins.property
+    def nearest(self) -> Global___ResultOrigin:
+        """For a stage that runs, the nearest known result. Unset when none of the same stage is known."""
+
+    @_builtins.property
+    def differences(self) -> _containers.RepeatedCompositeFieldContainer[Global___Difference]:
+        """What differs from the nearest result."""
+
+    def __init__(
+        self,
+        *,
+        stage: _builtins.str = ...,
+        decision: Global___Decision.ValueType = ...,
+        reasons: _abc.Iterable[_builtins.str] | None = ...,
+        key: _builtins.str = ...,
+        origin: Global___ResultOrigin | None = ...,
+        nearest: Global___ResultOrigin | None = ...,
+        differences: _abc.Iterable[Global___Difference] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["nearest", b"nearest", "origin", b"origin"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "differences", b"differences", "key", b"key", "nearest", b"nearest", "origin", b"origin", "reasons", b"reasons", "stage", b"stage"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Explanation: _TypeAlias = Explanation  # noqa: Y015
+
+@_typing.final
+class ResultOrigin(_message.Message):
+    """Where a result comes from."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_FIELD_NUMBER: _builtins.int
+    USER_FIELD_NUMBER: _builtins.int
+    CREATED_AT_FIELD_NUMBER: _builtins.int
+    run: _builtins.str
+    """Id of the run."""
+    user: _builtins.str
+    """Who submitted it."""
+    @_builtins.property
+    def created_at(self) -> _timestamp_pb2.Timestamp:
+        """When the result was kept."""
+
+    def __init__(
+        self,
+        *,
+        run: _builtins.str = ...,
+        user: _builtins.str = ...,
+        created_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "run", b"run", "user", b"user"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResultOrigin: _TypeAlias = ResultOrigin  # noqa: Y015
+
+@_typing.final
+class Difference(_message.Message):
+    """One part of a strict key that differs from that of another result."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PART_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    BEFORE_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    part: Global___KeyPart.ValueType
+    """Which part."""
+    name: _builtins.str
+    """Path of a dependency or output, "FILE:KEY" of a parameter, name of a variable; empty for the other parts."""
+    before: _builtins.str
+    """In the nearest result; unset: it was not there. Values of variables are never told."""
+    after: _builtins.str
+    """Now; unset: it is not there any more."""
+    text: _builtins.str
+    """All of it in a few words, long values cut."""
+    def __init__(
+        self,
+        *,
+        part: Global___KeyPart.ValueType = ...,
+        name: _builtins.str = ...,
+        before: _builtins.str | None = ...,
+        after: _builtins.str | None = ...,
+        text: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_after", b"_after", "_before", b"_before", "after", b"after", "before", b"before"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_after", b"_after", "_before", b"_before", "after", b"after", "before", b"before", "name", b"name", "part", b"part", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__after: _TypeAlias = _typing.Literal["after"]  # noqa: Y015
+    _WhichOneofArgType__after: _TypeAlias = _typing.Literal["_after", b"_after"]  # noqa: Y015
+    _WhichOneofReturnType__before: _TypeAlias = _typing.Literal["before"]  # noqa: Y015
+    _WhichOneofArgType__before: _TypeAlias = _typing.Literal["_before", b"_before"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__after) -> _WhichOneofReturnType__after | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__before) -> _WhichOneofReturnType__before | None: ...
+
+Global___Difference: _TypeAlias = Difference  # noqa: Y015
+
+@_typing.final
+class CompareWithLockRequest(_message.Message):
+    """Asks for DVC's status of a project."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBMISSION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def submission(self) -> Global___Submission:
+        """The project; targets select, alone. Without any the whole project is meant."""
+
+    def __init__(
+        self,
+        *,
+        submission: Global___Submission | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["submission", b"submission"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["submission", b"submission"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CompareWithLockRequest: _TypeAlias = CompareWithLockRequest  # noqa: Y015
+
+@_typing.final
+class CompareWithLockResponse(_message.Message):
+    """The status, or what is needed to find it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATUS_FIELD_NUMBER: _builtins.int
+    NEEDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def status(self) -> Global___LockStatus:
+        """The status."""
+
+    @_builtins.property
+    def needs(self) -> Global___Needs:
+        """What to provide before asking again."""
+
+    def __init__(
+        self,
+        *,
+        status: Global___LockStatus | None = ...,
+        needs: Global___Needs | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["needs", b"needs", "outcome", b"outcome", "status", b"status"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["needs", b"needs", "outcome", b"outcome", "status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["status", "needs"]  # noqa: Y015
+    _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_outcome) -> _WhichOneofReturnType_outcome | None: ...
+
+Global___CompareWithLockResponse: _TypeAlias = CompareWithLockResponse  # noqa: Y015
+
+@_typing.final
+class LockStatus(_message.Message):
+    """How a project differs from its dvc.lock files."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DOCUMENT_JSON_FIELD_NUMBER: _builtins.int
+    FROZEN_FIELD_NUMBER: _builtins.int
+    document_json: _builtins.str
+    """The document that `dvc status --json` prints in the working folder."""
+    @_builtins.property
+    def frozen(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Stages that are frozen: changes of their dependencies are left out."""
+
+    def __init__(
+        self,
+        *,
+        document_json: _builtins.str = ...,
+        frozen: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["document_json", b"document_json", "frozen", b"frozen"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LockStatus: _TypeAlias = LockStatus  # noqa: Y015

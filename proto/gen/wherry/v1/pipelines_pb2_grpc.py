@@ -45,6 +45,26 @@ class PipelineServiceStub:
                 request_serializer=wherry_dot_v1_dot_pipelines__pb2.PlanRunRequest.SerializeToString,
                 response_deserializer=wherry_dot_v1_dot_pipelines__pb2.PlanRunResponse.FromString,
                 _registered_method=True)
+        self.ExplainStage = channel.unary_unary(
+                '/wherry.v1.PipelineService/ExplainStage',
+                request_serializer=wherry_dot_v1_dot_pipelines__pb2.ExplainStageRequest.SerializeToString,
+                response_deserializer=wherry_dot_v1_dot_pipelines__pb2.ExplainStageResponse.FromString,
+                _registered_method=True)
+        self.CompareWithLock = channel.unary_unary(
+                '/wherry.v1.PipelineService/CompareWithLock',
+                request_serializer=wherry_dot_v1_dot_pipelines__pb2.CompareWithLockRequest.SerializeToString,
+                response_deserializer=wherry_dot_v1_dot_pipelines__pb2.CompareWithLockResponse.FromString,
+                _registered_method=True)
+        self.AddStage = channel.unary_unary(
+                '/wherry.v1.PipelineService/AddStage',
+                request_serializer=wherry_dot_v1_dot_pipelines__pb2.AddStageRequest.SerializeToString,
+                response_deserializer=wherry_dot_v1_dot_pipelines__pb2.AddStageResponse.FromString,
+                _registered_method=True)
+        self.LintProject = channel.unary_unary(
+                '/wherry.v1.PipelineService/LintProject',
+                request_serializer=wherry_dot_v1_dot_pipelines__pb2.LintProjectRequest.SerializeToString,
+                response_deserializer=wherry_dot_v1_dot_pipelines__pb2.LintProjectResponse.FromString,
+                _registered_method=True)
 
 
 class PipelineServiceServicer:
@@ -74,6 +94,49 @@ class PipelineServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExplainStage(self, request, context):
+        """Explains the decision about one stage: now, or as it was in a run. Of a stage that has to run it names the
+        nearest known result of the same stage and what differs.
+
+        Errors: as PlanRun, and
+
+        * NOT_FOUND (RUN_UNKNOWN, STAGE_UNKNOWN): there is no such run, or the run has no such stage.
+        * INVALID_ARGUMENT (INVALID_INPUT): the target stands for several stages, or for none with a command.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CompareWithLock(self, request, context):
+        """Compares the project with its dvc.lock files, as `dvc status` does.
+
+        Errors: as DescribePipeline, and
+
+        * NOT_FOUND (STAGE_UNKNOWN): a target names no stage.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AddStage(self, request, context):
+        """Writes a stage into the dvc.yaml of the working folder, as `dvc stage add` does, and answers the file.
+        Nothing is kept: the client writes it.
+
+        Errors: as DescribePipeline, and
+
+        * INVALID_ARGUMENT (INVALID_INPUT, PIPELINE_INVALID): DVC would refuse the stage.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def LintProject(self, request, context):
+        """Finds the mistakes in the project's files, all at once: dvc.yaml, *.dvc, dvc.lock, parameters and settings.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_PipelineServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -86,6 +149,26 @@ def add_PipelineServiceServicer_to_server(servicer, server):
                     servicer.PlanRun,
                     request_deserializer=wherry_dot_v1_dot_pipelines__pb2.PlanRunRequest.FromString,
                     response_serializer=wherry_dot_v1_dot_pipelines__pb2.PlanRunResponse.SerializeToString,
+            ),
+            'ExplainStage': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainStage,
+                    request_deserializer=wherry_dot_v1_dot_pipelines__pb2.ExplainStageRequest.FromString,
+                    response_serializer=wherry_dot_v1_dot_pipelines__pb2.ExplainStageResponse.SerializeToString,
+            ),
+            'CompareWithLock': grpc.unary_unary_rpc_method_handler(
+                    servicer.CompareWithLock,
+                    request_deserializer=wherry_dot_v1_dot_pipelines__pb2.CompareWithLockRequest.FromString,
+                    response_serializer=wherry_dot_v1_dot_pipelines__pb2.CompareWithLockResponse.SerializeToString,
+            ),
+            'AddStage': grpc.unary_unary_rpc_method_handler(
+                    servicer.AddStage,
+                    request_deserializer=wherry_dot_v1_dot_pipelines__pb2.AddStageRequest.FromString,
+                    response_serializer=wherry_dot_v1_dot_pipelines__pb2.AddStageResponse.SerializeToString,
+            ),
+            'LintProject': grpc.unary_unary_rpc_method_handler(
+                    servicer.LintProject,
+                    request_deserializer=wherry_dot_v1_dot_pipelines__pb2.LintProjectRequest.FromString,
+                    response_serializer=wherry_dot_v1_dot_pipelines__pb2.LintProjectResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -143,6 +226,114 @@ class PipelineService:
             '/wherry.v1.PipelineService/PlanRun',
             wherry_dot_v1_dot_pipelines__pb2.PlanRunRequest.SerializeToString,
             wherry_dot_v1_dot_pipelines__pb2.PlanRunResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainStage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/wherry.v1.PipelineService/ExplainStage',
+            wherry_dot_v1_dot_pipelines__pb2.ExplainStageRequest.SerializeToString,
+            wherry_dot_v1_dot_pipelines__pb2.ExplainStageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CompareWithLock(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/wherry.v1.PipelineService/CompareWithLock',
+            wherry_dot_v1_dot_pipelines__pb2.CompareWithLockRequest.SerializeToString,
+            wherry_dot_v1_dot_pipelines__pb2.CompareWithLockResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AddStage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/wherry.v1.PipelineService/AddStage',
+            wherry_dot_v1_dot_pipelines__pb2.AddStageRequest.SerializeToString,
+            wherry_dot_v1_dot_pipelines__pb2.AddStageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def LintProject(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/wherry.v1.PipelineService/LintProject',
+            wherry_dot_v1_dot_pipelines__pb2.LintProjectRequest.SerializeToString,
+            wherry_dot_v1_dot_pipelines__pb2.LintProjectResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -48,6 +48,32 @@ class PipelineServiceStub:
 
     * NOT_FOUND (STAGE_UNKNOWN): a target names no stage.
     """
+    ExplainStage: _grpc.UnaryUnaryMultiCallable[_pipelines_pb2.ExplainStageRequest, _pipelines_pb2.ExplainStageResponse]
+    """Explains the decision about one stage: now, or as it was in a run. Of a stage that has to run it names the
+    nearest known result of the same stage and what differs.
+
+    Errors: as PlanRun, and
+
+    * NOT_FOUND (RUN_UNKNOWN, STAGE_UNKNOWN): there is no such run, or the run has no such stage.
+    * INVALID_ARGUMENT (INVALID_INPUT): the target stands for several stages, or for none with a command.
+    """
+    CompareWithLock: _grpc.UnaryUnaryMultiCallable[_pipelines_pb2.CompareWithLockRequest, _pipelines_pb2.CompareWithLockResponse]
+    """Compares the project with its dvc.lock files, as `dvc status` does.
+
+    Errors: as DescribePipeline, and
+
+    * NOT_FOUND (STAGE_UNKNOWN): a target names no stage.
+    """
+    AddStage: _grpc.UnaryUnaryMultiCallable[_pipelines_pb2.AddStageRequest, _pipelines_pb2.AddStageResponse]
+    """Writes a stage into the dvc.yaml of the working folder, as `dvc stage add` does, and answers the file.
+    Nothing is kept: the client writes it.
+
+    Errors: as DescribePipeline, and
+
+    * INVALID_ARGUMENT (INVALID_INPUT, PIPELINE_INVALID): DVC would refuse the stage.
+    """
+    LintProject: _grpc.UnaryUnaryMultiCallable[_pipelines_pb2.LintProjectRequest, _pipelines_pb2.LintProjectResponse]
+    """Finds the mistakes in the project's files, all at once: dvc.yaml, *.dvc, dvc.lock, parameters and settings."""
 
 @_typing.type_check_only
 class PipelineServiceAsyncStub(PipelineServiceStub):
@@ -69,6 +95,32 @@ class PipelineServiceAsyncStub(PipelineServiceStub):
 
     * NOT_FOUND (STAGE_UNKNOWN): a target names no stage.
     """
+    ExplainStage: _aio.UnaryUnaryMultiCallable[_pipelines_pb2.ExplainStageRequest, _pipelines_pb2.ExplainStageResponse]  # type: ignore[assignment]
+    """Explains the decision about one stage: now, or as it was in a run. Of a stage that has to run it names the
+    nearest known result of the same stage and what differs.
+
+    Errors: as PlanRun, and
+
+    * NOT_FOUND (RUN_UNKNOWN, STAGE_UNKNOWN): there is no such run, or the run has no such stage.
+    * INVALID_ARGUMENT (INVALID_INPUT): the target stands for several stages, or for none with a command.
+    """
+    CompareWithLock: _aio.UnaryUnaryMultiCallable[_pipelines_pb2.CompareWithLockRequest, _pipelines_pb2.CompareWithLockResponse]  # type: ignore[assignment]
+    """Compares the project with its dvc.lock files, as `dvc status` does.
+
+    Errors: as DescribePipeline, and
+
+    * NOT_FOUND (STAGE_UNKNOWN): a target names no stage.
+    """
+    AddStage: _aio.UnaryUnaryMultiCallable[_pipelines_pb2.AddStageRequest, _pipelines_pb2.AddStageResponse]  # type: ignore[assignment]
+    """Writes a stage into the dvc.yaml of the working folder, as `dvc stage add` does, and answers the file.
+    Nothing is kept: the client writes it.
+
+    Errors: as DescribePipeline, and
+
+    * INVALID_ARGUMENT (INVALID_INPUT, PIPELINE_INVALID): DVC would refuse the stage.
+    """
+    LintProject: _aio.UnaryUnaryMultiCallable[_pipelines_pb2.LintProjectRequest, _pipelines_pb2.LintProjectResponse]  # type: ignore[assignment]
+    """Finds the mistakes in the project's files, all at once: dvc.yaml, *.dvc, dvc.lock, parameters and settings."""
 
 class PipelineServiceServicer(metaclass=_abc_1.ABCMeta):
     """Reads pipelines out of a submitted project, without running anything."""
@@ -99,5 +151,55 @@ class PipelineServiceServicer(metaclass=_abc_1.ABCMeta):
 
         * NOT_FOUND (STAGE_UNKNOWN): a target names no stage.
         """
+
+    @_abc_1.abstractmethod
+    def ExplainStage(
+        self,
+        request: _pipelines_pb2.ExplainStageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_pipelines_pb2.ExplainStageResponse, _abc.Awaitable[_pipelines_pb2.ExplainStageResponse]]:
+        """Explains the decision about one stage: now, or as it was in a run. Of a stage that has to run it names the
+        nearest known result of the same stage and what differs.
+
+        Errors: as PlanRun, and
+
+        * NOT_FOUND (RUN_UNKNOWN, STAGE_UNKNOWN): there is no such run, or the run has no such stage.
+        * INVALID_ARGUMENT (INVALID_INPUT): the target stands for several stages, or for none with a command.
+        """
+
+    @_abc_1.abstractmethod
+    def CompareWithLock(
+        self,
+        request: _pipelines_pb2.CompareWithLockRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_pipelines_pb2.CompareWithLockResponse, _abc.Awaitable[_pipelines_pb2.CompareWithLockResponse]]:
+        """Compares the project with its dvc.lock files, as `dvc status` does.
+
+        Errors: as DescribePipeline, and
+
+        * NOT_FOUND (STAGE_UNKNOWN): a target names no stage.
+        """
+
+    @_abc_1.abstractmethod
+    def AddStage(
+        self,
+        request: _pipelines_pb2.AddStageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_pipelines_pb2.AddStageResponse, _abc.Awaitable[_pipelines_pb2.AddStageResponse]]:
+        """Writes a stage into the dvc.yaml of the working folder, as `dvc stage add` does, and answers the file.
+        Nothing is kept: the client writes it.
+
+        Errors: as DescribePipeline, and
+
+        * INVALID_ARGUMENT (INVALID_INPUT, PIPELINE_INVALID): DVC would refuse the stage.
+        """
+
+    @_abc_1.abstractmethod
+    def LintProject(
+        self,
+        request: _pipelines_pb2.LintProjectRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_pipelines_pb2.LintProjectResponse, _abc.Awaitable[_pipelines_pb2.LintProjectResponse]]:
+        """Finds the mistakes in the project's files, all at once: dvc.yaml, *.dvc, dvc.lock, parameters and settings."""
 
 def add_PipelineServiceServicer_to_server(servicer: PipelineServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -12,11 +12,12 @@ from typing import Any
 
 from wherry.service.domain.blob import BlobHash, Digest
 from wherry.service.domain.dvc.stage import StageName
+from wherry.service.domain.explanation import Circumstances, DeclaredOutput
 from wherry.service.domain.paths import ProjectPath
 from wherry.service.domain.records import FileEntry, OutputKind, StageEntry
 from wherry.service.domain.run import FileRecord, Run, RunError, StageRecord, WriteBack, WriteBackKind
 from wherry.service.domain.states import CacheUse, State
-from wherry.service.domain.task import RunId
+from wherry.service.domain.task import Image, RunId
 
 _TAG = "$"
 
@@ -95,6 +96,32 @@ def load_entry(text: str) -> StageEntry:
         deps=tuple(_file_entry(item) for item in plain["deps"]),
         params={path: {key: _value(value) for key, value in values} for path, values in plain["params"]},
         outs=tuple(_file_entry(item) for item in plain["outs"]),
+    )
+
+
+def dump_circumstances(circumstances: Circumstances) -> str:
+    """Write what a strict key counts beside the entry of its stage."""
+    image = circumstances.image
+    return _dump(
+        {
+            "wdir": circumstances.wdir,
+            "outs": [{"path": out.path, "kind": out.kind, "cache": out.cache} for out in circumstances.outs],
+            "environment": dict(circumstances.environment),
+            "image": {"name": image.name, "digest": image.digest, "platform": image.platform},
+            "network": circumstances.network,
+        }
+    )
+
+
+def load_circumstances(text: str) -> Circumstances:
+    """Read what dump_circumstances wrote."""
+    plain = json.loads(text)
+    return Circumstances(
+        wdir=ProjectPath(plain["wdir"]),
+        outs=tuple(DeclaredOutput(**(out | {"kind": OutputKind(out["kind"])})) for out in plain["outs"]),
+        environment=plain["environment"],
+        image=Image(**plain["image"]),
+        network=plain["network"],
     )
 
 

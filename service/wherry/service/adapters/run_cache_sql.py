@@ -1,14 +1,29 @@
 """The run cache in SQL. Whether the blobs of a result are still held is for the caller to check."""
 
-from sqlalchemy import bindparam, select
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Row, bindparam, select
 
 from wherry.service.adapters.database import Database
-from wherry.service.adapters.records_json import dump_entry, load_entry
+from wherry.service.adapters.records_json import (
+    dump_circumstances,
+    dump_entry,
+    load_circumstances,
+    load_entry,
+)
 from wherry.service.adapters.tables import results
+from wherry.service.domain.explanation import Family
 from wherry.service.domain.task import RunId, StrictKey
 from wherry.service.ports.run_cache import Result, RunCache
 
 _RESULT = select(results).where(results.c.key == bindparam("wanted"))
+_FAMILY = (
+    select(results)
+    .where(results.c.family == bindparam("wanted"))
+    .order_by(results.c.created_at.desc())
+    .limit(bindparam("at_most"))
+)
 
 
 class SqlRunCache(RunCache):
@@ -21,17 +36,13 @@ class SqlRunCache(RunCache):
         """See the port."""
         values = {"wanted": key}
         row = await self._database.run(lambda connection: connection.execute(_RESULT, values).one_or_none())
-        if row is None:
-            return None
-        return Result(
-            key=StrictKey(row.key),
-            entry=load_entry(row.entry),
-            run_id=RunId(row.run_id),
-            user=row.user,
-            image=row.image,
-            wall_s=row.wall_s,
-            created_at=row.created_at,
-        )
+        return None if row is None else _result(row)
+
+    async def list_family(self, family: Family, *, limit: int) -> Sequence[Result]:
+        """See the port."""
+        values = {"wanted": family, "at_most": limit}
+        rows = await self._database.run(lambda connection: connection.execute(_FAMILY, values).all())
+        return [_result(row) for row in rows]
 
     async def publish(self, result: Result) -> None:
         """See the port."""
@@ -42,6 +53,8 @@ class SqlRunCache(RunCache):
             "image": result.image,
             "wall_s": result.wall_s,
             "created_at": result.created_at,
+            "family": result.family,
+            "circumstances": result.circumstances and dump_circumstances(result.circumstances),
         }
         upsert = (
             self._database.insert(results)
@@ -49,3 +62,17 @@ class SqlRunCache(RunCache):
             .on_conflict_do_update(index_elements=["key"], set_=columns)
         )
         await self._database.run(lambda connection: connection.execute(upsert))
+
+
+def _result(row: Row[Any]) -> Result:
+    return Result(
+        key=StrictKey(row.key),
+        entry=load_entry(row.entry),
+        run_id=RunId(row.run_id),
+        user=row.user,
+        image=row.image,
+        wall_s=row.wall_s,
+        created_at=row.created_at,
+        family=None if row.family is None else Family(row.family),
+        circumstances=None if row.circumstances is None else load_circumstances(row.circumstances),
+    )

@@ -127,5 +127,9 @@ results = Table(
     Column("image", Text, nullable=False),
     Column("wall_s", Float, nullable=False),
     Column("created_at", Instant, nullable=False),
+    # Both are null in rows that were written before migration 0002.
+    Column("family", Text),
+    Column("circumstances", Text),
     PrimaryKeyConstraint("key", name="pk_results"),
 )
+Index("ix_results_family_created_at", results.c.family, results.c.created_at)

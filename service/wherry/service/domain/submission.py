@@ -8,6 +8,36 @@ from wherry.service.domain.snapshot import Snapshot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """How targets are read, and what is taken with them: the flags of `dvc repro`, with its meaning."""
+
+    glob: bool = False
+    """Names in targets are shell patterns."""
+    recursive: bool = False
+    """A target that is a folder stands for all stages below it."""
+    single_item: bool = False
+    """The targets alone."""
+    whole_pipelines: bool = False
+    """All that is connected with the targets."""
+    all_pipelines: bool = False
+    """Everything; targets do not count."""
+    downstream: bool = False
+    """What depends on the targets, instead of what they depend on."""
+    force_downstream: bool = False
+    """Force the stages that read from one that was not up to date."""
+    output_targets: bool = False
+    """A target that names no stage may be an output, and stands for the stage that writes it."""
+
+    @property
+    def is_single(self) -> bool:
+        """Whether nothing but the targets is meant: `-p` and `-P` go before `-s`."""
+        return self.single_item and not (self.whole_pipelines or self.all_pipelines)
+
+
+NO_FLAGS = Selection()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
     """A project and what is wanted of it."""
 
@@ -16,6 +46,7 @@ class Submission:
     snapshot: Snapshot
     working_folder: ProjectPath = ROOT
     targets: tuple[str, ...] = ()
+    selection: Selection = NO_FLAGS
     set_params: tuple[str, ...] = ()
     image: str = ""
     """Image for every stage, over all settings; empty: as the settings say."""

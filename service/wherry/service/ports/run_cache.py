@@ -1,9 +1,11 @@
 """Results of stages, shared by all users."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from wherry.service.domain.explanation import Circumstances, Family
 from wherry.service.domain.records import StageEntry
 from wherry.service.domain.task import RunId, StrictKey
 
@@ -19,6 +21,10 @@ class Result:
     image: str
     wall_s: float
     created_at: datetime
+    family: Family | None = None
+    """Shared by results of the same stage; None for results that were kept before families were."""
+    circumstances: Circumstances | None = None
+    """What the key counts beside the entry; None as for family. It explains, and decides nothing."""
 
 
 class RunCache(Protocol):
@@ -30,4 +36,8 @@ class RunCache(Protocol):
 
     async def publish(self, result: Result) -> None:
         """Keep a result whose blobs are all held. A second one under the key replaces the first."""
+        ...
+
+    async def list_family(self, family: Family, *, limit: int) -> Sequence[Result]:
+        """Results of the same stage, newest first, at most `limit`."""
         ...

@@ -14,7 +14,7 @@ from wherry.service.domain.limits import (
 )
 from wherry.service.domain.paths import ROOT, ProjectPath, parse_project_path
 from wherry.service.domain.snapshot import Snapshot, SnapshotData, SnapshotFile
-from wherry.service.domain.submission import Needs, Submission
+from wherry.service.domain.submission import Needs, Selection, Submission
 from wherry.v1 import blobs_pb2, pipelines_pb2
 
 
@@ -51,6 +51,7 @@ def submission_from(message: pipelines_pb2.Submission, user: str) -> Submission:
         snapshot=_snapshot_from(message.snapshot),
         working_folder=parse_project_path(message.working_folder) if message.working_folder else ROOT,
         targets=tuple(message.targets),
+        selection=_selection_from(message.selection),
         set_params=tuple(message.set_params),
         image=message.image[:1024],
         rev=message.rev[:NAME_CHARACTERS_MAX],
@@ -94,6 +95,19 @@ def needs_to(needs: Needs) -> pipelines_pb2.Needs:
             )
             for need in needs.data
         ],
+    )
+
+
+def _selection_from(message: pipelines_pb2.Selection) -> Selection:
+    return Selection(
+        glob=message.glob,
+        recursive=message.recursive,
+        single_item=message.single_item,
+        whole_pipelines=message.whole_pipelines,
+        all_pipelines=message.all_pipelines,
+        downstream=message.downstream,
+        force_downstream=message.force_downstream,
+        output_targets=message.output_targets,
     )
 
 

@@ -1,5 +1,6 @@
 """Pipelines and plans to the wire."""
 
+from wherry.service.domain.dvc.addresses import address_from
 from wherry.service.domain.dvc.stage import DataSource, Pipeline, Stage, StageName
 from wherry.service.domain.records import OutputKind
 from wherry.service.domain.run import FileRecord
@@ -13,7 +14,7 @@ KIND_TO = {
     OutputKind.PLOT: pipelines_pb2.OUTPUT_KIND_PLOT,
 }
 
-_DECISION_TO = {
+DECISION_TO = {
     Decision.HIT: pipelines_pb2.DECISION_HIT,
     Decision.RUN: pipelines_pb2.DECISION_RUN,
     Decision.WAITS: pipelines_pb2.DECISION_WAITS,
@@ -23,15 +24,29 @@ _DECISION_TO = {
 
 
 def pipeline_to(description: Description) -> pipelines_pb2.Pipeline:
-    """Write the shown part of a pipeline, with the edges inside it."""
-    pipeline, shown = description.pipeline, set(description.shown)
+    """Write the shown part of a pipeline, with the edges inside it; names as seen from the working folder."""
+    pipeline = description.pipeline
+    shown = {name: address_from(pipeline, name, description.folder) for name in description.shown}
+    positions = {name: position for position, name in enumerate((*pipeline.stages, *pipeline.sources))}
+    stages = []
+    for name, address in shown.items():
+        message = _node_to(pipeline, name)
+        message.name, message.position = address, positions[name]
+        stages.append(message)
     return pipelines_pb2.Pipeline(
-        stages=[_node_to(pipeline, name) for name in description.shown],
+        stages=stages,
         edges=[
-            pipelines_pb2.PipelineEdge(producer=producer, consumer=name)
+            pipelines_pb2.PipelineEdge(producer=shown[producer], consumer=shown[name])
             for name in description.shown
             for producer in pipeline.upstream.get(name, ())
             if producer in shown
+        ],
+        outputs=description.outputs,
+        output_edges=[
+            pipelines_pb2.PipelineEdge(producer=producer, consumer=path)
+            for path, producers in description.outputs.items()
+            for producer in producers
+            if producer in description.outputs
         ],
     )
 
@@ -60,7 +75,7 @@ def file_to(record: FileRecord) -> pipelines_pb2.FileRecord:
 def _planned_to(stage: PlannedStage) -> pipelines_pb2.PlannedStage:
     return pipelines_pb2.PlannedStage(
         name=stage.name,
-        decision=_DECISION_TO[stage.decision],
+        decision=DECISION_TO[stage.decision],
         reasons=stage.reasons,
         key=stage.key,
         outs=[file_to(out) for out in stage.outs],

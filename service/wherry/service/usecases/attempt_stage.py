@@ -15,6 +15,7 @@ from wherry.service.ports.logs import LogStore, LogStream, NewLine
 from wherry.service.ports.stages import StageObserver, StageRunner
 from wherry.service.usecases.file_records import dependency_records, output_records
 from wherry.service.usecases.find_result import FROZEN_WITHOUT_OUTPUTS, FindResult
+from wherry.service.usecases.force_downstream import is_forced, is_up_to_date
 from wherry.service.usecases.resolve_stage import ProjectState, ResolveStage
 from wherry.service.usecases.run_progress import RunProgress
 
@@ -57,7 +58,7 @@ class AttemptStage:
         if stage.frozen:
             await self._end(going, stage, record, await self._recorded(going, stage))
             return
-        use_cache = not (going.options.force or going.options.no_run_cache)
+        use_cache = not (going.options.force or going.options.no_run_cache or _is_forced(going, stage))
         try:
             task = await self._resolve(going.state, stage, run_id=going.run.id, use_cache=use_cache)
         except Unavailable as exc:
@@ -77,6 +78,8 @@ class AttemptStage:
 
     async def _outcome(self, going: GoingRun, task: StageTask, record: StageRecord) -> Outcome:
         stage = task.stage
+        if not is_up_to_date(going.state.project, task):
+            going.progress.renewed.add(stage.name)
         recorded = await self._find.recorded(task, going.state.project.recorded(stage))
         if recorded is not None:
             return Succeeded(entry=recorded, cache=CacheUse.HIT, wall_s=0.0)
@@ -134,6 +137,10 @@ class _Observer(StageObserver):
 
     async def wrote(self, stream: LogStream, lines: Sequence[bytes]) -> None:
         await self._keeper.keep_lines(self._going.run.id, self._record.name, stream, lines)
+
+
+def _is_forced(going: GoingRun, stage: Stage) -> bool:
+    return is_forced(going.state.project, stage, going.progress.renewed)
 
 
 def _with_inputs(record: StageRecord, task: StageTask) -> StageRecord:

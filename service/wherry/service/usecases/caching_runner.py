@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from wherry.service.domain.dvc.run_cache import cache_value, entry_bytes, entry_path
+from wherry.service.domain.explanation import circumstances_of, family_of
 from wherry.service.domain.records import StageEntry
 from wherry.service.domain.states import CacheUse
 from wherry.service.domain.task import AttemptId, Outcome, StageTask, Succeeded
@@ -56,6 +57,8 @@ class CachingStageRunner(StageRunner):
                 image=task.image.digest,
                 wall_s=outcome.wall_s,
                 created_at=self._clock.now(),
+                family=family_of(task.stage),
+                circumstances=circumstances_of(task),
             )
         )
         if task.dvc_key is not None:

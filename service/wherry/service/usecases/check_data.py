@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from wherry.service.domain.blob import BlobHash
-from wherry.service.domain.dvc.stage import Dependency, SourceOutput, Stage
+from wherry.service.domain.dvc.stage import Dependency, SourceOutput, Stage, StageName
 from wherry.service.domain.dvc.view import PlacedData
 from wherry.service.domain.errors import DataChanged, DataMissing, Place
-from wherry.service.domain.paths import PathSet, ProjectPath
+from wherry.service.domain.paths import PathSet, ProjectPath, is_within
 from wherry.service.domain.snapshot import SnapshotData
 from wherry.service.domain.submission import DataNeed, Needs
 from wherry.service.ports.blob_index import BlobIndex
@@ -21,7 +21,9 @@ class _Wanted:
     path: ProjectPath
     place: Place
     source: SourceOutput | None
-    """What a .dvc file records; None: an ignored file that a stage reads."""
+    """What a .dvc file or, for an output, dvc.lock records; None: an ignored file that a stage reads."""
+    is_tracked: bool = False
+    """Whether it is selected data of a .dvc file, which must be what the file says."""
 
 
 class CheckData:
@@ -72,9 +74,51 @@ class CheckData:
 def _wanted(project: Project) -> Iterator[_Wanted]:
     for source in project.sources:
         for out in source.outs:
-            yield _Wanted(out.project_path, source.place, out)
+            yield _Wanted(out.project_path, source.place, out, is_tracked=True)
     for stage, dep in _plain_inputs(project):
         yield _Wanted(dep.project_path, stage.place, None)
+    yield from _from_unselected(project)
+
+
+def _from_unselected(project: Project) -> Iterator[_Wanted]:
+    """Inputs that stages or .dvc files make which are not selected (`-s`, `--downstream`): they stand as they are."""
+    pipeline, selected, listed = project.pipeline, set(project.selected), set[ProjectPath]()
+    for stage in project.stages:
+        paths = [dep.project_path for dep in stage.deps] + [params.project_path for params in stage.params]
+        for name in () if stage.frozen else pipeline.upstream[stage.name]:
+            if name in selected:
+                continue
+            for path, source in _outputs_of(project, name):
+                is_read = any(is_within(path, read) or is_within(read, path) for read in paths)
+                if is_read and path not in listed:
+                    listed.add(path)
+                    yield _Wanted(path, stage.place, source)
+
+
+def _outputs_of(project: Project, name: StageName) -> Iterator[tuple[ProjectPath, SourceOutput | None]]:
+    stage = project.pipeline.stages.get(name)
+    if stage is None:
+        for out in project.pipeline.sources[name].outs:
+            yield out.project_path, out
+        return
+    # The lock of another dvc.yaml is read only when stages of it are selected.
+    entry = project.recorded(stage) if stage.file in project.locks else None
+    recorded = {out.path: out for out in entry.outs} if entry else {}
+    for made in stage.outs:
+        known = recorded.get(made.path)
+        yield (
+            made.project_path,
+            None
+            if known is None
+            else SourceOutput(
+                path=made.path,
+                project_path=made.project_path,
+                hash=BlobHash(known.hash),
+                total_bytes=known.size_bytes,
+                nfiles=known.nfiles,
+                executable=known.executable,
+            ),
+        )
 
 
 def _plain_inputs(project: Project) -> Iterator[tuple[Stage, Dependency]]:
@@ -100,7 +144,7 @@ def _need(item: _Wanted) -> DataNeed:
 
 
 def _check_unchanged(item: _Wanted, seen: SnapshotData | None) -> None:
-    if seen is None or item.source is None or seen.digest.hash == item.source.hash:
+    if seen is None or item.source is None or not item.is_tracked or seen.digest.hash == item.source.hash:
         return
     raise DataChanged(
         f"{item.path} is not what {item.place.path} says",
@@ -120,11 +164,11 @@ def _check_present(wanted: list[_Wanted], project: Project, held: set[BlobHash])
         return
     names = ", ".join(f"{item.path} ({item.place})" for item in missing[:10])
     more = f" and {len(missing) - 10} more" if len(missing) > 10 else ""  # noqa: PLR2004 - as many as shown
-    tracked = [item for item in missing if item.source]
+    tracked = [item for item in missing if item.is_tracked]
     hint = (
         f"Bring it here with: dvc pull {tracked[0].place.path}. Or let somebody who has it submit once."
         if tracked
-        else "Make the file, or take it out of the deps."
+        else "Make the file, select the stage that makes it, or take it out of the deps."
     )
     raise DataMissing(
         f"neither in this folder nor in the store: {names}{more}", hint=hint, place=missing[0].place

@@ -1,11 +1,13 @@
 """Say what a run would do, without doing it."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from wherry.service.domain.blob import BlobHash
 from wherry.service.domain.dvc.stage import Stage, StageName
 from wherry.service.domain.errors import WherryError
+from wherry.service.domain.explanation import Difference, describe
 from wherry.service.domain.paths import ProjectPath
 from wherry.service.domain.records import StageEntry
 from wherry.service.domain.run import FileRecord
@@ -13,9 +15,16 @@ from wherry.service.domain.submission import Needs, Submission
 from wherry.service.domain.task import RunId, StageTask
 from wherry.service.ports.run_cache import Result
 from wherry.service.usecases.file_records import output_records
+from wherry.service.usecases.find_nearest_result import FindNearestResult
 from wherry.service.usecases.find_result import FROZEN_WITHOUT_OUTPUTS, FindResult
+from wherry.service.usecases.force_downstream import is_forced, is_up_to_date
 from wherry.service.usecases.open_project import OpenProject
 from wherry.service.usecases.resolve_stage import ProjectState, ResolveStage
+
+NO_RESULT = "no result is known for these inputs"
+
+# Of what differs from the nearest result; `wherry why` tells all.
+_SHOWN_DIFFERENCES = 3
 
 
 class Decision(StrEnum):
@@ -37,6 +46,12 @@ class PlannedStage:
     reasons: tuple[str, ...]
     key: str = ""
     outs: tuple[FileRecord, ...] = ()
+    origin: Result | None = None
+    """Of a hit: the result; None when it is what dvc.lock records."""
+    nearest: Result | None = None
+    """Of a stage that runs for want of a result: the known one that differs least."""
+    differences: tuple[Difference, ...] = ()
+    """What differs from the nearest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,30 +60,51 @@ class Plan:
 
     stages: tuple[PlannedStage, ...]
     sources: tuple[FileRecord, ...]
+    upstream: Mapping[StageName, tuple[StageName, ...]] = field(default_factory=dict, repr=False)
+    """For each stage of the project, what it reads from."""
 
 
 class PlanRun:
     """Goes through a pipeline as a run would, as far as known results carry."""
 
-    def __init__(self, *, open_project: OpenProject, resolve: ResolveStage, find: FindResult) -> None:
-        """Decide as a run does: with the same parts."""
+    def __init__(
+        self,
+        *,
+        open_project: OpenProject,
+        resolve: ResolveStage,
+        find: FindResult,
+        nearest: FindNearestResult,
+    ) -> None:
+        """Decide as a run does, with the same parts; `nearest` only explains."""
         self._open_project = open_project
         self._resolve = resolve
         self._find = find
+        self._nearest = nearest
 
     async def __call__(self, submission: Submission, *, force: bool) -> Plan | Needs:
         """Return the plan, or what is needed to make it."""
         state = await self._open_project(submission, upload=False)
         if isinstance(state, Needs):
             return state
-        unknown = set[StageName]()
-        planned = [
-            await self._plan(state, stage, unknown=unknown, force=force) for stage in state.project.stages
-        ]
-        return Plan(stages=tuple(planned), sources=tuple(_sources(state)))
+        unknown, renewed = set[StageName](), set[StageName]()
+        planned = []
+        for stage in state.project.stages:
+            forced = force or is_forced(state.project, stage, renewed)
+            planned.append(await self._plan(state, stage, unknown=unknown, renewed=renewed, force=forced))
+        return Plan(
+            stages=tuple(planned),
+            sources=tuple(_sources(state)),
+            upstream=state.project.pipeline.upstream,
+        )
 
     async def _plan(
-        self, state: ProjectState, stage: Stage, *, unknown: set[StageName], force: bool
+        self,
+        state: ProjectState,
+        stage: Stage,
+        *,
+        unknown: set[StageName],
+        renewed: set[StageName],
+        force: bool,
     ) -> PlannedStage:
         if stage.frozen:
             return await self._plan_frozen(state, stage, unknown)
@@ -82,6 +118,8 @@ class PlanRun:
         except WherryError as exc:
             unknown.add(stage.name)
             return PlannedStage(name=stage.name, decision=Decision.INVALID, reasons=(exc.message,))
+        if not is_up_to_date(state.project, task):
+            renewed.add(stage.name)
         planned, entry = await self._look_up(state, stage, task, force=force)
         if entry is None:
             unknown.add(stage.name)
@@ -110,9 +148,23 @@ class PlanRun:
             return _known(task, "unchanged since dvc.lock was written", recorded), recorded
         result = await self._find(task)
         if result is not None:
-            return _known(task, _origin(result), result.entry), result.entry
+            return replace(_known(task, _origin(result), result.entry), origin=result), result.entry
+        return await self._plan_to_run(task, force=force), None
+
+    async def _plan_to_run(self, task: StageTask, *, force: bool) -> PlannedStage:
+        stage = task.stage
         reason = _why_run(stage, task, force=force)
-        return PlannedStage(name=stage.name, decision=Decision.RUN, reasons=(reason,), key=task.key), None
+        planned = PlannedStage(name=stage.name, decision=Decision.RUN, reasons=(reason,), key=task.key)
+        near = await self._nearest(task) if task.cacheable and not force else None
+        if near is None:
+            return planned
+        result, differences = near
+        return replace(
+            planned,
+            reasons=_difference_reasons(differences) or planned.reasons,
+            nearest=result,
+            differences=differences,
+        )
 
 
 def _known(task: StageTask, reason: str, entry: StageEntry) -> PlannedStage:
@@ -129,6 +181,13 @@ def _origin(result: Result) -> str:
     return f"computed in run {result.run_id} by {result.user}"
 
 
+def _difference_reasons(differences: Sequence[Difference]) -> tuple[str, ...]:
+    reasons = [describe(difference) for difference in differences[:_SHOWN_DIFFERENCES]]
+    if len(differences) > _SHOWN_DIFFERENCES:
+        reasons.append(f"and {len(differences) - _SHOWN_DIFFERENCES} more")
+    return tuple(reasons)
+
+
 def _why_run(stage: Stage, task: StageTask, *, force: bool) -> str:
     if force:
         return "forced"
@@ -136,7 +195,7 @@ def _why_run(stage: Stage, task: StageTask, *, force: bool) -> str:
         return "declared as always changed"
     if not task.cacheable:
         return "has no outputs to keep" if not stage.outs else "has no inputs that say when it is outdated"
-    return "no result is known for these inputs"
+    return NO_RESULT
 
 
 def _sources(state: ProjectState) -> list[FileRecord]:

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from wherry.service.domain.blob import BlobHash, Digest
+from wherry.service.domain.dvc.context import FilesNeeded, default_params_file, folder_of
 from wherry.service.domain.dvc.data_file import parse_data_file
+from wherry.service.domain.dvc.dvc_config import CONFIG_FILE, ParsingSettings, parse_parsing_settings
 from wherry.service.domain.dvc.graph import build_pipeline
 from wherry.service.domain.dvc.lockfile import parse_lock
 from wherry.service.domain.dvc.pipeline_file import parse_pipeline_file
@@ -98,7 +100,13 @@ class ReadProject:
             return Needs(blobs=tuple(dict.fromkeys(missing)))
         snapshot, changed = await self._set_params(submission)
         pipeline = await self._read_pipeline(snapshot.files)
-        selected = select_stages(pipeline, submission.targets, submission.working_folder)
+        selected = select_stages(
+            pipeline,
+            submission.targets,
+            submission.working_folder,
+            submission.selection,
+            files=snapshot.files,
+        )
         stages = [pipeline.stages[name] for name in selected if name in pipeline.stages]
         return Project(
             submission=submission,
@@ -130,14 +138,38 @@ class ReadProject:
         return replace(submission.snapshot, files=files), changed
 
     async def _read_pipeline(self, files: Mapping[ProjectPath, SnapshotFile]) -> Pipeline:
-        pipeline_files = [path for path in files if posixpath.basename(path) == PIPELINE_FILE]
-        data_files = [path for path in files if _is_data_file(path)]
-        contents = await self._contents(files, [*pipeline_files, *data_files])
-        stages = [
-            stage for path in sorted(pipeline_files) for stage in parse_pipeline_file(contents[path], path)
-        ]
-        sources = [parse_data_file(contents[path], path) for path in sorted(data_files)]
+        pipeline_files = sorted(path for path in files if posixpath.basename(path) == PIPELINE_FILE)
+        data_files = sorted(path for path in files if _is_data_file(path))
+        # What templating always reads comes along; what else it needs it says.
+        values = [default_params_file(folder_of(path)) for path in pipeline_files]
+        wanted = [*pipeline_files, *data_files, *values, CONFIG_FILE]
+        contents = await self._contents(files, [path for path in wanted if path in files])
+        parsing = parse_parsing_settings(contents.get(CONFIG_FILE, b""))
+        read = [self._read_stages(path, files, contents, parsing=parsing) for path in pipeline_files]
+        stages = [stage for of_file in await asyncio.gather(*read) for stage in of_file]
+        sources = [parse_data_file(contents[path], path) for path in data_files]
         return build_pipeline(stages, sources)
+
+    async def _read_stages(
+        self,
+        path: ProjectPath,
+        files: Mapping[ProjectPath, SnapshotFile],
+        contents: dict[ProjectPath, bytes],
+        *,
+        parsing: ParsingSettings,
+    ) -> tuple[Stage, ...]:
+        """Read one dvc.yaml, fetching what it needs until it needs no more; each round adds to `contents`."""
+
+        def load(wanted: ProjectPath) -> bytes | None:
+            if wanted in files and wanted not in contents:
+                raise FilesNeeded([wanted])
+            return contents.get(wanted)
+
+        while True:
+            try:
+                return parse_pipeline_file(contents[path], path, load=load, parsing=parsing)
+            except FilesNeeded as exc:
+                contents.update(await self._contents(files, exc.paths))
 
     async def _read_settings(
         self, submission: Submission, snapshot: Snapshot, stages: Sequence[Stage]

@@ -28,6 +28,8 @@ class RunProgress:
         self._stages = dict(stages)
         self.entries: dict[StageName, StageEntry] = {}
         """What the stages that succeeded stand for in dvc.lock."""
+        self.renewed: set[StageName] = set()
+        """Stages that were not up to date, or were forced: `--force-downstream` goes on from them."""
         self._failed: list[StageName] = []
         self._unsaved: list[StageRecord] = []
         self._writing: asyncio.Task[None] | None = None

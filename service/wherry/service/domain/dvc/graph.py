@@ -1,105 +1,17 @@
 """The graph: who writes what, who reads from whom, and in what order DVC goes through it."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import TypeVar
 
+from wherry.service.domain.dvc.output_tree import OutputTree, Owner
 from wherry.service.domain.dvc.stage import DataSource, Pipeline, Stage, StageName
-from wherry.service.domain.errors import PipelineInvalid, Place
-from wherry.service.domain.paths import ROOT, ProjectPath
+from wherry.service.domain.errors import PipelineInvalid
 
 # A cycle of more stages is shown by its ends.
 _NAMES_SHOWN = 20
 
 _Item = TypeVar("_Item", Stage, DataSource)
-
-
-@dataclass(frozen=True, slots=True)
-class _Owner:
-    name: StageName
-    place: Place
-    path: ProjectPath
-
-
-@dataclass(slots=True)
-class _Node:
-    """A folder or file on the way to outputs."""
-
-    owner: _Owner | None = None
-    children: "dict[str, _Node]" = field(default_factory=dict)
-
-
-def _parts(path: ProjectPath) -> list[str]:
-    return [] if path == ROOT else path.split("/")
-
-
-class _OutputTree:
-    """Outputs by the parts of their paths, so that overlaps are found in the length of a path."""
-
-    def __init__(self) -> None:
-        self._root = _Node()
-
-    def add(self, owner: _Owner) -> None:
-        node = self._root
-        for part in _parts(owner.path):
-            if node.owner is not None:
-                raise _refuse_overlap(node.owner, owner)
-            node = node.children.setdefault(part, _Node())
-        if node.owner is not None:
-            raise _refuse_duplicate(node.owner, owner)
-        below = next(_owners_of(node), None)
-        if below is not None:
-            raise _refuse_overlap(owner, below)
-        node.owner = owner
-
-    def at_or_above(self, path: ProjectPath) -> _Owner | None:
-        node = self._root
-        for part in _parts(path):
-            if node.owner is not None or part not in node.children:
-                return node.owner
-            node = node.children[part]
-        return node.owner
-
-    def touching(self, path: ProjectPath) -> Iterator[_Owner]:
-        """Owners of outputs that are `path`, hold it, or lie below it, the latter in DVC's order."""
-        node = self._root
-        for part in _parts(path):
-            if node.owner is not None or part not in node.children:
-                break
-            node = node.children[part]
-        else:
-            yield from _owners_of(node)
-            return
-        if node.owner is not None:
-            yield node.owner
-
-
-def _owners_of(node: _Node) -> Iterator[_Owner]:
-    stack = [node]
-    while stack:
-        current = stack.pop()
-        if current.owner is not None:
-            yield current.owner
-        stack.extend(reversed(current.children.values()))
-
-
-def _refuse_duplicate(first: _Owner, second: _Owner) -> PipelineInvalid:
-    if first.name == second.name:
-        return PipelineInvalid(f"stage {first.name!r} writes {second.path!r} twice", place=second.place)
-    return PipelineInvalid(
-        f"{second.path!r} is written by {first.name!r} ({first.place}) and by {second.name!r} ({second.place})",
-        hint="An output belongs to one stage.",
-        place=second.place,
-    )
-
-
-def _refuse_overlap(parent: _Owner, child: _Owner) -> PipelineInvalid:
-    return PipelineInvalid(
-        f"{child.path!r} of {child.name!r} ({child.place}) lies inside {parent.path!r}"
-        f" of {parent.name!r} ({parent.place})",
-        hint="Write them to separate folders, or track only one of them.",
-        place=child.place,
-    )
+_Node = TypeVar("_Node")
 
 
 def build_pipeline(stages: Iterable[Stage], sources: Iterable[DataSource]) -> Pipeline:
@@ -113,11 +25,11 @@ def build_pipeline(stages: Iterable[Stage], sources: Iterable[DataSource]) -> Pi
     """
     by_name = _by_name(stages)
     sources_by_name = _by_name(sources)
-    tree = _OutputTree()
+    tree = OutputTree()
     items: list[Stage | DataSource] = [*by_name.values(), *sources_by_name.values()]
     for item in items:
         for out in item.outs:
-            tree.add(_Owner(item.name, item.place, out.project_path))
+            tree.add(Owner(item.name, item.place, out.project_path))
     for item in items:
         holder = tree.at_or_above(item.file)
         if holder is not None:
@@ -143,7 +55,7 @@ def _by_name(items: Iterable[_Item]) -> dict[StageName, _Item]:
     return by_name
 
 
-def _upstream_of(stage: Stage, tree: _OutputTree) -> tuple[StageName, ...]:
+def _upstream_of(stage: Stage, tree: OutputTree) -> tuple[StageName, ...]:
     paths = [*(dep.project_path for dep in stage.deps), *(params.project_path for params in stage.params)]
     return tuple(dict.fromkeys(owner.name for path in paths for owner in tree.touching(path)))
 
@@ -188,13 +100,46 @@ def active_upstream(pipeline: Pipeline, name: StageName) -> tuple[StageName, ...
     return () if stage is None or stage.frozen else pipeline.upstream[name]
 
 
+def active_downstream(pipeline: Pipeline) -> Mapping[StageName, list[StageName]]:
+    """Who reads from whom, the other way round than `active_upstream`."""
+    return reversed_edges({name: active_upstream(pipeline, name) for name in pipeline.stages})
+
+
+def reversed_edges(edges: Mapping[_Node, Iterable[_Node]]) -> dict[_Node, list[_Node]]:
+    """Turn every edge round. Nodes to which nothing leads have no entry."""
+    turned: dict[_Node, list[_Node]] = {}
+    for name, others in edges.items():
+        for other in others:
+            turned.setdefault(other, []).append(name)
+    return turned
+
+
+def reachable(starts: Iterable[_Node], neighbours: Callable[[_Node], Iterable[_Node]]) -> set[_Node]:
+    """Collect `starts` and all that can be reached from them."""
+    found: set[_Node] = set()
+    waiting = list(starts)
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting.extend(neighbours(name))
+    return found
+
+
+def connected(starts: Iterable[_Node], edges: Mapping[_Node, Iterable[_Node]]) -> set[_Node]:
+    """Collect `starts` and all that is connected with them, in whatever direction the edges go."""
+    turned = reversed_edges(edges)
+    return reachable(starts, lambda name: (*edges.get(name, ()), *turned.get(name, ())))
+
+
 def topological_order(
-    pipeline: Pipeline, names: Collection[StageName] | None = None
+    pipeline: Pipeline, names: Collection[StageName] | None = None, *, through_frozen: bool = False
 ) -> tuple[StageName, ...]:
     """Order stages and sources as `dvc repro` goes through them, over all of them or over `names`.
 
     Depth-first, a stage after what it reads from; starting points in the order of the pipeline, neighbours in the
-    order of deps. Frozen stages are not walked through, so what they read from may come after them.
+    order of deps. Frozen stages are not walked through, so what they read from may come after them;
+    with `through_frozen` they are like any other.
     """
     chosen = None if names is None else frozenset(names)
     order: dict[StageName, None] = {}
@@ -208,5 +153,8 @@ def topological_order(
             elif name not in opened and (chosen is None or name in chosen):
                 opened.add(name)
                 stack.append((name, True))
-                stack.extend((other, False) for other in reversed(active_upstream(pipeline, name)))
+                before = (
+                    pipeline.upstream.get(name, ()) if through_frozen else active_upstream(pipeline, name)
+                )
+                stack.extend((other, False) for other in reversed(before))
     return tuple(order)

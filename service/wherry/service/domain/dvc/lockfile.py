@@ -33,11 +33,12 @@ _ANCHOR = re.compile(rb"(?<![&\w])&\w")
 _PASSES_WORTH_SAVING = 4
 
 
-def parse_lock(data: bytes, path: ProjectPath) -> Mapping[str, StageEntry]:
+def parse_lock(data: bytes, path: ProjectPath, *, legacy: bool = False) -> Mapping[str, StageEntry]:
     """Read what each stage stood on and produced, by the stage's key in the dvc.yaml beside the lock.
 
     Deps and outs recorded with hashes of DVC 2, with a cloud's versions or without a hash are left out of their
-    stage's entry: nothing can match them.
+    stage's entry: nothing can match them. With `legacy` hashes of DVC 2 are kept: they are the MD5 of the content,
+    unless it is text with CR LF line ends.
 
     Raises:
         PipelineInvalid: with the place, if DVC would refuse the file.
@@ -56,12 +57,12 @@ def parse_lock(data: bytes, path: ProjectPath) -> Mapping[str, StageEntry]:
         return {}
     stages = fields["stages"]
     return {
-        key: _read_entry(stages.inner(key, value, f"{path}, stage {key!r}"))
+        key: _read_entry(stages.inner(key, value, f"{path}, stage {key!r}"), legacy=legacy)
         for key, value in stages.mapping().items()
     }
 
 
-def _read_entry(shape: Shape) -> StageEntry:
+def _read_entry(shape: Shape, *, legacy: bool) -> StageEntry:
     fields = shape.fields(_STAGE_KEYS)
     if "cmd" not in fields:
         raise shape.refuse("it has no cmd")
@@ -69,26 +70,28 @@ def _read_entry(shape: Shape) -> StageEntry:
     params = fields.get("params")
     return StageEntry(
         cmd=tuple(item.value for item in cmd.items()) if isinstance(cmd.value, list) else cmd.text(),
-        deps=_read_files(fields.get("deps")),
+        deps=_read_files(fields.get("deps"), legacy=legacy),
         params={file: dict(params.inner(file, values).mapping()) for file, values in params.mapping().items()}
         if params is not None
         else {},
-        outs=_read_files(fields.get("outs")),
+        outs=_read_files(fields.get("outs"), legacy=legacy),
     )
 
 
-def _read_files(section: Shape | None) -> tuple[FileEntry, ...]:
+def _read_files(section: Shape | None, *, legacy: bool) -> tuple[FileEntry, ...]:
     items = section.items() if section is not None else ()
-    files = [_read_file(item) for item in items]
+    files = [_read_file(item, legacy=legacy) for item in items]
     return tuple(file for file in files if file is not None)
 
 
-def _read_file(item: Shape) -> FileEntry | None:
+def _read_file(item: Shape, *, legacy: bool) -> FileEntry | None:
     fields = item.fields(_FILE_KEYS)
     if "path" not in fields:
         raise item.refuse("it has no path")
     md5 = fields.get("md5")
-    if "hash" not in fields or fields["hash"].text() != "md5" or md5 is None or not md5.value:
+    # DVC 2 wrote no name of the hash.
+    named = fields["hash"].text() == "md5" if "hash" in fields else legacy
+    if not named or md5 is None or not md5.value:
         return None
     try:
         blob = parse_blob_hash(md5.text())
@@ -195,10 +198,14 @@ def _files_equal(recorded: Sequence[FileEntry], current: Sequence[FileEntry]) ->
 def _params_equal(recorded: Mapping[str, Any] | None, current: Mapping[str, Any], *, whole: bool) -> bool:
     if recorded is None or (whole and recorded.keys() - current.keys()):
         return False
-    return all(key in recorded and _values_equal(recorded[key], value) for key, value in current.items())
+    return all(key in recorded and values_equal(recorded[key], value) for key, value in current.items())
 
 
-def _values_equal(recorded: Any, current: Any) -> bool:
+def values_equal(recorded: Any, current: Any) -> bool:
+    """Whether DVC takes a parameter for unchanged: Python's equality, so 1, 1.0 and true are equal, NaN never is.
+
+    A tuple, which a Python file may hold, equals the list that the lock has of it; one inside another does not.
+    """
     if isinstance(current, tuple) and list(current) == recorded:
         return True
     return bool(recorded == current)

@@ -85,6 +85,29 @@ def read_params(stage: Stage, files: Mapping[ProjectPath, bytes | None]) -> Para
     return {params.path: _read_file(stage, params, files.get(params.project_path)) for params in ordered}
 
 
+def find_params(
+    stage: Stage, files: Mapping[ProjectPath, bytes | None]
+) -> Mapping[str, Mapping[str, Any] | None]:
+    """Read what there is of a stage's parameters, as `dvc status` does: a key that is missing is left out.
+
+    By file as written; None stands for a file that is not there.
+
+    Raises:
+        PipelineInvalid: at the stage's place, if a file cannot be read or a key stands for several values.
+    """
+    found: dict[str, Mapping[str, Any] | None] = {}
+    for params in stage.params:
+        data = files.get(params.project_path)
+        config = None if data is None else parse_params_file(data, params.project_path)
+        if config is None or params.keys is None:
+            found[params.path] = config
+        else:
+            found[params.path] = {
+                key: value for key in params.keys for value in _lookup_one(stage, params, config, key)
+            }
+    return found
+
+
 def _read_file(stage: Stage, params: ParamsDependency, data: bytes | None) -> Mapping[str, Any]:
     if data is None and params.keys is None:
         raise _refuse(stage, f"the parameters file {params.project_path!r} does not exist")
@@ -94,11 +117,7 @@ def _read_file(stage: Stage, params: ParamsDependency, data: bytes | None) -> Ma
     for key in keys:
         if not isinstance(key, str):
             raise _refuse(stage, f"{params.project_path!r} is read whole, so its key {key!r} must be text")
-        values = [config[key]] if params.keys is None else _lookup(config, key)
-        if len(values) > 1:
-            raise _refuse(
-                stage, f"the parameter {key!r} stands for several values in {params.project_path!r}"
-            )
+        values = [config[key]] if params.keys is None else _lookup_one(stage, params, config, key)
         if values:
             found[key] = values[0]
             _check_recordable(stage, params, key, values[0])
@@ -111,6 +130,13 @@ def _read_file(stage: Stage, params: ParamsDependency, data: bytes | None) -> Ma
             hint="A part of a name between dots is a key of a mapping or an index of a list.",
         )
     return {key: found[key] for key in sorted(found)}
+
+
+def _lookup_one(stage: Stage, params: ParamsDependency, config: Mapping[str, Any], key: str) -> list[Any]:
+    values = _lookup(config, key)
+    if len(values) > 1:
+        raise _refuse(stage, f"the parameter {key!r} stands for several values in {params.project_path!r}")
+    return values
 
 
 def _lookup(config: Mapping[str, Any], key: str) -> list[Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from wherry.service.domain.dvc.shape import Shape
 from wherry.service.domain.dvc.stage import ParamsDependency
-from wherry.service.domain.paths import ProjectPath
+from wherry.service.domain.paths import ROOT, ProjectPath
 
 DEFAULT_PARAMS_FILE = "params.yaml"
 
@@ -64,7 +64,7 @@ def _resolve(shape: Shape, file: str, keys: list[str] | None, wdir: ProjectPath)
     path = shape.project_path(wdir, file, "parameters file")
     return ParamsDependency(
         # DVC normalises this path, unlike those of deps and outs, before it writes dvc.lock.
-        path=posixpath.relpath(path, wdir),
+        path=path if wdir == ROOT else posixpath.relpath(path, wdir),
         project_path=path,
         keys=None if keys is None else tuple(dict.fromkeys(keys)),
     )

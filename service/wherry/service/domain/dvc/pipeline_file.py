@@ -1,19 +1,22 @@
-"""dvc.yaml: read, checked as DVC's schema checks it, made into stages.
+"""dvc.yaml: read, checked as DVC's schema checks it, resolved, and made into stages.
 
-What is not understood yet is refused at its place, never read as something else: templating (`${…}`, vars),
-foreach and matrix, persistent outputs, paths outside the project, patterns in parameter names. Sections on
-the top level are checked for shape; they do not change what a stage does.
+What is not understood yet is refused at its place, never read as something else: persistent outputs, paths outside
+the project, patterns in parameter names. So is what DVC reads but fails on later, such as a command that resolves to
+a number. Sections on the top level are checked for shape; they do not change what a stage does.
 """
 
 import posixpath
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from wherry.service.domain.dvc.context import Load, ValueFiles, folder_of
+from wherry.service.domain.dvc.definition import TOP_LEVEL, check_definition, check_top_level
+from wherry.service.domain.dvc.dvc_config import DEFAULT_PARSING, ParsingSettings
+from wherry.service.domain.dvc.expansion import ResolvedStage, expand_stages, open_templates
 from wherry.service.domain.dvc.params_section import read_params_section
 from wherry.service.domain.dvc.shape import Shape
 from wherry.service.domain.dvc.stage import Dependency, Output, Stage, StageName
-from wherry.service.domain.dvc.yaml12 import parse_yaml
+from wherry.service.domain.dvc.yaml12 import YamlDocument, parse_yaml
 from wherry.service.domain.errors import Place
 from wherry.service.domain.paths import ProjectPath
 from wherry.service.domain.records import OutputKind
@@ -21,41 +24,53 @@ from wherry.service.domain.records import OutputKind
 PIPELINE_FILE_NAME = "dvc.yaml"
 DATA_FILE_SUFFIX = ".dvc"
 
-_TOP_LEVEL = frozenset({"stages", "vars", "params", "metrics", "plots", "artifacts", "datasets"})
-_STAGE_KEYS = frozenset(
-    {
-        *("cmd", "wdir", "deps", "params", "outs", "metrics", "plots"),
-        *("vars", "frozen", "always_changed", "desc", "meta", "matrix"),
-    }
-)
-_TEXT_FLAGS = frozenset({"remote", "desc", "type"})
-_BOOL_FLAGS = frozenset({"cache", "persist", "push", "checkpoint"})
-_OUTPUT_FLAGS = frozenset({*_TEXT_FLAGS, *_BOOL_FLAGS, "labels", "meta"})
-_PLOT_TEXTS = frozenset({"template", "x", "y", "x_label", "y_label", "title"})
-_PLOT_FLAGS = frozenset({*_OUTPUT_FLAGS, *_PLOT_TEXTS, "header"})
 _SECTIONS = (("outs", OutputKind.OUT), ("metrics", OutputKind.METRIC), ("plots", OutputKind.PLOT))
 
-# DVC replaces `${…}` within a line and drops the backslash of `\${`; any other dollar is left alone.
-_TEMPLATE = re.compile(r"\$\{.*?\}|\\\$\{")
+
+def no_files(_path: ProjectPath) -> bytes | None:
+    """Load from a project without files of values: nothing is there."""
+    return None
 
 
-def parse_pipeline_file(data: bytes, path: ProjectPath) -> tuple[Stage, ...]:
-    """Read the stages of a dvc.yaml, in its order. An empty file has none.
+def parse_pipeline_file(
+    data: bytes, path: ProjectPath, *, load: Load = no_files, parsing: ParsingSettings = DEFAULT_PARSING
+) -> tuple[Stage, ...]:
+    """Read the stages of a dvc.yaml, generated ones included, in its order. An empty file has none.
+
+    `load` gives the files that templating reads: always the params.yaml beside it, and what `vars` name. It may
+    raise FilesNeeded, which comes through with all files that are needed next; ask again when they are at hand.
 
     Raises:
+        FilesNeeded: from `load`.
         PipelineInvalid: with the place, if DVC would refuse the file or Wherry does not understand it yet.
     """
-    document = parse_yaml(data, path)
+    return parse_pipeline_document(parse_yaml(data, path), path, load=load, parsing=parsing)
+
+
+def parse_pipeline_document(
+    document: YamlDocument,
+    path: ProjectPath,
+    *,
+    load: Load = no_files,
+    parsing: ParsingSettings = DEFAULT_PARSING,
+) -> tuple[Stage, ...]:
+    """Read the stages of a dvc.yaml that is parsed already.
+
+    Raises:
+        FilesNeeded: as `parse_pipeline_file`.
+        PipelineInvalid: as `parse_pipeline_file`, but for the syntax.
+    """
     root = Shape(document, (), {} if document.value is None else document.value, path)
-    fields = root.fields(_TOP_LEVEL)
-    _check_top_level(fields)
+    fields = root.fields(TOP_LEVEL)
+    check_top_level(fields)
+    if "stages" in fields:
+        stages = fields["stages"]
+        for key, value in stages.mapping().items():
+            check_definition(stages.inner(key, value, f"stage {key!r}"))
+    templates = open_templates(fields, path, ValueFiles(load), parsing)
     if "stages" not in fields:
         return ()
-    stages = fields["stages"]
-    return tuple(
-        _read_stage(stages.inner(key, value, f"stage {key!r}"), key, path)
-        for key, value in stages.mapping().items()
-    )
+    return tuple(_read_stage(stage, path) for stage in expand_stages(fields["stages"], templates))
 
 
 def is_dvc_file(path: str) -> bool:
@@ -68,43 +83,17 @@ def stage_name(path: ProjectPath, key: str) -> StageName:
     return StageName(key if path == PIPELINE_FILE_NAME else f"{path}:{key}")
 
 
-def _check_top_level(fields: Mapping[str, Shape]) -> None:
-    for name in ("params", "metrics"):
-        if name in fields:
-            fields[name].texts()
-    for name, texts_allowed in (("plots", True), ("vars", True)):
-        for item in fields[name].items() if name in fields else ():
-            if not (texts_allowed and isinstance(item.value, str)):
-                item.mapping()
-    if "artifacts" in fields:
-        artifacts = fields["artifacts"]
-        for name, value in artifacts.mapping().items():
-            artifact = artifacts.inner(name, value, f"artifact {name!r}")
-            parts = artifact.fields({"path", "type", "desc", "labels", "meta"})
-            if "path" not in parts:
-                raise artifact.refuse("it has no path")
-
-
-def _read_stage(shape: Shape, key: str, path: ProjectPath) -> Stage:
-    _check_name(shape, key)
-    mapping = shape.mapping()
-    for feature in ("foreach", "do", "matrix"):
-        if feature in mapping:
-            raise shape.inner(feature, None).not_yet(f"`{feature}` in a stage")
-    fields = shape.fields(_STAGE_KEYS)
-    if "vars" in fields:
-        raise fields["vars"].not_yet("`vars` in a stage")
-    _refuse_templates(shape)
-    if "desc" in fields:
-        fields["desc"].text()
+def _read_stage(stage: ResolvedStage, path: ProjectPath) -> Stage:
+    shape = stage.shape
+    fields = {name: shape.inner(name, value) for name, value in shape.mapping().items()}
     wdir = _read_wdir(fields, path)
     settings, settings_place = _read_settings(fields)
     return Stage(
-        name=stage_name(path, key),
+        name=stage_name(path, stage.key),
         file=path,
-        key=key,
-        place=shape.place,
-        cmd=_read_cmd(shape, fields),
+        key=stage.key,
+        place=stage.place,
+        cmd=_read_cmd(fields["cmd"]),
         wdir=wdir,
         deps=_read_deps(fields, wdir),
         params=read_params_section(fields["params"], wdir) if "params" in fields else (),
@@ -116,37 +105,7 @@ def _read_stage(shape: Shape, key: str, path: ProjectPath) -> Stage:
     )
 
 
-def _check_name(shape: Shape, key: str) -> None:
-    if not key:
-        raise shape.refuse("a stage needs a name")
-    if "@" in key:
-        raise shape.refuse(
-            "'@' in a stage's name is kept for foreach and matrix; DVC cannot find such a stage"
-        )
-    if _TEMPLATE.search(key):
-        raise shape.not_yet("templating (`${…}`)")
-
-
-def _refuse_templates(shape: Shape) -> None:
-    """DVC resolves every key and value of a stage, so every one of them is looked at."""
-    value = shape.value
-    if isinstance(value, str):
-        if _TEMPLATE.search(value):
-            raise shape.not_yet("templating (`${…}`)", hint="Write the value itself for now.")
-    elif isinstance(value, dict):
-        for key, inner in value.items():
-            if isinstance(key, str) and _TEMPLATE.search(key):
-                raise shape.inner(key, None).not_yet("templating (`${…}`)")
-            _refuse_templates(shape.inner(key, inner))
-    elif isinstance(value, list):
-        for index, inner in enumerate(value):
-            _refuse_templates(shape.inner(index, inner))
-
-
-def _read_cmd(shape: Shape, fields: Mapping[str, Shape]) -> str | tuple[str, ...]:
-    if "cmd" not in fields:
-        raise shape.refuse("it has no cmd")
-    cmd = fields["cmd"]
+def _read_cmd(cmd: Shape) -> str | tuple[str, ...]:
     if not cmd.value and isinstance(cmd.value, str | list):
         raise cmd.refuse("cmd is empty", hint="Data without a command is tracked with `dvc add`.")
     if isinstance(cmd.value, list):
@@ -155,8 +114,9 @@ def _read_cmd(shape: Shape, fields: Mapping[str, Shape]) -> str | tuple[str, ...
 
 
 def _read_wdir(fields: Mapping[str, Shape], path: ProjectPath) -> ProjectPath:
-    folder = ProjectPath(posixpath.dirname(path) or ".")
-    if "wdir" not in fields:
+    folder = folder_of(path)
+    # Empty or null, as a template may leave it, is the folder itself.
+    if "wdir" not in fields or fields["wdir"].value in {"", None}:
         return folder
     wdir = fields["wdir"]
     return wdir.project_path(folder, wdir.text(), "wdir")
@@ -179,8 +139,7 @@ def _read_outputs(fields: Mapping[str, Shape], wdir: ProjectPath) -> Iterator[Ou
     for section, kind in _SECTIONS:
         if section not in fields:
             continue
-        known = _PLOT_FLAGS if kind is OutputKind.PLOT else _OUTPUT_FLAGS
-        for written, (shape, flags) in _merge_outputs(fields[section], known).items():
+        for written, (shape, flags) in _merge_outputs(fields[section]).items():
             path = shape.project_path(wdir, written, "output")
             if is_dvc_file(path):
                 raise shape.refuse(f"{written!r} is a DVC file; it cannot be an output")
@@ -195,31 +154,17 @@ def _read_outputs(fields: Mapping[str, Shape], wdir: ProjectPath) -> Iterator[Ou
             )
 
 
-def _merge_outputs(section: Shape, known: frozenset[str]) -> dict[str, tuple[Shape, dict[str, Any]]]:
+def _merge_outputs(section: Shape) -> dict[str, tuple[Shape, dict[str, Any]]]:
     """Fold repeated paths of one section: as in DVC, the first keeps the position, later flags override."""
     merged: dict[str, tuple[Shape, dict[str, Any]]] = {}
     for item in section.items():
-        if isinstance(item.value, str):
-            merged.setdefault(item.value, (item, {}))
-            continue
-        if not isinstance(item.value, dict):
-            raise item.refuse("an output is a path, or a path with a mapping of flags")
-        for path, flags in item.mapping().items():
-            shape = item.inner(path, flags)
-            merged.setdefault(path, (shape, {}))[1].update(_read_flags(shape, known))
+        if isinstance(item.value, dict):
+            for path, flags in item.mapping().items():
+                shape = item.inner(path, flags)
+                merged.setdefault(path, (shape, {}))[1].update(flags)
+        else:
+            merged.setdefault(item.text(), (item, {}))
     return merged
-
-
-def _read_flags(shape: Shape, known: frozenset[str]) -> Mapping[str, Any]:
-    fields = shape.fields(known)
-    for name, value in fields.items():
-        if name in _BOOL_FLAGS or name == "header":
-            value.flag()
-        elif name in _TEXT_FLAGS or name in _PLOT_TEXTS:
-            value.text()
-        elif name == "labels":
-            value.texts()
-    return {name: value.value for name, value in fields.items()}
 
 
 def _read_settings(fields: Mapping[str, Shape]) -> tuple[Mapping[str, Any], Place | None]:

@@ -27,6 +27,10 @@ def kind_of(value: Any) -> str:
     return "nothing" if value is None else _KINDS.get(type(value), f"a {type(value).__name__}")
 
 
+class NotReadYet(PipelineInvalid):
+    """DVC takes it; this version of Wherry cannot read it faithfully."""
+
+
 @dataclass(frozen=True, slots=True)
 class Shape:
     """A value in a document, reached by `keys`; `what` names it in messages, such as "stage 'train'"."""
@@ -51,7 +55,9 @@ class Shape:
 
     def not_yet(self, feature: str, *, hint: str = "") -> PipelineInvalid:
         """Make the error for a feature of DVC that cannot be read faithfully yet."""
-        return self.refuse(f"this version of Wherry does not read {feature} yet", hint=hint)
+        return NotReadYet(
+            f"{self.what}: this version of Wherry does not read {feature} yet", hint=hint, place=self.place
+        )
 
     def _must_be(self, wanted: str) -> PipelineInvalid:
         name = ".".join(str(key) for key in self.keys) or "the file"

@@ -8,7 +8,7 @@ Editing and emitting is emit.py's.
 
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import yaml
 
@@ -50,6 +50,40 @@ class YamlDocument:
                 break
             spot = following
         return Place(path=self.path, line=spot.line, column=spot.column)
+
+    def find(self, place: Place) -> tuple[str | int, ...] | None:
+        """Find the keys that lead to a place, the outermost that begins there; None when nothing does."""
+        stack: list[tuple[tuple[str | int, ...], _Spot]] = [((), self._spot)]
+        seen: set[int] = set()
+        while stack:
+            keys, spot = stack.pop()
+            if keys and (spot.line, spot.column) == (place.line, place.column):
+                return keys
+            inner = spot.inner
+            # What an alias repeats is looked at once.
+            if inner is None or id(inner) in seen:
+                continue
+            seen.add(id(inner))
+            items = inner.items() if isinstance(inner, dict) else enumerate(inner)
+            stack.extend([((*keys, key), below) for key, below in items][::-1])
+        return None
+
+    def without(self, *keys: str | int) -> "YamlDocument":
+        """Leave out the value reached by `keys`; all else keeps its place. This document does not change."""
+        value, spot = _prune(self.value, self._spot, keys)
+        return YamlDocument(path=self.path, value=value, _spot=spot)
+
+
+def _prune(value: Any, spot: _Spot, keys: tuple[str | int, ...]) -> tuple[Any, _Spot]:
+    """Copy along the way only: the rest may be shared through aliases."""
+    key, *rest = keys
+    # Two mappings or two lists, in step.
+    value, inner = value.copy(), cast("Any", spot.inner).copy()
+    if rest:
+        value[key], inner[key] = _prune(value[key], inner[key], tuple(rest))
+    else:
+        del value[key], inner[key]
+    return value, _Spot(spot.line, spot.column, inner)
 
 
 def _step(inner: "dict[Any, _Spot] | list[_Spot] | None", key: str | int) -> _Spot | None:

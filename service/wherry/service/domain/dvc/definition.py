@@ -1,0 +1,134 @@
+"""The shape of dvc.yaml, checked as DVC's schema checks it: before templates are resolved, and never again after."""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from wherry.service.domain.dvc.shape import Shape
+
+TOP_LEVEL = frozenset({"stages", "vars", "params", "metrics", "plots", "artifacts", "datasets"})
+_STAGE_KEYS = frozenset(
+    {
+        *("cmd", "wdir", "deps", "params", "outs", "metrics", "plots"),
+        *("vars", "frozen", "always_changed", "desc", "meta", "matrix"),
+    }
+)
+_TEXT_FLAGS = frozenset({"remote", "desc", "type"})
+_BOOL_FLAGS = frozenset({"cache", "persist", "push", "checkpoint"})
+_OUTPUT_FLAGS = frozenset({*_TEXT_FLAGS, *_BOOL_FLAGS, "labels", "meta"})
+_PLOT_TEXTS = frozenset({"template", "x", "y", "x_label", "y_label", "title"})
+_PLOT_FLAGS = frozenset({*_OUTPUT_FLAGS, *_PLOT_TEXTS, "header"})
+
+
+def check_top_level(fields: Mapping[str, Shape]) -> None:
+    """Check all sections but the stages.
+
+    Raises:
+        PipelineInvalid: at the first value of a wrong kind.
+    """
+    for name in ("params", "metrics"):
+        if name in fields:
+            fields[name].texts()
+    if "plots" in fields:
+        _check_texts_or_mappings(fields["plots"])
+    if "vars" in fields:
+        _check_vars(fields["vars"])
+    if "artifacts" in fields:
+        artifacts = fields["artifacts"]
+        for name, value in artifacts.mapping().items():
+            artifact = artifacts.inner(name, value, f"artifact {name!r}")
+            parts = artifact.fields({"path", "type", "desc", "labels", "meta"})
+            if "path" not in parts:
+                raise artifact.refuse("it has no path")
+
+
+def check_definition(stage: Shape) -> None:
+    """Check an entry under `stages`: a stage, with or without matrix, or foreach with its `do`.
+
+    Raises:
+        PipelineInvalid: at the first value of a wrong kind.
+    """
+    mapping = stage.mapping()
+    if "foreach" not in mapping and "do" not in mapping:
+        _check_stage(stage)
+        return
+    fields = stage.fields({"foreach", "do"})
+    for name in ("foreach", "do"):
+        if name not in fields:
+            raise stage.refuse(f"it has no {name!r}", hint="foreach and do stand together, and alone.")
+    foreach = fields["foreach"]
+    if not isinstance(foreach.value, dict | list | str):
+        raise foreach.refuse("foreach must be a list, a mapping, or ${…} that stands for one")
+    _check_stage(fields["do"])
+
+
+def _check_stage(stage: Shape) -> None:
+    fields = stage.fields(_STAGE_KEYS)
+    if "cmd" not in fields:
+        raise stage.refuse("it has no cmd")
+    if not isinstance(fields["cmd"].value, list):
+        fields["cmd"].text()
+    for name, check in _CHECKS.items():
+        if name in fields:
+            check(fields[name])
+
+
+def _check_texts_or_mappings(section: Shape) -> None:
+    for item in section.items():
+        if not isinstance(item.value, str):
+            item.mapping()
+
+
+def _check_vars(section: Shape) -> None:
+    for item in section.items():
+        if not isinstance(item.value, str | dict):
+            raise item.refuse("an item of vars is a file, or a mapping of names to values")
+
+
+def _check_matrix(matrix: Shape) -> None:
+    for name, value in matrix.mapping().items():
+        if not isinstance(value, str | list):
+            raise matrix.inner(name, value).refuse(
+                f"the axis {name!r} must be a list, or ${{…}} that stands for one"
+            )
+
+
+def _check_outputs(section: Shape, known: frozenset[str] = _OUTPUT_FLAGS) -> None:
+    for item in section.items():
+        if isinstance(item.value, str):
+            continue
+        if not isinstance(item.value, dict):
+            raise item.refuse("an output is a path, or a path with a mapping of flags")
+        for path, flags in item.mapping().items():
+            _check_flags(item.inner(path, flags), known)
+
+
+def _check_flags(flags: Shape, known: frozenset[str]) -> None:
+    for name, value in flags.fields(known).items():
+        if name in _BOOL_FLAGS or name == "header":
+            value.flag()
+        elif name in _TEXT_FLAGS or name in _PLOT_TEXTS:
+            value.text()
+        elif name == "labels":
+            value.texts()
+
+
+def _check_plots(section: Shape) -> None:
+    _check_outputs(section, _PLOT_FLAGS)
+
+
+_CHECKS: Mapping[str, Callable[[Shape], object]] = MappingProxyType(
+    {
+        "wdir": Shape.text,
+        "desc": Shape.text,
+        "frozen": Shape.flag,
+        "always_changed": Shape.flag,
+        "deps": Shape.texts,
+        # DVC takes any keys here; those that are no text fail where params are read.
+        "params": _check_texts_or_mappings,
+        "vars": _check_vars,
+        "matrix": _check_matrix,
+        "outs": _check_outputs,
+        "metrics": _check_outputs,
+        "plots": _check_plots,
+    }
+)

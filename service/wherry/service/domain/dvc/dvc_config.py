@@ -1,0 +1,54 @@
+"""`.dvc/config`, as far as it changes what a pipeline means: the section `parsing`.
+
+Everything else in the file (remotes, caches) concerns the laptop and is passed over, right or wrong.
+"""
+
+import re
+from dataclasses import dataclass
+
+from wherry.service.domain.errors import PipelineInvalid, Place
+from wherry.service.domain.paths import ProjectPath
+
+CONFIG_FILE = ProjectPath(".dvc/config")
+
+_SECTION = re.compile(r"\s*\[\s*([^\[\]]*?)\s*\]\s*(?:#.*)?")
+_SETTING = re.compile(r"""\s*["']?(\w+)["']?\s*=\s*(?:"([^"]*)"|'([^']*)'|([^#]*?))\s*(?:#.*)?""")
+_CHOICES = {"bool": ("store_true", "boolean_optional"), "list": ("nargs", "append")}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParsingSettings:
+    """How a mapping in `cmd` is written as options of a command line."""
+
+    boolean_optional: bool = False
+    """A false value is written as `--no-name` instead of not at all."""
+    append: bool = False
+    """A list repeats its option for each item: `--name a --name b` instead of `--name a b`."""
+
+
+DEFAULT_PARSING = ParsingSettings()
+
+
+def parse_parsing_settings(data: bytes) -> ParsingSettings:
+    """Read the section `parsing` of a `.dvc/config`; names and values are taken in any case, as DVC does.
+
+    Raises:
+        PipelineInvalid: with its line, if a value of that section is none that DVC knows.
+    """
+    values: dict[str, str] = {}
+    section = ""
+    for number, line in enumerate(data.decode(errors="replace").splitlines(), start=1):
+        if heading := _SECTION.fullmatch(line):
+            section = heading[1].strip("\"'").lower()
+        elif section == "parsing" and (setting := _SETTING.fullmatch(line)):
+            name, value = setting[1].lower(), (setting[2] or setting[3] or setting[4] or "").lower()
+            if name in _CHOICES and value not in _CHOICES[name]:
+                raise PipelineInvalid(
+                    f"parsing.{name} cannot be {value!r}",
+                    hint=f"DVC knows {' and '.join(_CHOICES[name])}.",
+                    place=Place(path=CONFIG_FILE, line=number),
+                )
+            values[name] = value
+    return ParsingSettings(
+        boolean_optional=values.get("bool") == "boolean_optional", append=values.get("list") == "append"
+    )

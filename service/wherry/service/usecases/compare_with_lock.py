@@ -1,0 +1,205 @@
+"""Compare a submitted project with its dvc.lock files, as `dvc status` compares a folder.
+
+What stands where is what the client saw; it is asked about everything that git does not know. Where it saw nothing,
+data counts as it is recorded if the store holds it: a clone without data is not a changed project.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from wherry.service.domain.blob import BlobHash, Digest
+from wherry.service.domain.dvc.changes import (
+    StageChanges,
+    Workspace,
+    find_changes,
+    find_source_changes,
+)
+from wherry.service.domain.dvc.lockfile import parse_lock
+from wherry.service.domain.dvc.params import find_params
+from wherry.service.domain.dvc.stage import DataSource, Stage, StageName
+from wherry.service.domain.dvc.view import PlacedData, ProjectView
+from wherry.service.domain.paths import ROOT, ProjectPath
+from wherry.service.domain.records import FileEntry, StageEntry
+from wherry.service.domain.submission import DataNeed, Needs, Selection, Submission
+from wherry.service.domain.tree import Tree
+from wherry.service.ports.blob_index import BlobIndex
+from wherry.service.usecases.read_blobs import ReadBlobs
+from wherry.service.usecases.read_project import Project, ReadProject, lock_path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """A project against its locks."""
+
+    changes: Mapping[StageName, StageChanges]
+    """Of all stages and data sources that were asked for, changed or not."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Scene:
+    """All that is known while stages are compared."""
+
+    project: Project
+    stages: Sequence[Stage]
+    sources: Sequence[DataSource]
+    recorded: Mapping[StageName, StageEntry]
+    stored: ProjectView
+    """Recorded data that the store holds."""
+    contents: dict[ProjectPath, bytes | None] = field(default_factory=dict)
+    """Of params files."""
+
+    def entry(self, written: str, path: ProjectPath) -> FileEntry | None:
+        """What stands at a path here, else in the store."""
+        snapshot = self.project.snapshot
+        if path in snapshot.files:
+            file = snapshot.files[path]
+            return FileEntry(path=written, hash=file.hash, size_bytes=file.size_bytes)
+        seen = snapshot.data.get(path)
+        if seen is not None:
+            return FileEntry(path=written, hash=seen.digest.hash, size_bytes=seen.total_bytes)
+        return self.stored.resolve(written, path)
+
+
+class CompareWithLock:
+    """Finds out what stands where, and compares."""
+
+    def __init__(self, *, read_project: ReadProject, index: BlobIndex, read: ReadBlobs) -> None:
+        """Ask `index` what the store holds, and read through `read`."""
+        self._read_project = read_project
+        self._index = index
+        self._read = read
+
+    async def __call__(self, submission: Submission) -> Comparison | Needs:
+        """Compare the targets; without any the whole project, wherever in it the working folder is.
+
+        Raises:
+            PipelineInvalid: if a file of the project is wrong.
+            StageUnknown: if a target names nothing.
+        """
+        everything = not submission.targets
+        selection = Selection(all_pipelines=everything, single_item=not everything)
+        project = await self._read_project(replace(submission, selection=selection))
+        if isinstance(project, Needs):
+            return project
+        pipeline = project.pipeline
+        stages = tuple(pipeline.stages.values()) if everything else project.stages
+        sources = tuple(pipeline.sources.values()) if everything else project.sources
+        unseen = [need for need in _needed(stages, sources) if not _is_seen(project, need.path)]
+        if unseen:
+            return Needs(data=tuple({need.path: need for need in unseen}.values()))
+        recorded = await self._recorded(project, pipeline.stages.values())
+        scene = _Scene(
+            project=project,
+            stages=stages,
+            sources=sources,
+            recorded=recorded,
+            stored=await self._stored(project, stages, recorded),
+        )
+        lacking = await self._read_params_files(scene)
+        return Needs(blobs=tuple(lacking)) if lacking else Comparison(changes=_compare(scene))
+
+    async def _recorded(self, project: Project, stages: Iterable[Stage]) -> dict[StageName, StageEntry]:
+        entries: dict[ProjectPath, Mapping[str, StageEntry]] = {}
+        for file in {stage.file for stage in stages}:
+            path = lock_path(file)
+            if path in project.snapshot.files:
+                content = await self._read.read_dvc_file(project.snapshot.files[path].hash)
+                entries[file] = parse_lock(content, path, legacy=True)
+        return {
+            stage.name: entries[stage.file][stage.key]
+            for stage in stages
+            if stage.file in entries and stage.key in entries[stage.file]
+        }
+
+    async def _stored(
+        self, project: Project, stages: Sequence[Stage], recorded: Mapping[StageName, StageEntry]
+    ) -> ProjectView:
+        """Place what locks and .dvc files record, as far as the store holds it."""
+        placed = dict(_recorded_data(project, recorded))
+        missing = await self._index.find_missing({data.hash for data in placed.values()})
+        placed = {path: data for path, data in placed.items() if data.hash not in missing}
+        bare = ProjectView(files={}, placed=placed)
+        # Only where nothing stands does the store count, so only there trees are read.
+        read = [dep.project_path for stage in stages for dep in stage.deps]
+        read += [params.project_path for stage in stages for params in stage.params]
+        absent = [path for path in read if _is_absent(project, path)]
+        trees: dict[BlobHash, Tree] = {}
+        for blob in set[BlobHash]().union(*(bare.trees_needed(path) for path in absent)):
+            trees[blob] = await self._read.read_tree(blob)
+        loaded = ProjectView(files={}, placed=placed, trees=trees)
+        members = set[BlobHash]().union(*(loaded.sizes_needed(path) for path in absent))
+        sizes = {blob: record.size_bytes for blob, record in (await self._index.find(members)).items()}
+        return ProjectView(files={}, placed=placed, trees=trees, sizes=sizes)
+
+    async def _read_params_files(self, scene: _Scene) -> list[Digest]:
+        """Read them all into the scene; return those that must be uploaded first."""
+        lacking: dict[BlobHash, Digest] = {}
+        for path in {params.project_path for stage in scene.stages for params in stage.params}:
+            entry = scene.entry(path, path)
+            if entry is None:
+                scene.contents[path] = None
+            elif await self._index.find_missing({entry.hash}):
+                lacking[entry.hash] = Digest(entry.hash, entry.size_bytes)
+            else:
+                scene.contents[path] = await self._read.read_dvc_file(entry.hash)
+        return list(lacking.values())
+
+
+def _compare(scene: _Scene) -> dict[StageName, StageChanges]:
+    changes = {
+        stage.name: find_changes(stage, _workspace(scene, stage), scene.recorded.get(stage.name))
+        for stage in scene.stages
+    }
+    for source in scene.sources:
+        outs = {out.path: scene.entry(out.path, out.project_path) for out in source.outs}
+        changes[source.name] = find_source_changes(source, Workspace(outs=outs))
+    return changes
+
+
+def _workspace(scene: _Scene, stage: Stage) -> Workspace:
+    return Workspace(
+        deps={dep.path: scene.entry(dep.path, dep.project_path) for dep in stage.deps},
+        params=find_params(stage, scene.contents),
+        outs={out.path: scene.entry(out.path, out.project_path) for out in stage.outs},
+    )
+
+
+def _needed(stages: Sequence[Stage], sources: Sequence[DataSource]) -> Iterable[DataNeed]:
+    for stage in stages:
+        paths = [item.project_path for item in stage.deps]
+        paths += [item.project_path for item in stage.params]
+        paths += [item.project_path for item in stage.outs]
+        for path in paths:
+            yield DataNeed(path=path, recorded_hash="", declared_in=str(stage.place))
+    for source in sources:
+        for out in source.outs:
+            yield DataNeed(path=out.project_path, recorded_hash=out.hash, declared_in=str(source.place))
+
+
+def _is_seen(project: Project, path: ProjectPath) -> bool:
+    # Nobody is asked to hash the whole project as one piece of data.
+    return path == ROOT or path in project.snapshot.files or path in project.snapshot.data
+
+
+def _is_absent(project: Project, path: ProjectPath) -> bool:
+    return path not in project.snapshot.files and project.snapshot.data.get(path) is None
+
+
+def _recorded_data(
+    project: Project, recorded: Mapping[StageName, StageEntry]
+) -> Iterable[tuple[ProjectPath, PlacedData]]:
+    for source in project.pipeline.sources.values():
+        for out in source.outs:
+            data = PlacedData(hash=out.hash, total_bytes=out.total_bytes or 0, nfiles=out.nfiles)
+            yield out.project_path, data
+    for name, entry in recorded.items():
+        made = {out.path: out for out in entry.outs}
+        for declared in project.pipeline.stages[name].outs:
+            if declared.path in made:
+                out_entry = made[declared.path]
+                yield (
+                    declared.project_path,
+                    PlacedData(
+                        hash=out_entry.hash, total_bytes=out_entry.size_bytes, nfiles=out_entry.nfiles
+                    ),
+                )

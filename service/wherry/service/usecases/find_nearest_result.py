@@ -1,0 +1,73 @@
+"""Find the known result of the same stage that differs least from what is wanted, and say how."""
+
+import json
+from datetime import datetime
+
+from wherry.service.domain.explanation import (
+    Difference,
+    KeyParts,
+    dependency_text,
+    family_of,
+    find_nearest,
+    parts_of,
+)
+from wherry.service.domain.paths import relative_to
+from wherry.service.domain.run import StageRecord
+from wherry.service.domain.task import StageTask, StrictKey
+from wherry.service.ports.run_cache import Result, RunCache
+
+# Older results than these are seldom what somebody compares with in mind.
+_COMPARED_MAX = 20
+
+Near = tuple[Result, tuple[Difference, ...]]
+
+
+class FindNearestResult:
+    """Compares with the newest results of a family. Whether their blobs are held does not matter here."""
+
+    def __init__(self, cache: RunCache) -> None:
+        """Look in `cache`."""
+        self._cache = cache
+
+    async def __call__(self, task: StageTask) -> Near | None:
+        """Compare with a stage that is ready to run; None when no result of it is known."""
+        found = await self._cache.list_family(family_of(task.stage), limit=_COMPARED_MAX)
+        # One under the same key is here only when its blobs are gone: nothing differs from it.
+        others = [result for result in found if result.key != task.key]
+        return find_nearest(parts_of(task), others, _parts)
+
+    async def before(self, result: Result, until: datetime) -> Near | None:
+        """Compare a result with those of its family that were known at `until`."""
+        return find_nearest(_parts(result), await self._others(result, result.key, until), _parts)
+
+    async def of_record(self, record: StageRecord, relative: Result, until: datetime) -> Near | None:
+        """Compare a stage of a run, as far as its record goes, with the family of `relative` as known at `until`.
+
+        The command, the environment and the network are in no record, so they are not compared.
+        """
+        if relative.circumstances is None:
+            return None
+        wdir = relative.circumstances.wdir
+        wanted = KeyParts(
+            deps={relative_to(dep.path, wdir): dependency_text(dep) for dep in record.deps},
+            params=json.loads(record.params_json or "{}"),
+            image=record.image,
+        )
+        return find_nearest(wanted, await self._others(relative, StrictKey(record.key), until), _parts)
+
+    async def _others(self, relative: Result, key: StrictKey, until: datetime) -> list[Result]:
+        if relative.family is None:
+            return []
+        found = await self._cache.list_family(relative.family, limit=_COMPARED_MAX)
+        return [result for result in found if result.key != key and result.created_at <= until]
+
+
+def _parts(result: Result) -> KeyParts:
+    entry = result.entry
+    return KeyParts(
+        deps={dep.path: dependency_text(dep) for dep in entry.deps},
+        params=entry.params,
+        image=result.image,
+        cmd=entry.cmd,
+        circumstances=result.circumstances,
+    )
