@@ -307,3 +307,29 @@ def _until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline, "did not happen within a minute"
         threading.Event().wait(0.1)
+
+
+def test_dvcignore_hides_from_outputs_what_it_hides_for_dvc(make_project: Make, tmp_path: Path) -> None:
+    project = make_project(
+        {
+            "dvc.yaml": "stages:\n"
+            "  write:\n"
+            "    cmd: mkdir -p out/skip out/sub && echo 1 | tee out/kept out/a.log out/skip/x out/sub/b.log out/keep.log\n"
+            "    deps: [a]\n"
+            "    outs: [out]\n",
+            "a": "hidden",
+            ".dvcignore": "*.log\n!keep.log\nskip/\n",
+        }
+    )
+    laptop = project.clone(tmp_path / "laptop", user="ben")
+
+    first = project.repro()
+    laptop.dvc("repro").expect(0)
+    project.write({".dvcignore": "# nothing\n"})
+    second = project.repro()
+
+    assert (laptop.root / "dvc.lock").read_text().count("nfiles: 2") == 1
+    assert first["stages"][0]["outs"][0]["nfiles"] == 2
+    assert first["stages"][0]["outs"][0]["md5"] in (laptop.root / "dvc.lock").read_text()
+    assert states(second) == {"write": ("succeeded", "miss")}, "other patterns, other output"
+    assert second["stages"][0]["outs"][0]["nfiles"] == 5
