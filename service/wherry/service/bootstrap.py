@@ -211,7 +211,7 @@ async def _build_server(
     read_project = ReadProject(put=put, read=read)
     open_project = OpenProject(
         read=read_project,
-        check=CheckData(index),
+        check=CheckData(index=index, read=read),
         rules=ReadIgnoreRules(read),
         images=ResolveImages(engine=parts.engine, default_image=settings.default_image),
     )
