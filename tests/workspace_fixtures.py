@@ -12,6 +12,7 @@ from tests.fakes.object_store import FakeObjectStore
 from wherry.service.adapters.node_cache_local import LocalNodeCache
 from wherry.service.adapters.workspaces_local import LocalWorkspaces
 from wherry.service.domain.blob import BlobHash, hash_content, object_key
+from wherry.service.domain.dvc.ignore import IgnoreRules
 from wherry.service.domain.paths import ProjectPath
 from wherry.service.domain.snapshot import SnapshotFile
 from wherry.service.domain.task import AttemptId, InputData
@@ -62,9 +63,13 @@ class House:
 
         return asyncio.run(run())
 
-    def collect(self, *outputs: str) -> tuple[CollectedOutput, ...]:
+    def collect(
+        self, *outputs: str, patterns: Mapping[str, str] | None = None
+    ) -> tuple[CollectedOutput, ...]:
+        """Collect outputs, with .dvcignore files by their paths."""
+        rules = IgnoreRules({ProjectPath(path): text.encode() for path, text in (patterns or {}).items()})
         paths = [ProjectPath(output) for output in outputs]
-        return asyncio.run(self.workspaces.collect(self.root / ATTEMPT, paths))
+        return asyncio.run(self.workspaces.collect(self.root / ATTEMPT, paths, rules))
 
     def refusal(self, output: str) -> str:
         with pytest.raises(OutputUnusable) as caught:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from tests.conformance.harness import DVC_FOLDER
 from tests.conformance.stage_add_cases import PLAIN, REFUSED, WRITTEN
-from wherry.service.domain.dvc.lint import find_dvc_files, read_files
+from wherry.service.domain.dvc.lint import read_files
+from wherry.service.domain.dvc.project_files import find_dvc_files
 from wherry.service.domain.dvc.shape import NotReadYet
 from wherry.service.domain.dvc.stage_add import (
     NewOutput,

@@ -11,6 +11,7 @@ import pytest
 
 from tests.workspace_fixtures import House, data, house, workspace
 from wherry.service.domain.tree import Tree
+from wherry.service.ports.workspaces import OutputUnusable
 
 __all__ = ["house", "workspace"]
 
@@ -205,3 +206,24 @@ def test_a_hard_link_to_an_input_is_an_output(house: House) -> None:
     workspace = house.lay_out(data=[data("in", name)])
     os.link(workspace / "in", workspace / "out")
     assert house.collect("out")[0].files[0].digest.hash == name
+
+
+def test_what_dvcignore_hides_is_no_part_of_a_folder(house: House) -> None:
+    workspace = house.lay_out()
+    for name in ("out/kept", "out/a.log", "out/skip/inside", "out/sub/a.log", "out/sub/b"):
+        path = workspace / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
+
+    (output,) = house.collect(
+        "out", patterns={".dvcignore": "*.log\nskip/\n", "out/sub/.dvcignore": "!a.log\n"}
+    )
+
+    assert listing(output.tree) == ["kept", "sub/a.log", "sub/b"]
+
+
+def test_a_folder_that_dvcignore_hides_is_no_output(house: House) -> None:
+    (house.lay_out() / "out").mkdir()
+
+    with pytest.raises(OutputUnusable, match="ignored"):
+        house.collect("out", patterns={".dvcignore": "out/\n"})

@@ -52,6 +52,7 @@ from wherry.service.usecases.plan_run import PlanRun
 from wherry.service.usecases.put_blobs import PutBlobs
 from wherry.service.usecases.read_blobs import ReadBlobs
 from wherry.service.usecases.read_dvc_files import ReadDvcFiles
+from wherry.service.usecases.read_ignore_rules import ReadIgnoreRules
 from wherry.service.usecases.read_project import ReadProject
 from wherry.service.usecases.recover_runs import RecoverRuns
 from wherry.service.usecases.resolve_images import ResolveImages
@@ -216,7 +217,8 @@ async def _build_server(
     read_project = ReadProject(put=put, read=read)
     open_project = OpenProject(
         read=read_project,
-        check=CheckData(index),
+        check=CheckData(index=index, read=read),
+        rules=ReadIgnoreRules(read),
         images=ResolveImages(engine=parts.engine, default_image=settings.default_image),
     )
     resolve = ResolveStage(index=index, read=read, network=settings.network)

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 import pytest
 
 from wherry.service.domain.dvc.context import FilesNeeded
-from wherry.service.domain.dvc.lint import find_dvc_files, find_mistakes
+from wherry.service.domain.dvc.lint import find_mistakes
+from wherry.service.domain.dvc.project_files import find_dvc_files
 from wherry.service.domain.paths import ProjectPath
 
 

@@ -132,10 +132,15 @@ def test_a_data_file_says_what_is_tracked() -> None:
     )
 
 
-def test_data_with_a_hash_of_dvc_2_is_refused_with_the_command_that_helps() -> None:
-    with pytest.raises(PipelineInvalid) as caught:
-        parse_data_file(f"outs: [{{md5: {_MD5}, path: x}}]".encode(), ProjectPath("x.dvc"))
-    assert "dvc cache migrate --dvc-files" in caught.value.hint
+def test_a_hash_of_dvc_2_is_read_and_marked() -> None:
+    (out,) = parse_data_file(f"outs: [{{md5: {_MD5}, path: x}}]".encode(), ProjectPath("x.dvc")).outs
+
+    assert (out.hash, out.is_legacy, out.total_bytes) == (_MD5, True, None)
+
+
+def test_a_hash_of_another_kind_is_refused() -> None:
+    with pytest.raises(PipelineInvalid, match="blake3"):
+        parse_data_file(f"outs: [{{md5: {_MD5}, hash: blake3, path: x}}]".encode(), ProjectPath("x.dvc"))
 
 
 @pytest.mark.parametrize(

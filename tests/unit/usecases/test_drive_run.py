@@ -16,6 +16,7 @@ from tests.fakes.run_store import FakeRunStore
 from wherry.service.adapters.logs_files import FileLogStore
 from wherry.service.adapters.node_cache_local import LocalNodeCache
 from wherry.service.domain.blob import digest_content
+from wherry.service.domain.dvc.ignore import IgnoreRules
 from wherry.service.domain.dvc.stage import StageName
 from wherry.service.domain.paths import ProjectPath
 from wherry.service.domain.records import FileEntry, StageEntry
@@ -138,7 +139,7 @@ class House:
         project = await self.read_project(submission)
         assert not isinstance(project, Needs)
         image = Image(name="i", digest="sha256:0", platform="linux/amd64")
-        state = open_state(project, {}, {stage.name: image for stage in project.stages})
+        state = open_state(project, {}, {stage.name: image for stage in project.stages}, IgnoreRules({}))
         new = NewRun(
             idempotency_key=str(len(self.runs.runs)),
             name="",

@@ -2,8 +2,8 @@
 
 DVC's rules for a folder: linked files count by their content, linked folders and empty ones not at all;
 `.git`, `.hg` and `.dvc` do not count, and a folder that holds a `.dvc` folder is another repository and counts
-as empty; a `.dvcignore` file in an output is an error; execute bits of members are not kept. Nothing is
-believed of what the stage left: see confined_folder. Patterns of the project's `.dvcignore` are not applied.
+as empty; a `.dvcignore` file in an output is an error; execute bits of members are not kept; what the project's
+`.dvcignore` files hide is not there. Nothing is believed of what the stage left: see confined_folder.
 """
 
 import hashlib
@@ -16,6 +16,7 @@ from pathlib import Path
 
 from wherry.service.adapters.confined_folder import ConfinedFolder, Found, LinkUnusable, Parts
 from wherry.service.domain.blob import BlobHash, Digest
+from wherry.service.domain.dvc.ignore import IgnoreRules
 from wherry.service.domain.paths import PATH_BYTES_MAX, ROOT, ProjectPath
 from wherry.service.domain.tree import Tree, TreeEntry
 from wherry.service.ports.workspaces import CollectedFile, CollectedOutput, OutputUnusable
@@ -106,8 +107,8 @@ class OutputCollection:
         """`workspace_at` is where the container saw the workspace."""
         self._workspace_at = workspace_at
 
-    def find(self, workspace: Path, output: ProjectPath) -> FoundOutput:
-        """Find the files of an output.
+    def find(self, workspace: Path, output: ProjectPath, ignore: IgnoreRules) -> FoundOutput:
+        """Find the files of an output, in a folder those that are not ignored.
 
         Raises:
             OutputUnusable: if it does not exist, or is or contains something that cannot be kept.
@@ -117,7 +118,9 @@ class OutputCollection:
             found = _resolve(folder, parts, output)
             is_folder = stat.S_ISDIR(found.mode)
             if is_folder:
-                files = list(_FolderWalk(folder, found.parts, output).files())
+                if ignore.ignores(output, is_folder=True):
+                    raise OutputUnusable(f"output {output!r} is ignored by .dvcignore")
+                files = list(_FolderWalk(folder, found.parts, output, ignore).files())
             else:
                 _check_kind(found.mode, output)
                 files = [FoundFile("", found.parts, 0)]
@@ -156,8 +159,9 @@ def _hash_file(
 class _FolderWalk:
     """Goes through an output folder."""
 
-    def __init__(self, folder: ConfinedFolder, top: Parts, output: ProjectPath) -> None:
+    def __init__(self, folder: ConfinedFolder, top: Parts, output: ProjectPath, ignore: IgnoreRules) -> None:
         """`top` is where the output is in the workspace."""
+        self._ignore = ignore
         self._folder = folder
         self._top = top
         self._output = output
@@ -177,6 +181,10 @@ class _FolderWalk:
                     continue
                 relative = (*below, name)
                 _check_name(self._output, relative)
+                # Links count as what they are called, not as what they lead to: DVC asks by name as well.
+                path = ProjectPath(_joined(self._output, "/".join(relative)))
+                if self._ignore.ignores(path, is_folder=is_folder):
+                    continue
                 if is_folder:
                     pending.append(relative)
                 elif file := self._file(relative, state):

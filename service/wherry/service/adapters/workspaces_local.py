@@ -21,6 +21,7 @@ from wherry.service.adapters.file_copy import copy_content
 from wherry.service.adapters.folder_removal import remove_folder
 from wherry.service.adapters.output_collection import OutputCollection
 from wherry.service.domain.blob import TREE_SUFFIX
+from wherry.service.domain.dvc.ignore import IgnoreRules
 from wherry.service.domain.errors import InvalidInput, Unavailable
 from wherry.service.domain.limits import TREE_BYTES_MAX
 from wherry.service.domain.paths import ROOT, ProjectPath, parse_project_path
@@ -135,7 +136,9 @@ class LocalWorkspaces(Workspaces):
         parts = [jobs[start : start + _FILES_PER_JOB] for start in range(0, len(jobs), _FILES_PER_JOB)]
         await self._on_disk(self._in_threads([partial(self._place_all, part) for part in parts]))
 
-    async def collect(self, workspace: Path, outputs: Sequence[ProjectPath]) -> tuple[CollectedOutput, ...]:
+    async def collect(
+        self, workspace: Path, outputs: Sequence[ProjectPath], ignore: IgnoreRules
+    ) -> tuple[CollectedOutput, ...]:
         """Hash outputs after the stage has ended, in the order given, by DVC's rules for folders.
 
         Raises:
@@ -144,7 +147,7 @@ class LocalWorkspaces(Workspaces):
         self._check_is_ours(workspace)
         collected = []
         for output in outputs:
-            found = await self._in_thread(partial(self._collection.find, workspace, output))
+            found = await self._in_thread(partial(self._collection.find, workspace, output, ignore))
             hash_part = partial(self._collection.hash_files, workspace, output)
             hashed = await self._in_threads([partial(hash_part, part) for part in found.parts()])
             collected.append(found.assemble(workspace, [file for part in hashed for file in part]))

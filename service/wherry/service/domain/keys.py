@@ -25,10 +25,12 @@ def strict_key(
     environment: Mapping[str, str],
     image: Image,
     network: bool,
+    ignored: str = "",
 ) -> StrictKey:
     """Name the result of a stage with these inputs, 64 hex digits. The order of deps and params does not matter.
 
-    The stage's name, its description and the name under which somebody wrote the image are no part of it.
+    `ignored` names the project's .dvcignore patterns, empty when there is none: they decide what of a folder is an
+    output. The stage's name, its description and the name under which somebody wrote the image are no part of the key.
     """
     outs = [[out.path, out.kind.value, out.cache] for out in stage.outs]
     content = {
@@ -42,6 +44,8 @@ def strict_key(
         "image": {"digest": image.digest, "platform": image.platform},
         "network": network,
     }
+    if ignored:
+        content["ignored"] = ignored
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return StrictKey(hashlib.sha256(text.encode()).hexdigest())
 

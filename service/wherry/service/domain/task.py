@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import NewType
 
 from wherry.service.domain.blob import BlobHash
+from wherry.service.domain.dvc.ignore import IgnoreRules
 from wherry.service.domain.dvc.stage import Stage
 from wherry.service.domain.paths import ProjectPath
 from wherry.service.domain.records import FileEntry, Params, StageEntry
@@ -62,6 +63,8 @@ class StageTask:
     """The project's own files to lay out, outputs of stages left out."""
     data: tuple[InputData, ...]
     """Inputs to lay out beside them."""
+    ignore: IgnoreRules = field(repr=False)
+    """What of folders does not count."""
     use_cache: bool
     """Whether a known result may be used."""
     cacheable: bool

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from wherry.service.domain.blob import Digest
+from wherry.service.domain.dvc.ignore import IgnoreRules
 from wherry.service.domain.paths import ProjectPath
 from wherry.service.domain.snapshot import SnapshotFile
 from wherry.service.domain.task import AttemptId, InputData
@@ -64,8 +65,10 @@ class Workspaces(Protocol):
         """
         ...
 
-    async def collect(self, workspace: Path, outputs: Sequence[ProjectPath]) -> tuple[CollectedOutput, ...]:
-        """Hash outputs after the stage has ended, in the order given.
+    async def collect(
+        self, workspace: Path, outputs: Sequence[ProjectPath], ignore: IgnoreRules
+    ) -> tuple[CollectedOutput, ...]:
+        """Hash outputs after the stage has ended, in the order given; of folders, what is not ignored.
 
         Links are followed only inside the workspace.
 

@@ -4,8 +4,9 @@ import posixpath
 from dataclasses import dataclass
 
 from wherry.service.domain.dvc.context import Load
-from wherry.service.domain.dvc.lint import DvcFiles, read_files
+from wherry.service.domain.dvc.lint import read_files
 from wherry.service.domain.dvc.pipeline_file import PIPELINE_FILE_NAME
+from wherry.service.domain.dvc.project_files import DvcFiles
 from wherry.service.domain.dvc.shape import NotReadYet
 from wherry.service.domain.dvc.stage_add import NewStage, check_in_graph, resolve_new_stage, write_stage
 from wherry.service.domain.paths import ProjectPath

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from wherry.service.domain.blob import BlobHash
+from wherry.service.domain.blob import TREE_SUFFIX, BlobHash
 from wherry.service.domain.dvc.stage import Dependency, SourceOutput, Stage, StageName
 from wherry.service.domain.dvc.view import PlacedData
 from wherry.service.domain.errors import DataChanged, DataMissing, Place
@@ -11,6 +11,7 @@ from wherry.service.domain.paths import PathSet, ProjectPath, is_within
 from wherry.service.domain.snapshot import SnapshotData
 from wherry.service.domain.submission import DataNeed, Needs
 from wherry.service.ports.blob_index import BlobIndex
+from wherry.service.usecases.read_blobs import ReadBlobs
 from wherry.service.usecases.read_project import Project
 
 
@@ -29,9 +30,10 @@ class _Wanted:
 class CheckData:
     """Places the data that the selected stages stand on."""
 
-    def __init__(self, index: BlobIndex) -> None:
-        """Ask `index` what the store holds."""
+    def __init__(self, *, index: BlobIndex, read: ReadBlobs) -> None:
+        """Ask `index` what the store holds; read folders whose size no .dvc file records."""
         self._index = index
+        self._read = read
 
     async def __call__(self, project: Project, *, upload: bool) -> dict[ProjectPath, PlacedData] | Needs:
         """Return what stands where; Needs when the client has to look or to upload.
@@ -57,7 +59,7 @@ class CheckData:
             ]
             if lacking:
                 return Needs(blobs=tuple(dict.fromkeys(lacking)))
-        return dict(_placed(wanted, project, await self._sizes(wanted)))
+        return {item.path: await self._place(item, seen[item.path]) for item in wanted}
 
     async def _held(
         self, wanted: list[_Wanted], seen: Mapping[ProjectPath, SnapshotData | None]
@@ -66,9 +68,32 @@ class CheckData:
         hashes |= {data.digest.hash for item in wanted if (data := seen[item.path])}
         return hashes - await self._index.find_missing(hashes)
 
-    async def _sizes(self, wanted: list[_Wanted]) -> dict[BlobHash, int]:
-        hashes = {item.source.hash for item in wanted if item.source and item.source.nfiles is None}
-        return {blob: record.size_bytes for blob, record in (await self._index.find(hashes)).items()}
+    async def _place(self, item: _Wanted, seen: SnapshotData | None) -> PlacedData:
+        if seen is not None:
+            return PlacedData(
+                hash=seen.digest.hash,
+                total_bytes=seen.total_bytes,
+                nfiles=seen.nfiles,
+                executable=seen.executable,
+            )
+        recorded = item.source
+        assert recorded is not None, "what no .dvc file records was seen, or is missing"
+        total_bytes, nfiles = recorded.total_bytes, recorded.nfiles
+        if recorded.hash.endswith(TREE_SUFFIX):
+            # DVC before 1.9 recorded neither.
+            if total_bytes is None or nfiles is None:
+                total_bytes, nfiles = await self._measure(recorded.hash)
+        elif total_bytes is None:
+            total_bytes = (await self._index.find([recorded.hash]))[recorded.hash].size_bytes
+        return PlacedData(
+            hash=recorded.hash, total_bytes=total_bytes, nfiles=nfiles, executable=recorded.executable
+        )
+
+    async def _measure(self, tree_hash: BlobHash) -> tuple[int, int]:
+        """Sum of sizes and number of files of a folder that the store holds."""
+        entries = (await self._read.read_tree(tree_hash)).entries
+        records = await self._index.find({entry.hash for entry in entries})
+        return sum(records[entry.hash].size_bytes for entry in entries), len(entries)
 
 
 def _wanted(project: Project) -> Iterator[_Wanted]:
@@ -146,10 +171,16 @@ def _need(item: _Wanted) -> DataNeed:
 def _check_unchanged(item: _Wanted, seen: SnapshotData | None) -> None:
     if seen is None or item.source is None or not item.is_tracked or seen.digest.hash == item.source.hash:
         return
+    if item.source.is_legacy:
+        hint = "DVC 2 wrote its hash, which leaves out Windows line ends. Renew it: dvc cache migrate --dvc-files."
+    else:
+        hint = (
+            f"To submit it as it is: dvc commit {item.place.path}. To go back to what is recorded: "
+            f"dvc checkout --force {item.place.path}."
+        )
     raise DataChanged(
         f"{item.path} is not what {item.place.path} says",
-        hint=f"To submit it as it is: dvc commit {item.place.path}. To go back to what is recorded: "
-        f"dvc checkout --force {item.place.path}.",
+        hint=hint,
         place=item.place,
     )
 
@@ -173,31 +204,3 @@ def _check_present(wanted: list[_Wanted], project: Project, held: set[BlobHash])
     raise DataMissing(
         f"neither in this folder nor in the store: {names}{more}", hint=hint, place=missing[0].place
     )
-
-
-def _placed(
-    wanted: list[_Wanted], project: Project, sizes: dict[BlobHash, int]
-) -> Iterator[tuple[ProjectPath, PlacedData]]:
-    for item in wanted:
-        data = project.snapshot.data[item.path]
-        if data is not None:
-            yield (
-                item.path,
-                PlacedData(
-                    hash=data.digest.hash,
-                    total_bytes=data.total_bytes,
-                    nfiles=data.nfiles,
-                    executable=data.executable,
-                ),
-            )
-        elif item.source is not None:
-            recorded = item.source
-            yield (
-                item.path,
-                PlacedData(
-                    hash=recorded.hash,
-                    total_bytes=recorded.total_bytes or sizes.get(recorded.hash, 0),
-                    nfiles=recorded.nfiles,
-                    executable=recorded.executable,
-                ),
-            )

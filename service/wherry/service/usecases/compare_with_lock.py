@@ -16,6 +16,7 @@ from wherry.service.domain.dvc.changes import (
 )
 from wherry.service.domain.dvc.lockfile import parse_lock
 from wherry.service.domain.dvc.params import find_params
+from wherry.service.domain.dvc.project_files import lock_path
 from wherry.service.domain.dvc.stage import DataSource, Stage, StageName
 from wherry.service.domain.dvc.view import PlacedData, ProjectView
 from wherry.service.domain.paths import ROOT, ProjectPath
@@ -24,7 +25,7 @@ from wherry.service.domain.submission import DataNeed, Needs, Selection, Submiss
 from wherry.service.domain.tree import Tree
 from wherry.service.ports.blob_index import BlobIndex
 from wherry.service.usecases.read_blobs import ReadBlobs
-from wherry.service.usecases.read_project import Project, ReadProject, lock_path
+from wherry.service.usecases.read_project import Project, ReadProject
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

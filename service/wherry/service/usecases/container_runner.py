@@ -137,7 +137,9 @@ class ContainerStageRunner(StageRunner):
 
     async def _keep_outputs(self, task: StageTask, workspace: Path) -> tuple[FileEntry, ...]:
         declared = sorted(task.stage.outs, key=lambda out: out.path)
-        collected = await self._workspaces.collect(workspace, [out.project_path for out in declared])
+        collected = await self._workspaces.collect(
+            workspace, [out.project_path for out in declared], task.ignore
+        )
         await self._put.put_files(
             LocalBlob(digest=file.digest, sha256=file.sha256, source=file.source)
             for output in collected

@@ -2,6 +2,7 @@
 
 from wherry.service.domain.submission import Needs, Submission
 from wherry.service.usecases.check_data import CheckData
+from wherry.service.usecases.read_ignore_rules import ReadIgnoreRules
 from wherry.service.usecases.read_project import ReadProject, require_stages
 from wherry.service.usecases.resolve_images import ResolveImages
 from wherry.service.usecases.resolve_stage import ProjectState, open_state
@@ -10,10 +11,13 @@ from wherry.service.usecases.resolve_stage import ProjectState, open_state
 class OpenProject:
     """Reads a project, checks its inputs, and finds its images."""
 
-    def __init__(self, *, read: ReadProject, check: CheckData, images: ResolveImages) -> None:
-        """Go through these three, in this order."""
+    def __init__(
+        self, *, read: ReadProject, check: CheckData, rules: ReadIgnoreRules, images: ResolveImages
+    ) -> None:
+        """Go through these, in this order."""
         self._read = read
         self._check = check
+        self._rules = rules
         self._images = images
 
     async def __call__(self, submission: Submission, *, upload: bool) -> ProjectState | Needs:
@@ -25,4 +29,5 @@ class OpenProject:
         placed = await self._check(project, upload=upload)
         if isinstance(placed, Needs):
             return placed
-        return open_state(project, placed, await self._images(project))
+        ignore = await self._rules(project)
+        return open_state(project, placed, await self._images(project), ignore)

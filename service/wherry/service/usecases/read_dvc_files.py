@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from wherry.service.domain.blob import BlobHash, Digest
 from wherry.service.domain.dvc.context import FilesNeeded, Load
-from wherry.service.domain.dvc.lint import DvcFiles, find_dvc_files
+from wherry.service.domain.dvc.project_files import DvcFiles, find_dvc_files
 from wherry.service.domain.errors import TooMany
 from wherry.service.domain.limits import DVC_FILE_BYTES_MAX
 from wherry.service.domain.paths import ProjectPath

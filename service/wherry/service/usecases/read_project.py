@@ -1,17 +1,17 @@
 """Read a submitted project: its pipeline, settings and locks, or what is needed to read them."""
 
 import asyncio
-import posixpath
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from wherry.service.domain.blob import BlobHash, Digest
-from wherry.service.domain.dvc.context import FilesNeeded, default_params_file, folder_of
+from wherry.service.domain.dvc.context import FilesNeeded
 from wherry.service.domain.dvc.data_file import parse_data_file
 from wherry.service.domain.dvc.dvc_config import CONFIG_FILE, ParsingSettings, parse_parsing_settings
 from wherry.service.domain.dvc.graph import build_pipeline
 from wherry.service.domain.dvc.lockfile import parse_lock
-from wherry.service.domain.dvc.pipeline_file import parse_pipeline_file
+from wherry.service.domain.dvc.pipeline_file import PIPELINE_FILE_NAME, parse_pipeline_file
+from wherry.service.domain.dvc.project_files import find_dvc_files, lock_path
 from wherry.service.domain.dvc.set_param import apply_overrides, split_override
 from wherry.service.domain.dvc.stage import DataSource, Pipeline, Stage, StageName
 from wherry.service.domain.dvc.targets import select_stages
@@ -29,10 +29,6 @@ from wherry.service.domain.snapshot import Snapshot, SnapshotFile
 from wherry.service.domain.submission import Needs, Submission
 from wherry.service.usecases.put_blobs import PutBlobs
 from wherry.service.usecases.read_blobs import ReadBlobs
-
-PIPELINE_FILE = "dvc.yaml"
-LOCK_FILE = "dvc.lock"
-DATA_FILE_SUFFIX = ".dvc"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,16 +134,13 @@ class ReadProject:
         return replace(submission.snapshot, files=files), changed
 
     async def _read_pipeline(self, files: Mapping[ProjectPath, SnapshotFile]) -> Pipeline:
-        pipeline_files = sorted(path for path in files if posixpath.basename(path) == PIPELINE_FILE)
-        data_files = sorted(path for path in files if _is_data_file(path))
+        found = find_dvc_files(files)
         # What templating always reads comes along; what else it needs it says.
-        values = [default_params_file(folder_of(path)) for path in pipeline_files]
-        wanted = [*pipeline_files, *data_files, *values, CONFIG_FILE]
-        contents = await self._contents(files, [path for path in wanted if path in files])
+        contents = await self._contents(files, [*found.pipelines, *found.sources, *found.values])
         parsing = parse_parsing_settings(contents.get(CONFIG_FILE, b""))
-        read = [self._read_stages(path, files, contents, parsing=parsing) for path in pipeline_files]
+        read = [self._read_stages(path, files, contents, parsing=parsing) for path in found.pipelines]
         stages = [stage for of_file in await asyncio.gather(*read) for stage in of_file]
-        sources = [parse_data_file(contents[path], path) for path in data_files]
+        sources = [parse_data_file(contents[path], path) for path in found.sources]
         return build_pipeline(stages, sources)
 
     async def _read_stages(
@@ -210,11 +203,6 @@ class ReadProject:
         return await self._read.read_dvc_file(BlobHash(file.hash))
 
 
-def lock_path(pipeline_file: ProjectPath) -> ProjectPath:
-    """The dvc.lock beside a dvc.yaml."""
-    return ProjectPath(posixpath.join(posixpath.dirname(pipeline_file), LOCK_FILE))
-
-
 def require_stages(project: Project) -> None:
     """Refuse a selection in which there is nothing to run.
 
@@ -225,11 +213,5 @@ def require_stages(project: Project) -> None:
         raise PipelineInvalid(
             "there is no stage to run",
             hint="Add stages to dvc.yaml, or name a target that has some.",
-            place=Place(path=PIPELINE_FILE),
+            place=Place(path=PIPELINE_FILE_NAME),
         )
-
-
-def _is_data_file(path: ProjectPath) -> bool:
-    name = posixpath.basename(path)
-    in_dvc_folder = ".dvc" in path.split("/")[:-1]
-    return name.endswith(DATA_FILE_SUFFIX) and name != DATA_FILE_SUFFIX and not in_dvc_folder

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from wherry.service.domain.blob import BlobHash
+from wherry.service.domain.dvc.ignore import IgnoreRules
 from wherry.service.domain.dvc.params import read_params
 from wherry.service.domain.dvc.run_cache import cache_key, is_eligible
 from wherry.service.domain.dvc.stage import Stage, StageName
@@ -30,6 +31,8 @@ class ProjectState:
     images: Mapping[StageName, Image]
     files: Mapping[ProjectPath, SnapshotFile]
     """The project's own files without what stages write: that comes from the stages."""
+    ignore: IgnoreRules
+    """What of folders does not count."""
     trees: dict[BlobHash, Tree] = field(default_factory=dict)
     """Contents of trees that were needed so far."""
     own_files: dict[ProjectPath, bytes] = field(default_factory=dict)
@@ -83,11 +86,18 @@ class ResolveStage:
             environment=settings.env,
             network=network,
             key=strict_key(
-                stage, deps=deps, params=params, environment=settings.env, image=image, network=network
+                stage,
+                deps=deps,
+                params=params,
+                environment=settings.env,
+                image=image,
+                network=network,
+                ignored=state.ignore.fingerprint,
             ),
             dvc_key=_dvc_key(stage, deps, params),
             files=state.files,
             data=tuple(_inputs(state, stage)),
+            ignore=state.ignore,
             use_cache=use_cache,
             cacheable=is_cacheable(stage),
         )
@@ -156,12 +166,15 @@ def _dvc_key(stage: Stage, deps: tuple[FileEntry, ...], params: Params) -> str |
 
 
 def open_state(
-    project: Project, placed: dict[ProjectPath, PlacedData], images: Mapping[StageName, Image]
+    project: Project,
+    placed: dict[ProjectPath, PlacedData],
+    images: Mapping[StageName, Image],
+    ignore: IgnoreRules,
 ) -> ProjectState:
     """Begin with the data that no stage makes."""
     outputs = PathSet(project.pipeline.outputs)
     files = {path: file for path, file in project.snapshot.files.items() if not outputs.covers(path)}
-    return ProjectState(project=project, placed=placed, images=images, files=files)
+    return ProjectState(project=project, placed=placed, images=images, files=files, ignore=ignore)
 
 
 def _inputs(state: ProjectState, stage: Stage) -> Iterable[InputData]:

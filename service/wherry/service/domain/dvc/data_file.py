@@ -1,7 +1,9 @@
 """*.dvc files: data that DVC tracks and no stage makes.
 
-An import counts as the data it brought, pinned as it is: only `dvc update` changes it. Refused until they are
-understood: hashes of DVC 2, versions kept by a cloud, imports that were never downloaded.
+An import counts as the data it brought, pinned as it is: only `dvc update` changes it. A hash of DVC 2 (no `hash: md5`
+beside it) is taken for what it mostly is, the MD5 of the content; of text with Windows line ends it is not, and then
+the data is not found under it. Refused until they are understood: versions kept by a cloud, imports that were never
+downloaded.
 """
 
 import posixpath
@@ -66,11 +68,8 @@ def _read_out(item: Shape, folder: ProjectPath) -> SourceOutput:
             "the data has no hash", hint="Download it with `dvc update`, or track it with `dvc add`."
         )
     written = fields["path"].text()
-    if "hash" not in fields or fields["hash"].value != "md5":
-        raise fields["md5"].not_yet(
-            "hashes of DVC 2 (no `hash: md5` beside them)",
-            hint="Rewrite them with `dvc cache migrate --dvc-files`.",
-        )
+    if "hash" in fields and fields["hash"].value != "md5":
+        raise fields["hash"].not_yet(f"hashes of the kind {fields['hash'].value!r}")
     project_path = fields["path"].project_path(folder, written, "output")
     if is_dvc_file(project_path):
         raise fields["path"].refuse(f"{written!r} is a DVC file; it cannot be tracked data")
@@ -85,4 +84,5 @@ def _read_out(item: Shape, folder: ProjectPath) -> SourceOutput:
         total_bytes=fields["size"].number() if "size" in fields else None,
         nfiles=fields["nfiles"].number() if "nfiles" in fields else None,
         executable=fields["isexec"].flag() if "isexec" in fields else False,
+        is_legacy="hash" not in fields,
     )

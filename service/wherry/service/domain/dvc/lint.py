@@ -5,13 +5,12 @@ or the whole stage when the rest of it would mean something else. What is refuse
 is not reported; so a file whose syntax or `vars` are wrong has one mistake until that is mended.
 """
 
-import posixpath
 import re
 import tomllib
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from wherry.service.domain.dvc.context import FilesNeeded, Load, default_params_file, folder_of
+from wherry.service.domain.dvc.context import FilesNeeded, Load
 from wherry.service.domain.dvc.data_file import parse_data_file
 from wherry.service.domain.dvc.dvc_config import (
     CONFIG_FILE,
@@ -22,18 +21,13 @@ from wherry.service.domain.dvc.dvc_config import (
 from wherry.service.domain.dvc.graph import build_pipeline
 from wherry.service.domain.dvc.lockfile import parse_lock
 from wherry.service.domain.dvc.params import parse_params_file, read_params
-from wherry.service.domain.dvc.pipeline_file import (
-    DATA_FILE_SUFFIX,
-    PIPELINE_FILE_NAME,
-    parse_pipeline_document,
-)
+from wherry.service.domain.dvc.pipeline_file import parse_pipeline_document
+from wherry.service.domain.dvc.project_files import DvcFiles
 from wherry.service.domain.dvc.stage import DataSource, ParamsDependency, Stage
 from wherry.service.domain.dvc.yaml12 import YamlDocument, parse_yaml
 from wherry.service.domain.errors import PipelineInvalid, Place
 from wherry.service.domain.paths import PathSet, ProjectPath
 from wherry.service.domain.settings import SETTINGS_FILE, parse_settings_file, parse_stage_settings
-
-LOCK_NAME = "dvc.lock"
 
 # Nobody mends more at a time, and each costs a reading of the file.
 MISTAKES_PER_FILE_MAX = 100
@@ -55,43 +49,12 @@ class Readable:
     """The pipeline files that are YAML."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DvcFiles:
-    """The files of a project that DVC and Wherry read, by what they are."""
-
-    pipelines: tuple[ProjectPath, ...]
-    sources: tuple[ProjectPath, ...]
-    locks: tuple[ProjectPath, ...]
-    settings: tuple[ProjectPath, ...]
-    values: tuple[ProjectPath, ...]
-    """What templating always reads: DVC's configuration, the params.yaml beside each dvc.yaml."""
-
-    @property
-    def all(self) -> tuple[ProjectPath, ...]:
-        """All of them."""
-        return (*self.pipelines, *self.sources, *self.locks, *self.settings, *self.values)
-
-
 @dataclass(frozen=True, slots=True)
 class _Reader:
     """A stage and one file of parameters that it reads."""
 
     stage: Stage
     params: ParamsDependency
-
-
-def find_dvc_files(paths: Collection[ProjectPath]) -> DvcFiles:
-    """Pick the DVC files among a project's files; a dvc.lock counts where a dvc.yaml stands beside it."""
-    pipelines = sorted(path for path in paths if posixpath.basename(path) == PIPELINE_FILE_NAME)
-    locks = (ProjectPath(posixpath.join(posixpath.dirname(path), LOCK_NAME)) for path in pipelines)
-    values = dict.fromkeys([CONFIG_FILE, *(default_params_file(folder_of(path)) for path in pipelines)])
-    return DvcFiles(
-        pipelines=tuple(pipelines),
-        sources=tuple(sorted(path for path in paths if _is_data_file(path))),
-        locks=tuple(path for path in locks if path in paths),
-        settings=(SETTINGS_FILE,) if SETTINGS_FILE in paths else (),
-        values=tuple(path for path in values if path in paths),
-    )
 
 
 def find_mistakes(files: DvcFiles, load: Load) -> list[PipelineInvalid]:
@@ -309,11 +272,6 @@ def _require(paths: Iterable[ProjectPath], load: Load) -> None:
             lacking += exc.paths
     if lacking:
         raise FilesNeeded(lacking)
-
-
-def _is_data_file(path: ProjectPath) -> bool:
-    *folders, name = path.split("/")
-    return name.endswith(DATA_FILE_SUFFIX) and name != DATA_FILE_SUFFIX and ".dvc" not in folders
 
 
 def _inside(document: YamlDocument, place: Place | None, key: str) -> Place | None:

@@ -93,6 +93,8 @@ class SourceOutput:
     total_bytes: int | None
     nfiles: int | None
     executable: bool = False
+    is_legacy: bool = False
+    """Whether DVC 2 wrote the hash: of text with Windows line ends it is not that of the content."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,68 @@
+"""`.dvcignore`: which files of folders DVC does not see (research: .dvcignore).
+
+gitignore's grammar by DVC's own library; one file for each folder, the deeper one decides, the last match wins, and
+nothing is brought back below an ignored folder. DVC's built-in patterns (.git, .hg, .dvc) are not here: whoever reads
+folders leaves those out in any case.
+"""
+
+import hashlib
+from collections.abc import Mapping
+
+from pathspec import GitIgnoreSpec
+
+from wherry.service.domain.paths import ROOT, ProjectPath
+
+IGNORE_FILE = ".dvcignore"
+
+
+class IgnoreRules:
+    """The patterns of a project. Two projects with the same patterns have the same fingerprint."""
+
+    def __init__(self, files: Mapping[ProjectPath, bytes]) -> None:
+        """Take the project's .dvcignore files by their paths; bytes that are no text are replaced."""
+        patterns = {_folder_of(path): _patterns(data) for path, data in sorted(files.items())}
+        used = {folder: lines for folder, lines in patterns.items() if lines}
+        self._specs = {folder: GitIgnoreSpec.from_lines(lines) for folder, lines in used.items()}
+        self._folders: dict[ProjectPath, bool] = {ROOT: False}
+        self.fingerprint = hashlib.sha256(repr(used).encode()).hexdigest() if used else ""
+        """Names the patterns; empty when there is none."""
+
+    def ignores(self, path: ProjectPath, *, is_folder: bool) -> bool:
+        """Whether a file or folder is ignored, by itself or with a folder above it."""
+        if not self._specs:
+            return False
+        return self._ignores_folder(path) if is_folder else self._ignores_file(path)
+
+    def _ignores_file(self, path: ProjectPath) -> bool:
+        folder = _folder_of(path)
+        return self._ignores_folder(folder) or self._matches(folder, path)
+
+    def _ignores_folder(self, path: ProjectPath) -> bool:
+        known = self._folders.get(path)
+        if known is None:
+            parent = _folder_of(path)
+            known = self._ignores_folder(parent) or self._matches(parent, f"{path}/")
+            self._folders[path] = known
+        return known
+
+    def _matches(self, folder: ProjectPath, path: str) -> bool:
+        """What the nearest patterns say that say anything; a folder's path ends in "/"."""
+        while True:
+            spec = self._specs.get(folder)
+            if spec is not None:
+                below = path if folder == ROOT else path[len(folder) + 1 :]
+                decided = spec.check_file(below).include
+                if decided is not None:
+                    return decided
+            if folder == ROOT:
+                return False
+            folder = _folder_of(folder)
+
+
+def _folder_of(path: ProjectPath) -> ProjectPath:
+    return ProjectPath(path.rpartition("/")[0]) if "/" in path else ROOT
+
+
+def _patterns(data: bytes) -> list[str]:
+    lines = (line.strip() for line in data.decode("utf-8", "replace").splitlines())
+    return [line for line in lines if line and not line.startswith("#")]
