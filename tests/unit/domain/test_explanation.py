@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wherry.service.domain.blob import hash_content
+from wherry.service.domain.dvc.ignore import IgnoreRules
 from wherry.service.domain.dvc.pipeline_file import parse_pipeline_file
 from wherry.service.domain.dvc.stage import Stage
 from wherry.service.domain.explanation import (
@@ -98,6 +99,10 @@ CHANGES: dict[str, tuple[dict[str, Any], list[str]]] = {
     "image": (
         {"image": dataclasses.replace(_IMAGE, digest="repo/x@sha256:" + "b" * 64)},
         ["image: aaaaaaaaaaaa -> bbbbbbbbbbbb"],
+    ),
+    "ignored": (
+        {"ignore": IgnoreRules({ProjectPath(".dvcignore"): b"*.log"})},
+        [".dvcignore: changed"],
     ),
     "platform": (
         {"image": dataclasses.replace(_IMAGE, platform="linux/arm64")},

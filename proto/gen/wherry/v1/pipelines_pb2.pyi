@@ -109,6 +109,8 @@ class _KeyPartEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_KeyPart.Value
     """An environment variable."""
     KEY_PART_NETWORK: _KeyPart.ValueType  # 8
     """Whether there is a network: allow, deny."""
+    KEY_PART_IGNORED: _KeyPart.ValueType  # 9
+    """The patterns of .dvcignore files."""
 
 class KeyPart(_KeyPart, metaclass=_KeyPartEnumTypeWrapper):
     """What a strict key is made of."""
@@ -131,6 +133,8 @@ KEY_PART_ENVIRONMENT: KeyPart.ValueType  # 7
 """An environment variable."""
 KEY_PART_NETWORK: KeyPart.ValueType  # 8
 """Whether there is a network: allow, deny."""
+KEY_PART_IGNORED: KeyPart.ValueType  # 9
+"""The patterns of .dvcignore files."""
 Global___KeyPart: _TypeAlias = KeyPart  # noqa: Y015
 
 @_typing.final

@@ -109,6 +109,7 @@ def dump_circumstances(circumstances: Circumstances) -> str:
             "environment": dict(circumstances.environment),
             "image": {"name": image.name, "digest": image.digest, "platform": image.platform},
             "network": circumstances.network,
+            "ignored": circumstances.ignored,
         }
     )
 
@@ -122,6 +123,7 @@ def load_circumstances(text: str) -> Circumstances:
         environment=plain["environment"],
         image=Image(**plain["image"]),
         network=plain["network"],
+        ignored=plain.get("ignored", ""),
     )
 
 

@@ -38,6 +38,7 @@ class Part(StrEnum):
     PLATFORM = "platform"
     ENVIRONMENT = "environment"
     NETWORK = "network"
+    IGNORED = ".dvcignore"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +73,8 @@ class Circumstances:
     """Names with a hash of each value."""
     image: Image
     network: bool
+    ignored: str = ""
+    """Fingerprint of the .dvcignore patterns."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +99,7 @@ def circumstances_of(task: StageTask) -> Circumstances:
         environment={name: _hash(value) for name, value in sorted(task.environment.items())},
         image=task.image,
         network=task.network,
+        ignored=task.ignore.fingerprint,
     )
 
 
@@ -184,6 +188,9 @@ def _compare_circumstances(before: Circumstances, after: Circumstances) -> Itera
         )
     if before.network != after.network:
         yield Difference(part=Part.NETWORK, before=_network(before), after=_network(after))
+    if before.ignored != after.ignored:
+        # The fingerprints would tell nobody anything.
+        yield Difference(part=Part.IGNORED, before="", after="")
 
 
 def _compare_texts(part: Part, before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[Difference]:

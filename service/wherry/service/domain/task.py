@@ -63,7 +63,7 @@ class StageTask:
     """The project's own files to lay out, outputs of stages left out."""
     data: tuple[InputData, ...]
     """Inputs to lay out beside them."""
-    ignore: IgnoreRules = field(repr=False)
+    ignore: IgnoreRules = field(repr=False, default_factory=lambda: IgnoreRules({}))
     """What of folders does not count."""
     use_cache: bool
     """Whether a known result may be used."""

@@ -22,6 +22,7 @@ _PART_TO = {
     Part.PLATFORM: pipelines_pb2.KEY_PART_PLATFORM,
     Part.ENVIRONMENT: pipelines_pb2.KEY_PART_ENVIRONMENT,
     Part.NETWORK: pipelines_pb2.KEY_PART_NETWORK,
+    Part.IGNORED: pipelines_pb2.KEY_PART_IGNORED,
 }
 
 
