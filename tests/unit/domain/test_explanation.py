@@ -47,12 +47,13 @@ def _task(**changes: Any) -> StageTask:
         "image": _IMAGE,
         "network": True,
     } | changes
-    stage = inputs.pop("stage")
+    stage, ignore = inputs.pop("stage"), inputs.pop("ignore", IgnoreRules({}))
     return StageTask(
         run_id=RunId("1"),
         user="ana",
         stage=stage,
-        key=strict_key(stage, **inputs),
+        key=strict_key(stage, **inputs, ignored=ignore.fingerprint),
+        ignore=ignore,
         dvc_key=None,
         files={},
         data=(),
