@@ -115,6 +115,7 @@ REFUSED_BY_DVC: Mapping[str, Mapping[str, str]] = {
 }
 
 TAKEN_BY_BOTH: Mapping[str, Mapping[str, str]] = {
+    "hash of DVC 2": {"data.dvc": f"outs:\n- md5: {_MD5}\n  size: 2\n  path: data\n"},
     "empty": _file(""),
     "only a comment": _file("# nothing\n"),
     "no stages": _file("stages: {}\n"),
@@ -149,7 +150,6 @@ NOT_READ_YET: Mapping[str, tuple[Mapping[str, str], str, int]] = {
     "absolute out": (_stages("  a:\n    cmd: x\n    outs: [/tmp/x]\n"), "external", 4),
     "dep above the project": (_stages("  a:\n    cmd: x\n    deps: [../x]\n"), "outside", 4),
     "pattern in params": (_stages("  a:\n    cmd: x\n    params: ['tr*']\n"), "patterns", 4),
-    "hash of DVC 2": ({"data.dvc": f"outs:\n- md5: {_MD5}\n  size: 2\n  path: data\n"}, "DVC 2", 2),
 }
 
 
