@@ -10,6 +10,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -67,7 +68,7 @@ def is_alive(pid: int) -> bool:
 def eventually(is_so: Callable[[], bool]) -> bool:
     deadline = time.monotonic() + DEADLINE_S
     while not is_so() and time.monotonic() < deadline:
-        time.sleep(0.02)
+        Event().wait(0.02)
     return is_so()
 
 
