@@ -343,6 +343,21 @@ def test_data_whose_dvc_2_hash_is_another_is_refused_with_the_way_out(make_proje
     assert states(project.repro()) == {"use": ("succeeded", "miss")}
 
 
+def test_parameters_that_a_stage_makes_are_read_inside_its_folder(make_project: Make) -> None:
+    project = make_project(
+        {
+            "dvc.yaml": "stages:\n"
+            "  tune: {cmd: 'mkdir tuned && cp start.json tuned/best.json', deps: [start.json], outs: [tuned]}\n"
+            "  use: {cmd: cp tuned/best.json used, params: [tuned/best.json: [lr]], outs: [used]}\n",
+            "start.json": '{"lr": 0.5}',
+        }
+    )
+
+    stages = {stage["name"]: stage for stage in project.repro()["stages"]}
+
+    assert stages["use"]["params"] == {"tuned/best.json": {"lr": 0.5}}
+
+
 def test_an_ignored_file_that_a_stage_needs_is_sent(make_project: Make) -> None:
     project = make_project(
         {

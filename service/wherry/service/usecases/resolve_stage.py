@@ -1,7 +1,7 @@
 """Make a stage ready: find the content of every input, and from that the keys of its result."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from wherry.service.domain.blob import BlobHash
 from wherry.service.domain.dvc.ignore import IgnoreRules
@@ -9,7 +9,7 @@ from wherry.service.domain.dvc.params import read_params
 from wherry.service.domain.dvc.run_cache import cache_key, is_eligible
 from wherry.service.domain.dvc.stage import Stage, StageName
 from wherry.service.domain.dvc.view import PlacedData, ProjectView
-from wherry.service.domain.errors import DataMissing
+from wherry.service.domain.errors import DataMissing, PipelineInvalid
 from wherry.service.domain.keys import strict_key
 from wherry.service.domain.paths import PathSet, ProjectPath, is_within
 from wherry.service.domain.records import FileEntry, Params, StageEntry
@@ -35,8 +35,8 @@ class ProjectState:
     """What of folders does not count."""
     trees: dict[BlobHash, Tree] = field(default_factory=dict)
     """Contents of trees that were needed so far."""
-    own_files: dict[ProjectPath, bytes] = field(default_factory=dict)
-    """Contents of params files that were needed so far, by path. Generated ones are not kept."""
+    params_files: dict[BlobHash, bytes] = field(default_factory=dict)
+    """Contents of params files that were needed so far."""
 
     def add_outputs(self, stage: Stage, entry: StageEntry) -> None:
         """Place what a stage produced."""
@@ -73,7 +73,7 @@ class ResolveStage:
         settings = project.settings[stage.name]
         view = await self._view(state, stage)
         deps = tuple(sorted(self._deps(view, stage), key=lambda dep: dep.path))
-        params = read_params(stage, await self._params_files(state, stage))
+        params = read_params(stage, await self._params_files(state, view, stage))
         network = self._network if settings.network is None else settings.network
         image = state.images[stage.name]
         return StageTask(
@@ -103,21 +103,18 @@ class ResolveStage:
         )
 
     async def _view(self, state: ProjectState, stage: Stage) -> ProjectView:
+        """The project with all that is needed to resolve the stage's inputs loaded."""
         view = ProjectView(
             files=state.project.snapshot.files, placed=state.placed, trees=state.trees, sizes={}
         )
-        paths = [dep.project_path for dep in stage.deps]
-        needed = set[BlobHash]().union(*(view.trees_needed(path) for path in paths))
-        for blob in needed - state.trees.keys():
+        paths = _input_paths(stage)
+        for blob in set[BlobHash]().union(*(view.trees_needed(path) for path in paths)) - state.trees.keys():
             state.trees[blob] = await self._read.read_tree(blob)
-        if not needed:
+        members = set[BlobHash]().union(*(view.sizes_needed(path) for path in paths))
+        if not members:
             return view
-        members = set[BlobHash]().union(*(state.trees[blob].hashes() for blob in needed))
         records = await self._index.find(members)
-        sizes = {blob: record.size_bytes for blob, record in records.items()}
-        return ProjectView(
-            files=state.project.snapshot.files, placed=state.placed, trees=state.trees, sizes=sizes
-        )
+        return replace(view, sizes={blob: record.size_bytes for blob, record in records.items()})
 
     def _deps(self, view: ProjectView, stage: Stage) -> Iterator[FileEntry]:
         for dep in stage.deps:
@@ -130,19 +127,22 @@ class ResolveStage:
                 )
             yield entry
 
-    async def _params_files(self, state: ProjectState, stage: Stage) -> dict[ProjectPath, bytes | None]:
+    async def _params_files(
+        self, state: ProjectState, view: ProjectView, stage: Stage
+    ) -> dict[ProjectPath, bytes | None]:
         contents: dict[ProjectPath, bytes | None] = {}
         for params in stage.params:
-            path = params.project_path
-            if path in state.placed:
-                contents[path] = await self._read.read_dvc_file(state.placed[path].hash)
-            elif path not in state.project.snapshot.files:
-                contents[path] = None
-            else:
-                if path not in state.own_files:
-                    file = state.project.snapshot.files[path]
-                    state.own_files[path] = await self._read.read_dvc_file(file.hash)
-                contents[path] = state.own_files[path]
+            entry = view.resolve(params.path, params.project_path)
+            if entry is None:
+                contents[params.project_path] = None
+                continue
+            if entry.nfiles is not None:
+                raise PipelineInvalid(
+                    f"stage {stage.name!r}: the params file {params.path!r} is a folder", place=stage.place
+                )
+            if entry.hash not in state.params_files:
+                state.params_files[entry.hash] = await self._read.read_dvc_file(entry.hash)
+            contents[params.project_path] = state.params_files[entry.hash]
         return contents
 
 
@@ -179,7 +179,7 @@ def open_state(
 
 def _inputs(state: ProjectState, stage: Stage) -> Iterable[InputData]:
     """Placed data at, below or above each input; of a folder above, only the members asked for."""
-    paths = [dep.project_path for dep in stage.deps] + [params.project_path for params in stage.params]
+    paths = _input_paths(stage)
     found: dict[ProjectPath, InputData] = {}
     for path in paths:
         for at, data in state.placed.items():
@@ -191,3 +191,7 @@ def _inputs(state: ProjectState, stage: Stage) -> Iterable[InputData]:
                     if is_within(member, path):
                         found[member] = InputData(project_path=member, hash=entry.hash)
     return found.values()
+
+
+def _input_paths(stage: Stage) -> list[ProjectPath]:
+    return [dep.project_path for dep in stage.deps] + [params.project_path for params in stage.params]
