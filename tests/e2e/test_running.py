@@ -1,9 +1,7 @@
 """Running stages: what they see, how their output travels, and how dvc.lock comes out."""
 
-import hashlib
 import json
 import os
-import re
 import subprocess
 import threading
 import time
@@ -271,135 +269,8 @@ def test_status_says_what_would_happen(make_project: Make) -> None:
     project.wherry("status", "-q").expect(0)
 
 
-def test_changed_tracked_data_is_refused_until_it_is_committed(make_project: Make) -> None:
-    project = make_project(
-        {
-            "dvc.yaml": "stages:\n  use: {cmd: cp data.csv out, deps: [data.csv], outs: [out]}\n",
-        }
-    )
-    project.write({"data.csv": "1"})
-    project.dvc("add", "-q", "data.csv").expect(0)
-    project.repro()
-    project.write({"data.csv": "2"})
-
-    refused = project.wherry("repro").expect(6)
-    project.dvc("commit", "-q", "-f", "data.csv.dvc").expect(0)
-
-    assert "data.csv.dvc" in refused.err
-    assert "dvc commit" in refused.err
-    assert states(project.repro()) == {"use": ("succeeded", "miss")}
-
-
-def as_dvc_2_wrote_it(file: Path) -> None:
-    file.write_text(
-        "".join(line for line in file.read_text().splitlines(keepends=True) if "hash: md5" not in line)
-    )
-
-
-def test_data_tracked_by_dvc_2_is_used_where_its_hash_is_that_of_the_content(
-    make_project: Make, tmp_path: Path
-) -> None:
-    project = make_project(
-        {"dvc.yaml": "stages:\n  use: {cmd: cat one many/* > out, deps: [one, many], outs: [out]}\n"}
-    )
-    project.write({"one": "1\n", "many/a": "a\n", "many/b": "b\n"})
-    project.dvc("add", "-q", "one", "many").expect(0)
-    for name in ("one.dvc", "many.dvc"):
-        as_dvc_2_wrote_it(project.root / name)
-    # The oldest files record no sizes either.
-    old = (project.root / "many.dvc").read_text().splitlines(keepends=True)
-    (project.root / "many.dvc").write_text(
-        "".join(line for line in old if "size" not in line and "nfiles" not in line)
-    )
-    project.commit()
-
-    first = project.repro()
-    second = project.clone(tmp_path / "without data", user="ben").repro()
-
-    assert states(first) == {"use": ("succeeded", "miss")}
-    assert states(second) == {"use": ("succeeded", "hit")}
-    assert second["stages"][0]["deps"] == first["stages"][0]["deps"]
-    assert [dep["nfiles"] for dep in second["stages"][0]["deps"]] == [2, None]
-
-
-def test_data_whose_dvc_2_hash_is_another_is_refused_with_the_way_out(make_project: Make) -> None:
-    project = make_project({"dvc.yaml": "stages:\n  use: {cmd: cp text out, deps: [text], outs: [out]}\n"})
-    content = b"windows\r\n"
-    (project.root / "text").write_bytes(content)
-    project.dvc("add", "-q", "text").expect(0)
-    # What DVC 2 recorded, and where its cache had it: the hash of the text with plain line ends.
-    plain = hashlib.md5(content.replace(b"\r\n", b"\n")).hexdigest()
-    data_file = project.root / "text.dvc"
-    as_dvc_2_wrote_it(data_file)
-    data_file.write_text(re.sub(r"md5: \w+", f"md5: {plain}", data_file.read_text()))
-    cached = project.root / ".dvc/cache" / plain[:2] / plain[2:]
-    cached.parent.mkdir(parents=True, exist_ok=True)
-    cached.write_bytes(content)
-
-    refused = project.wherry("repro").expect(6)
-    project.dvc("cache", "migrate", "--dvc-files").expect(0)
-
-    assert "dvc cache migrate --dvc-files" in refused.err
-    assert states(project.repro()) == {"use": ("succeeded", "miss")}
-
-
-def test_parameters_that_a_stage_makes_are_read_inside_its_folder(make_project: Make) -> None:
-    project = make_project(
-        {
-            "dvc.yaml": "stages:\n"
-            "  tune: {cmd: 'mkdir tuned && cp start.json tuned/best.json', deps: [start.json], outs: [tuned]}\n"
-            "  use: {cmd: cp tuned/best.json used, params: [tuned/best.json: [lr]], outs: [used]}\n",
-            "start.json": '{"lr": 0.5}',
-        }
-    )
-
-    stages = {stage["name"]: stage for stage in project.repro()["stages"]}
-
-    assert stages["use"]["params"] == {"tuned/best.json": {"lr": 0.5}}
-
-
-def test_an_ignored_file_that_a_stage_needs_is_sent(make_project: Make) -> None:
-    project = make_project(
-        {
-            "dvc.yaml": "stages:\n  use: {cmd: cat raw/* > out, deps: [raw], outs: [out]}\n",
-            ".gitignore": "/raw\n",
-            "raw/one": "ignored by git\n",
-        }
-    )
-
-    project.repro("--pull", "all")
-
-    assert (project.root / "out").read_text() == "ignored by git\n"
-
-
 def _until(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline, "did not happen within a minute"
         threading.Event().wait(0.1)
-
-
-def test_dvcignore_hides_from_outputs_what_it_hides_for_dvc(make_project: Make, tmp_path: Path) -> None:
-    project = make_project(
-        {
-            "dvc.yaml": "stages:\n"
-            "  write:\n"
-            "    cmd: mkdir -p out/skip out/sub && echo 1 | tee out/kept out/a.log out/skip/x out/sub/b.log out/keep.log\n"
-            "    deps: [a]\n"
-            "    outs: [out]\n",
-            "a": "hidden",
-            ".dvcignore": "*.log\n!keep.log\nskip/\n",
-        }
-    )
-    laptop = project.clone(tmp_path / "laptop", user="ben")
-
-    first = project.repro()
-    laptop.dvc("repro").expect(0)
-    project.write({".dvcignore": "# nothing\n"})
-    second = project.repro()
-
-    assert (laptop.root / "dvc.lock").read_text().count("nfiles: 2") == 1
-    assert first["stages"][0]["outs"][0]["nfiles"] == 2
-    assert first["stages"][0]["outs"][0]["md5"] in (laptop.root / "dvc.lock").read_text()
-    assert states(second) == {"write": ("succeeded", "miss")}, "other patterns, other output"
-    assert second["stages"][0]["outs"][0]["nfiles"] == 5
