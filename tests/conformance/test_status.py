@@ -18,7 +18,7 @@ from wherry.service.domain.dvc.changes import (
     status_document,
 )
 from wherry.service.domain.dvc.lockfile import parse_lock
-from wherry.service.domain.dvc.params import find_params
+from wherry.service.domain.dvc.params import ParamsParser, find_params
 from wherry.service.domain.dvc.stage import Stage, StageName
 from wherry.service.domain.dvc.view import ProjectView
 from wherry.service.domain.paths import ProjectPath
@@ -297,7 +297,7 @@ def _workspace_of(folder: Path, view: ProjectView, stage: Stage, *, cache_is_los
     }
     return Workspace(
         deps={dep.path: view.resolve(dep.path, dep.project_path) for dep in stage.deps},
-        params=find_params(stage, files),
+        params=find_params(stage, files, ParamsParser()),
         outs={out.path: view.resolve(out.path, out.project_path) for out in stage.outs},
         uncached={out.path for out in stage.outs if out.cache} if cache_is_lost else (),
     )

@@ -15,7 +15,7 @@ from wherry.service.domain.dvc.changes import (
     find_source_changes,
 )
 from wherry.service.domain.dvc.lockfile import parse_lock
-from wherry.service.domain.dvc.params import find_params
+from wherry.service.domain.dvc.params import ParamsParser, find_params
 from wherry.service.domain.dvc.project_files import lock_path
 from wherry.service.domain.dvc.stage import DataSource, Stage, StageName
 from wherry.service.domain.dvc.view import PlacedData, ProjectView
@@ -48,6 +48,7 @@ class _Scene:
     """Recorded data that the store holds."""
     contents: dict[ProjectPath, bytes | None] = field(default_factory=dict)
     """Of params files."""
+    parser: ParamsParser = field(default_factory=ParamsParser)
 
     def entry(self, written: str, path: ProjectPath) -> FileEntry | None:
         """What stands at a path here, else in the store."""
@@ -160,7 +161,7 @@ def _compare(scene: _Scene) -> dict[StageName, StageChanges]:
 def _workspace(scene: _Scene, stage: Stage) -> Workspace:
     return Workspace(
         deps={dep.path: scene.entry(dep.path, dep.project_path) for dep in stage.deps},
-        params=find_params(stage, scene.contents),
+        params=find_params(stage, scene.contents, scene.parser),
         outs={out.path: scene.entry(out.path, out.project_path) for out in stage.outs},
     )
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from wherry.service.domain.blob import BlobHash
 from wherry.service.domain.dvc.ignore import IgnoreRules
-from wherry.service.domain.dvc.params import read_params
+from wherry.service.domain.dvc.params import ParamsParser, read_params
 from wherry.service.domain.dvc.run_cache import cache_key, is_eligible
 from wherry.service.domain.dvc.stage import Stage, StageName
 from wherry.service.domain.dvc.view import PlacedData, ProjectView
@@ -35,6 +35,7 @@ class ProjectState:
     """What of folders does not count."""
     trees: dict[BlobHash, Tree] = field(default_factory=dict)
     """Contents of trees that were needed so far."""
+    parser: ParamsParser = field(default_factory=ParamsParser)
     params_files: dict[BlobHash, bytes] = field(default_factory=dict)
     """Contents of params files that were needed so far."""
 
@@ -73,7 +74,7 @@ class ResolveStage:
         settings = project.settings[stage.name]
         view = await self._view(state, stage)
         deps = tuple(sorted(self._deps(view, stage), key=lambda dep: dep.path))
-        params = read_params(stage, await self._params_files(state, view, stage))
+        params = read_params(stage, await self._params_files(state, view, stage), state.parser)
         network = self._network if settings.network is None else settings.network
         image = state.images[stage.name]
         return StageTask(

@@ -1,5 +1,6 @@
 """Values of parameters: files of YAML, JSON, TOML or Python, and the keys of them that a stage reads."""
 
+import copy
 import json
 import posixpath
 import tomllib
@@ -71,22 +72,44 @@ def _is_shallow(value: Any) -> bool:
     return False
 
 
-def read_params(stage: Stage, files: Mapping[ProjectPath, bytes | None]) -> Params:
+class ParamsParser:
+    """Parses each parameters file once, however many stages read it. What it gives must not be changed."""
+
+    def __init__(self) -> None:
+        """Begin without any."""
+        self._parsed: dict[tuple[str, bytes], Mapping[str, Any]] = {}
+
+    def parse(self, data: bytes, path: str) -> Mapping[str, Any]:
+        """As parse_params_file."""
+        known = self._parsed.get((path, data))
+        if known is None:
+            known = self._parsed[path, data] = parse_params_file(data, path)
+        return known
+
+
+def read_params(
+    stage: Stage, files: Mapping[ProjectPath, bytes | None], parser: ParamsParser | None = None
+) -> Params:
     """Read a stage's parameters from the content of its files; None stands for a file that is not there.
 
-    Files and keys come in the order of dvc.lock: params.yaml first, then by name. Every call parses anew, so that
-    stages share no objects: DVC's emitter would write those as anchors.
+    Files and keys come in the order of dvc.lock: params.yaml first, then by name. Stages that share a `parser` share
+    no values: DVC's emitter would write those as anchors.
 
     Raises:
         PipelineInvalid: at the stage's place, if a key is missing, stands for several, or has a value that
             cannot be recorded.
     """
     ordered = sorted(stage.params, key=lambda params: (params.path != DEFAULT_PARAMS_FILE, params.path))
-    return {params.path: _read_file(stage, params, files.get(params.project_path)) for params in ordered}
+    parser = parser or ParamsParser()
+    read = {
+        params.path: _read_file(stage, params, files.get(params.project_path), parser) for params in ordered
+    }
+    # Copied in one go: what is one object within the stage stays one.
+    return copy.deepcopy(read)
 
 
 def find_params(
-    stage: Stage, files: Mapping[ProjectPath, bytes | None]
+    stage: Stage, files: Mapping[ProjectPath, bytes | None], parser: ParamsParser
 ) -> Mapping[str, Mapping[str, Any] | None]:
     """Read what there is of a stage's parameters, as `dvc status` does: a key that is missing is left out.
 
@@ -98,7 +121,7 @@ def find_params(
     found: dict[str, Mapping[str, Any] | None] = {}
     for params in stage.params:
         data = files.get(params.project_path)
-        config = None if data is None else parse_params_file(data, params.project_path)
+        config = None if data is None else parser.parse(data, params.project_path)
         if config is None or params.keys is None:
             found[params.path] = config
         else:
@@ -108,10 +131,12 @@ def find_params(
     return found
 
 
-def _read_file(stage: Stage, params: ParamsDependency, data: bytes | None) -> Mapping[str, Any]:
+def _read_file(
+    stage: Stage, params: ParamsDependency, data: bytes | None, parser: ParamsParser
+) -> Mapping[str, Any]:
     if data is None and params.keys is None:
         raise _refuse(stage, f"the parameters file {params.project_path!r} does not exist")
-    config = {} if data is None else parse_params_file(data, params.project_path)
+    config = {} if data is None else parser.parse(data, params.project_path)
     keys = config if params.keys is None else params.keys
     found: dict[str, Any] = {}
     for key in keys:
