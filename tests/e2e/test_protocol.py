@@ -72,8 +72,12 @@ def test_calls_without_the_token_are_refused(channel: grpc.Channel) -> None:
     with pytest.raises(grpc.RpcError) as refused:
         system_pb2_grpc.SystemServiceStub(channel).GetInfo(system_pb2.GetInfoRequest())
 
-    assert refused.value.code() == grpc.StatusCode.UNAUTHENTICATED
-    assert reason_of(refused.value) == "NOT_ALLOWED"
+    with pytest.raises(grpc.RpcError) as refused_stream:
+        list(runs_pb2_grpc.RunServiceStub(channel).WatchRun(runs_pb2.WatchRunRequest(run="1")))
+
+    for refusal in (refused.value, refused_stream.value):
+        assert refusal.code() == grpc.StatusCode.UNAUTHENTICATED
+        assert reason_of(refusal) == "NOT_ALLOWED"
 
 
 def test_a_blob_goes_in_and_comes_out(channel: grpc.Channel, token: Metadata) -> None:

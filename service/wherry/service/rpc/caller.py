@@ -1,16 +1,14 @@
 """Who calls: the token that lets them in, and the name they go by."""
 
 import hmac
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import grpc
-from google.rpc import code_pb2, status_pb2
-from grpc_status import rpc_status
 
 from wherry.service.domain.errors import NotAllowed
 from wherry.service.rpc.context import Context
-from wherry.service.rpc.errors import status_of
+from wherry.service.rpc.handlers import wrap_behaviour
 
 USER_KEY = "wherry-user"
 _USER_CHARACTERS_MAX = 64
@@ -29,7 +27,7 @@ def user_of(context: Context) -> str:
 
 
 class TokenInterceptor(grpc.aio.ServerInterceptor):
-    """Lets only calls pass that carry the service's token."""
+    """Lets only calls pass that carry the service's token. It stands inside the interceptor that tells errors."""
 
     def __init__(self, token: str) -> None:
         """Compare with `token`, in constant time."""
@@ -48,28 +46,13 @@ class TokenInterceptor(grpc.aio.ServerInterceptor):
         given = given.encode() if isinstance(given, str) else given
         if hmac.compare_digest(given, self._expected):
             return handler
-        return _refusing(handler)
+        return wrap_behaviour(handler, unary=lambda _: _refuse, stream=lambda _: _refuse_stream)
 
 
-def _refusing(handler: Any) -> Any:
-    status = status_of(
-        NotAllowed("the call carries no valid token", hint="Set WHERRY_TOKEN to the token of this service.")
-    )
-    assert status.code == code_pb2.UNAUTHENTICATED
-
-    async def refuse(_request: object, context: Context) -> None:
-        await _abort(context, status)
-
-    async def refuse_stream(_request: object, context: Context) -> Any:
-        await _abort(context, status)
-        yield
-
-    if handler.response_streaming:
-        attribute = "stream_stream" if handler.request_streaming else "unary_stream"
-        return handler._replace(**{attribute: refuse_stream})
-    attribute = "stream_unary" if handler.request_streaming else "unary_unary"
-    return handler._replace(**{attribute: refuse})
+async def _refuse(_request: object, _context: Context) -> None:
+    raise NotAllowed("the call carries no valid token", hint="Set WHERRY_TOKEN to the token of this service.")
 
 
-async def _abort(context: Context, status: status_pb2.Status) -> None:
-    await context.abort_with_status(rpc_status.to_status(status))
+async def _refuse_stream(request: object, context: Context) -> AsyncIterator[object]:
+    await _refuse(request, context)
+    yield None

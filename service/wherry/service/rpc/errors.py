@@ -17,6 +17,7 @@ from wherry.service.domain.errors import (
 )
 from wherry.service.ports.event_log import EventLog
 from wherry.service.rpc.context import Context
+from wherry.service.rpc.handlers import wrap_behaviour
 
 ERROR_DOMAIN = "wherry"
 
@@ -71,11 +72,11 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         if handler is None:
             return None
         method = handler_call_details.method
-        if handler.response_streaming:
-            attribute = "stream_stream" if handler.request_streaming else "unary_stream"
-            return handler._replace(**{attribute: self._stream(getattr(handler, attribute), method)})
-        attribute = "stream_unary" if handler.request_streaming else "unary_unary"
-        return handler._replace(**{attribute: self._unary(getattr(handler, attribute), method)})
+        return wrap_behaviour(
+            handler,
+            unary=lambda behaviour: self._unary(behaviour, method),
+            stream=lambda behaviour: self._stream(behaviour, method),
+        )
 
     def _unary(self, behaviour: Callable[..., Awaitable[Any]], method: str) -> Callable[..., Awaitable[Any]]:
         async def call(request: Any, context: Context) -> Any:

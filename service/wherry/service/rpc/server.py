@@ -56,7 +56,7 @@ class RpcServer:
     def __init__(self, servicers: Servicers, *, token: str, log: EventLog) -> None:
         """Let callers with `token` in; report bugs to `log`. Needs a running event loop."""
         self._server = grpc.aio.server(
-            interceptors=(TokenInterceptor(token), ErrorInterceptor(log)),
+            interceptors=(ErrorInterceptor(log), TokenInterceptor(token)),
             options=(
                 ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
                 ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),

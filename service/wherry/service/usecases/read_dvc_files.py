@@ -4,11 +4,9 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
-from wherry.service.domain.blob import BlobHash, Digest
+from wherry.service.domain.blob import Digest
 from wherry.service.domain.dvc.context import FilesNeeded, Load
 from wherry.service.domain.dvc.project_files import DvcFiles, find_dvc_files
-from wherry.service.domain.errors import TooMany
-from wherry.service.domain.limits import DVC_FILE_BYTES_MAX
 from wherry.service.domain.paths import ProjectPath
 from wherry.service.domain.snapshot import Snapshot
 from wherry.service.domain.submission import Needs
@@ -62,9 +60,5 @@ class ReadDvcFiles:
         if missing:
             return Needs(blobs=tuple(dict.fromkeys(missing)))
         for path, file in wanted.items():
-            if file.size_bytes > DVC_FILE_BYTES_MAX:
-                raise TooMany(
-                    f"{path} has {file.size_bytes} bytes; Wherry reads at most {DVC_FILE_BYTES_MAX}"
-                )
-            contents[path] = await self._read.read_dvc_file(BlobHash(file.hash))
+            contents[path] = await self._read.read_project_file(path, file)
         return None

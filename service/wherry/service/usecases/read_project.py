@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from wherry.service.domain.blob import BlobHash, Digest
+from wherry.service.domain.blob import Digest
 from wherry.service.domain.dvc.context import FilesNeeded
 from wherry.service.domain.dvc.data_file import parse_data_file
 from wherry.service.domain.dvc.dvc_config import CONFIG_FILE, ParsingSettings, parse_parsing_settings
@@ -15,8 +15,7 @@ from wherry.service.domain.dvc.project_files import find_dvc_files, lock_path
 from wherry.service.domain.dvc.set_param import apply_overrides, split_override
 from wherry.service.domain.dvc.stage import DataSource, Pipeline, Stage, StageName
 from wherry.service.domain.dvc.targets import select_stages
-from wherry.service.domain.errors import InvalidInput, PipelineInvalid, Place, TooMany
-from wherry.service.domain.limits import DVC_FILE_BYTES_MAX
+from wherry.service.domain.errors import InvalidInput, PipelineInvalid, Place
 from wherry.service.domain.paths import ProjectPath, resolve_project_path
 from wherry.service.domain.records import StageEntry
 from wherry.service.domain.settings import (
@@ -126,7 +125,7 @@ class ReadProject:
                     f"-S/--set-param names {path}, which is not in the project",
                     hint="Write it as FILE:KEY=VALUE, the file relative to where you are.",
                 )
-            data = apply_overrides(await self._content(path, files[path]), path, overrides)
+            data = apply_overrides(await self._read.read_project_file(path, files[path]), path, overrides)
             digest = await self._put.put_content(data)
             if digest.hash != files[path].hash:
                 changed[path] = files[path].hash
@@ -169,7 +168,9 @@ class ReadProject:
     ) -> dict[StageName, StageSettings]:
         defaults = StageSettings()
         if SETTINGS_FILE in snapshot.files:
-            defaults = parse_settings_file(await self._content(SETTINGS_FILE, snapshot.files[SETTINGS_FILE]))
+            defaults = parse_settings_file(
+                await self._read.read_project_file(SETTINGS_FILE, snapshot.files[SETTINGS_FILE])
+            )
         flags = StageSettings(image=submission.image or None)
         return {
             stage.name: flags.over(
@@ -185,7 +186,7 @@ class ReadProject:
         for file in pipeline_files:
             path = lock_path(file)
             if path in snapshot.files:
-                content = await self._content(path, snapshot.files[path])
+                content = await self._read.read_project_file(path, snapshot.files[path])
                 locks[file] = Lock(path=path, content=content, entries=parse_lock(content, path))
             else:
                 locks[file] = Lock(path=path, content=None, entries={})
@@ -194,13 +195,8 @@ class ReadProject:
     async def _contents(
         self, files: Mapping[ProjectPath, SnapshotFile], paths: Sequence[ProjectPath]
     ) -> dict[ProjectPath, bytes]:
-        contents = await asyncio.gather(*(self._content(path, files[path]) for path in paths))
+        contents = await asyncio.gather(*(self._read.read_project_file(path, files[path]) for path in paths))
         return dict(zip(paths, contents, strict=True))
-
-    async def _content(self, path: ProjectPath, file: SnapshotFile) -> bytes:
-        if file.size_bytes > DVC_FILE_BYTES_MAX:
-            raise TooMany(f"{path} has {file.size_bytes} bytes; Wherry reads at most {DVC_FILE_BYTES_MAX}")
-        return await self._read.read_dvc_file(BlobHash(file.hash))
 
 
 def require_stages(project: Project) -> None:
