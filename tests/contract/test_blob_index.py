@@ -1,11 +1,16 @@
 import asyncio
 import hashlib
+from dataclasses import replace
+from datetime import datetime
 
 import pytest
+from sqlalchemy import select
 
 from tests.fakes.blob_index import FakeBlobIndex
 from tests.fakes.clock import FakeClock
 from wherry.service.adapters.blob_index_sql import SqlBlobIndex
+from wherry.service.adapters.database import Database
+from wherry.service.adapters.tables import blobs
 from wherry.service.domain.blob import BlobHash, hash_content
 from wherry.service.domain.errors import HashCollision
 from wherry.service.ports.blob_index import BlobIndex, BlobRecord
@@ -84,3 +89,76 @@ def test_any_number_of_hashes_may_be_asked_for_at_once(index: BlobIndex) -> None
     assert asyncio.run(index.find([record.hash for record in records])) == {
         record.hash: record for record in held
     }
+
+
+def foreign(record: BlobRecord) -> BlobRecord:
+    """The blob as a listing tells of it: nobody has seen its content."""
+    return replace(record, sha256=None)
+
+
+def test_a_blob_of_which_only_the_size_is_known_is_held(index: BlobIndex) -> None:
+    a = foreign(record_of(b"a"))
+    asyncio.run(index.add([a]))
+    assert asyncio.run(index.find_missing([a.hash])) == set()
+    assert asyncio.run(index.find([a.hash])) == {a.hash: a}
+
+
+def test_the_second_hash_is_recorded_once_it_is_known_and_then_stays(index: BlobIndex) -> None:
+    a, b = record_of(b"a"), record_of(b"b")
+    wrong_size = replace(foreign(a), size_bytes=7)
+    asyncio.run(index.add([wrong_size, foreign(b)]))
+    asyncio.run(index.add([a]))
+    assert asyncio.run(index.find([a.hash, b.hash])) == {a.hash: a, b.hash: foreign(b)}
+    asyncio.run(index.add([wrong_size]))
+    assert asyncio.run(index.find([a.hash])) == {a.hash: a}
+
+
+def test_a_second_content_is_refused_also_where_the_first_was_recorded_later(index: BlobIndex) -> None:
+    a, c = record_of(b"a"), record_of(b"c")
+    forged = replace(a, sha256=c.sha256)
+    asyncio.run(index.add([foreign(a), foreign(c)]))
+    asyncio.run(index.add([a]))
+    with pytest.raises(HashCollision):
+        asyncio.run(index.add([forged]))
+    with pytest.raises(HashCollision):
+        asyncio.run(index.add([c, replace(c, sha256=a.sha256)]))
+    assert asyncio.run(index.find([a.hash, c.hash])) == {a.hash: a, c.hash: foreign(c)}
+
+
+def test_many_that_add_and_use_the_same_blobs_at_once_do_not_get_in_each_others_way(
+    index: BlobIndex,
+) -> None:
+    records = [record_of(str(number).encode()) for number in range(1_500)]
+    hashes = [record.hash for record in records]
+
+    async def all_at_once() -> None:
+        await asyncio.gather(
+            *(index.add(map(foreign, part)) for part in (records, records[::-1])),
+            *(index.add(part) for part in (records, records[::-1])),
+            *(index.note_use(part) for part in (hashes, hashes[::-1], hashes[500:])),
+        )
+
+    asyncio.run(all_at_once())
+    assert asyncio.run(index.find(hashes)) == {record.hash: record for record in records}
+
+
+def last_uses(database: Database) -> dict[str, datetime | None]:
+    rows = asyncio.run(
+        database.run(lambda connection: connection.execute(select(blobs.c.hash, blobs.c.last_used_at)).all())
+    )
+    return {row.hash: row.last_used_at for row in rows}
+
+
+def test_uses_are_kept_to_the_day_and_of_held_blobs_only(database: Database) -> None:
+    clock = FakeClock()
+    index = SqlBlobIndex(database, clock)
+    a, b, absent = record_of(b"a"), record_of(b"b"), record_of(b"c")
+    asyncio.run(index.add([a, b]))
+    first = clock.now()
+    asyncio.run(index.note_use([a.hash, absent.hash]))
+    clock.advance(3600)
+    asyncio.run(index.note_use([a.hash]))
+    assert last_uses(database) == {a.hash: first, b.hash: None}
+    clock.advance(25 * 3600)
+    asyncio.run(index.note_use([a.hash, b.hash, a.hash]))
+    assert last_uses(database) == {a.hash: clock.now(), b.hash: clock.now()}

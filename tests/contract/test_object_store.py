@@ -83,6 +83,43 @@ def test_keys_are_listed_sorted_by_their_beginning_however_many(store: ObjectSto
     assert asyncio.run(store.list_keys("none/")) == []
 
 
+def test_a_listing_can_begin_and_stop_anywhere(store: ObjectStore) -> None:
+    keys = [
+        f"files/md5/{folder}/{name}" for folder in ("0a", "0b", "ff") for name in ("1", "2", "2.dir", "3")
+    ]
+
+    async def fill() -> None:
+        for key in [*keys, "files/other", "runs/0a/x"]:
+            await store.put(key, key.encode())
+
+    def listed(after: str, limit: int) -> tuple[list[str], bool]:
+        page = asyncio.run(store.list_page("files/md5/", after=after, limit=limit))
+        assert [found.size_bytes for found in page.objects] == [len(found.key) for found in page.objects]
+        return [found.key for found in page.objects], page.is_last
+
+    asyncio.run(fill())
+    assert listed("", 1000) == (keys, True)
+    assert listed("files/md5/0a/2", 3) == (keys[2:5], False)
+    assert listed("files/md5/0a/1~", 1) == (keys[1:2], False)
+    assert listed("files/md5/0c/", 4) == (keys[8:], True)
+    assert listed("files/md5/ff/3", 4) == ([], True)
+    assert listed("zzz", 4) == ([], True)
+
+
+def test_a_listing_says_which_object_is_newer(store: ObjectStore) -> None:
+    async def put_apart() -> None:
+        await store.put("runs/b", b"1")
+        while True:
+            await store.put("runs/a", b"2")
+            page = await store.list_page("runs/", limit=10)
+            newer, older = (listed.modified_at for listed in page.objects)
+            assert newer >= older
+            if newer > older:
+                return
+
+    asyncio.run(asyncio.wait_for(put_apart(), 20))
+
+
 def test_a_deleted_object_is_gone_and_deleting_again_is_harmless(store: ObjectStore) -> None:
     asyncio.run(store.put("key", b"content"))
     asyncio.run(store.delete("key"))

@@ -12,6 +12,7 @@ class FakeBlobIndex(BlobIndex):
 
     def __init__(self, records: Iterable[BlobRecord] = ()) -> None:
         self.records = {record.hash: record for record in records}
+        self.used: set[BlobHash] = set()
 
     async def find_missing(self, hashes: Collection[BlobHash]) -> set[BlobHash]:
         return set(hashes) - self.records.keys()
@@ -23,6 +24,11 @@ class FakeBlobIndex(BlobIndex):
         grown = dict(self.records)
         for record in records:
             known = grown.setdefault(record.hash, record)
-            if known.sha256 != record.sha256:
+            if known.sha256 is None:
+                grown[record.hash] = record
+            elif record.sha256 not in {None, known.sha256}:
                 raise HashCollision(f"{record.hash} is held with another content")
         self.records = grown
+
+    async def note_use(self, hashes: Collection[BlobHash]) -> None:
+        self.used |= set(hashes) & self.records.keys()

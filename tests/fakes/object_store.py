@@ -2,24 +2,30 @@
 
 import asyncio
 import hashlib
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from wherry.service.domain.errors import BlobMismatch, StoreUnavailable
-from wherry.service.ports.objects import ObjectStore
+from wherry.service.ports.objects import ListedObject, ObjectPage, ObjectStore
 
 
 class FakeObjectStore(ObjectStore):
-    """`objects` may be looked at and changed by tests; while `is_down` nothing answers."""
+    """`objects` may be looked at and changed by tests; while `is_down` nothing answers. `listings` counts requests."""
 
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
         self.is_down = False
+        self.listings = 0
+        self._modified: dict[str, datetime] = {}
+        self._now = datetime(2026, 1, 1, tzinfo=UTC)
 
     async def put(self, key: str, data: bytes, *, md5: str | None = None) -> None:
         self._check_up()
         if md5 is not None and hashlib.md5(data).hexdigest() != md5:
             raise BlobMismatch("the object store refused a body that does not have its announced MD5")
         self.objects[key] = bytes(data)
+        self._now += timedelta(seconds=1)
+        self._modified[key] = self._now
 
     async def put_file(self, key: str, source: Path, *, md5: str | None = None) -> None:
         await self.put(key, await asyncio.to_thread(source.read_bytes), md5=md5)
@@ -38,6 +44,19 @@ class FakeObjectStore(ObjectStore):
     async def list_keys(self, prefix: str) -> list[str]:
         self._check_up()
         return sorted(key for key in self.objects if key.startswith(prefix))
+
+    async def list_page(self, prefix: str, *, after: str = "", limit: int) -> ObjectPage:
+        self.listings += 1
+        keys = [key for key in await self.list_keys(prefix) if key > after]
+        listed = tuple(
+            ListedObject(
+                key=key,
+                size_bytes=len(self.objects[key]),
+                modified_at=self._modified.get(key, self._now),
+            )
+            for key in keys[: min(limit, 1000)]
+        )
+        return ObjectPage(objects=listed, is_last=len(listed) == len(keys))
 
     async def delete(self, key: str) -> None:
         self._check_up()

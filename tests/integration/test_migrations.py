@@ -1,11 +1,14 @@
 import asyncio
 import re
 import sqlite3
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, create_engine, insert, text
 from sqlalchemy.exc import IntegrityError
@@ -14,8 +17,8 @@ from tests.fakes.clock import FakeClock
 from wherry.service.adapters.blob_index_sql import SqlBlobIndex
 from wherry.service.adapters.database import Database
 from wherry.service.adapters.tables import events, metadata, runs
-from wherry.service.domain.blob import hash_content
-from wherry.service.domain.errors import Unavailable
+from wherry.service.domain.blob import BlobHash, hash_content
+from wherry.service.domain.errors import HashCollision, Unavailable
 from wherry.service.ports.blob_index import BlobRecord
 
 
@@ -31,7 +34,12 @@ def _definitions(statement: str) -> list[str]:
     head, _, rest = re.sub(r"\s+", " ", statement).partition("(")
     body, _, tail = rest.rpartition(")")
     # A comma inside parentheses stands between columns of a key, or values of a CHECK.
-    return [head.strip(), tail.strip(), *sorted(part.strip() for part in re.split(r",(?![^(]*\))", body))]
+    # SQLite puts the name of a table that was copied in quotes.
+    return [
+        head.replace('"', "").strip(),
+        tail.strip(),
+        *sorted(part.strip() for part in re.split(r",(?![^(]*\))", body)),
+    ]
 
 
 def test_the_migrations_make_the_tables_that_the_code_expects(database: Database) -> None:
@@ -133,3 +141,35 @@ def test_a_database_that_cannot_be_opened_says_so_without_its_statements(tmp_pat
         asyncio.run(Database.open(f"sqlite:///{tmp_path / 'absent' / 'wherry.sqlite'}"))
     assert "unable to open database file" in caught.value.message
     assert "SELECT" not in caught.value.message
+
+
+@pytest.mark.parametrize("version", ["0001", "0002"])
+def test_blobs_of_older_versions_are_kept_and_foreign_ones_can_join_them(
+    any_database_url: str, version: str
+) -> None:
+    old = BlobRecord(hash=hash_content(b"old"), size_bytes=3, sha256="ab" * 32)
+    foreign = BlobRecord(hash=hash_content(b"foreign"), size_bytes=7, sha256=None)
+    engine = create_engine(any_database_url)
+    with engine.begin() as connection:
+        config = Config()
+        config.set_main_option("script_location", "wherry.service.adapters:migrations")
+        config.attributes["connection"] = connection
+        command.upgrade(config, version)
+        statement = (
+            "INSERT INTO blobs (hash, size_bytes, sha256, created_at) VALUES (:hash, 3, :sha256, :now)"
+        )
+        values = {"hash": old.hash, "sha256": old.sha256, "now": "2026-01-02 03:04:05.000000"}
+        connection.execute(text(statement), values)
+    engine.dispose()
+
+    async def migrate_and_look() -> dict[BlobHash, BlobRecord]:
+        database = await Database.open(any_database_url)
+        index = SqlBlobIndex(database, FakeClock())
+        await index.add([foreign])
+        with pytest.raises(HashCollision):
+            await index.add([replace(old, sha256="cd" * 32)])
+        found = await index.find([old.hash, foreign.hash])
+        await database.close()
+        return found
+
+    assert asyncio.run(migrate_and_look()) == {old.hash: old, foreign.hash: foreign}

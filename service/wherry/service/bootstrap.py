@@ -34,6 +34,7 @@ from wherry.service.rpc.runs import RunServicer
 from wherry.service.rpc.server import RpcServer, Servicers
 from wherry.service.rpc.system import SystemFacts, SystemServicer
 from wherry.service.usecases.add_stage import AddStage
+from wherry.service.usecases.adopt_blobs import AdoptBlobs
 from wherry.service.usecases.attempt_stage import AttemptStage
 from wherry.service.usecases.caching_runner import CachingStageRunner
 from wherry.service.usecases.check_data import CheckData
@@ -47,6 +48,7 @@ from wherry.service.usecases.find_result import FindResult
 from wherry.service.usecases.follow_run import FollowRun
 from wherry.service.usecases.limited_runner import LimitedStageRunner
 from wherry.service.usecases.lint_project import LintProject
+from wherry.service.usecases.note_use import NoteUse
 from wherry.service.usecases.open_project import OpenProject
 from wherry.service.usecases.plan_run import PlanRun
 from wherry.service.usecases.put_blobs import PutBlobs
@@ -214,15 +216,18 @@ async def _build_server(
 
     put = PutBlobs(objects=parts.objects, index=index, node=parts.node, spool=spool)
     read = ReadBlobs(parts.node)
+    adopt = AdoptBlobs(index=index, objects=parts.objects, read=read)
+    note_use = NoteUse(index=index, log=log)
+    stack.push_async_callback(note_use.close)
     read_project = ReadProject(put=put, read=read)
     open_project = OpenProject(
         read=read_project,
-        check=CheckData(index=index, read=read),
+        check=CheckData(index=index, adopt=adopt, read=read),
         rules=ReadIgnoreRules(read),
         images=ResolveImages(engine=parts.engine, default_image=settings.default_image),
     )
     resolve = ResolveStage(index=index, read=read, network=settings.network)
-    find, nearest = FindResult(cache=cache, index=index), FindNearestResult(cache)
+    find, nearest = FindResult(cache=cache, index=index, adopt=adopt), FindNearestResult(cache)
     plan = PlanRun(open_project=open_project, resolve=resolve, find=find, nearest=nearest)
     uid, gid = settings.stage_user
     container = ContainerStageRunner(
@@ -247,6 +252,7 @@ async def _build_server(
             logs=parts.logs,
             clock=clock,
             identities=SystemIdentities(),
+            note_use=note_use,
             node=settings.node,
         ),
         runner_for=runner_for,
@@ -263,12 +269,14 @@ async def _build_server(
                 describe=DescribePipeline(read_project),
                 plan=plan,
                 explain=ExplainStage(plan=plan, runs=runs, cache=cache, nearest=nearest),
-                compare=CompareWithLock(read_project=read_project, index=index, read=read),
+                compare=CompareWithLock(read_project=read_project, index=index, adopt=adopt, read=read),
                 add_stage=AddStage(ReadDvcFiles(put=put, read=read)),
                 lint=LintProject(ReadDvcFiles(put=put, read=read)),
             ),
             runs=RunServicer(
-                submit=SubmitRun(open_project=open_project, runs=runs, drive=drive, clock=clock),
+                submit=SubmitRun(
+                    open_project=open_project, runs=runs, drive=drive, clock=clock, note_use=note_use
+                ),
                 runs=runs,
                 drive=drive,
                 follow=FollowRun(runs=runs, logs=parts.logs),

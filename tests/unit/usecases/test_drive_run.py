@@ -28,9 +28,11 @@ from wherry.service.domain.task import AttemptId, Failed, Image, Outcome, StageT
 from wherry.service.ports.clock import Identities
 from wherry.service.ports.event_log import EventLog
 from wherry.service.ports.stages import StageObserver, StageRunner
+from wherry.service.usecases.adopt_blobs import AdoptBlobs
 from wherry.service.usecases.attempt_stage import AttemptStage
 from wherry.service.usecases.drive_run import DriveRun
 from wherry.service.usecases.find_result import FindResult
+from wherry.service.usecases.note_use import NoteUse
 from wherry.service.usecases.put_blobs import PutBlobs
 from wherry.service.usecases.read_blobs import ReadBlobs
 from wherry.service.usecases.read_project import ReadProject
@@ -117,10 +119,15 @@ class House:
         self.driver = DriveRun(
             attempt=AttemptStage(
                 resolve=ResolveStage(index=index, read=read, network=True),
-                find=FindResult(cache=FakeRunCache(), index=index),
+                find=FindResult(
+                    cache=FakeRunCache(),
+                    index=index,
+                    adopt=AdoptBlobs(index=index, objects=objects, read=read),
+                ),
                 logs=self.logs,
                 clock=clock,
                 identities=Counting(),
+                note_use=NoteUse(index=index, log=self.log),
                 node="here",
             ),
             runner_for=lambda _jobs: self.runner,

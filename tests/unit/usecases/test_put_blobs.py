@@ -157,3 +157,18 @@ def test_a_second_content_under_one_md5_is_refused(tmp_path: Path) -> None:
             await store.put.put_files([blob])
 
     asyncio.run(check())
+
+
+def test_what_a_laptop_pushed_is_stored_again_by_a_stage_that_makes_it(tmp_path: Path) -> None:
+    store, source = Store(tmp_path), tmp_path / "file"
+    source.write_bytes(b"content")
+    digest, sha256 = digest_content(b"content"), hashlib.sha256(b"content").hexdigest()
+
+    async def check() -> None:
+        await store.objects.put(object_key(digest.hash), b"damaged")
+        await store.index.add([BlobRecord(hash=digest.hash, size_bytes=7, sha256=None)])
+        await store.put.put_files([LocalBlob(digest=digest, sha256=sha256, source=source)])
+        assert await store.body(digest) == b"content"
+        assert store.index.records[digest.hash].sha256 == sha256
+
+    asyncio.run(check())

@@ -1,10 +1,10 @@
 """The index of blobs in SQL. It knows nothing of the bucket: who adds a blob has put it there."""
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, bindparam, or_, select, update
 
 from wherry.service.adapters.database import Database
 from wherry.service.adapters.tables import blobs
@@ -23,6 +23,29 @@ _HELD = select(blobs.c.hash).where(blobs.c.hash.in_(bindparam("hashes", expandin
 _RECORDS = select(blobs.c.hash, blobs.c.size_bytes, blobs.c.sha256).where(
     blobs.c.hash.in_(bindparam("hashes", expanding=True))
 )
+_RECORD_CONTENT = (
+    update(blobs)
+    .where(blobs.c.hash == bindparam("seen"), blobs.c.sha256.is_(None))
+    .values(sha256=bindparam("sha256"), size_bytes=bindparam("size_bytes"))
+)
+# Whoever holds the lock on a row notes the same: nobody waits for it, so nobody waits in a circle.
+_NOTE_USE = (
+    update(blobs)
+    .where(
+        blobs.c.hash.in_(
+            select(blobs.c.hash)
+            .where(
+                blobs.c.hash.in_(bindparam("hashes", expanding=True)),
+                or_(blobs.c.last_used_at.is_(None), blobs.c.last_used_at < bindparam("noted_before")),
+            )
+            .with_for_update(skip_locked=True)
+        )
+    )
+    .values(last_used_at=bindparam("now"))
+)
+
+# A use that is noted already needs no second note for so long.
+_USE_KEPT_TO = timedelta(days=1)
 
 
 class SqlBlobIndex(BlobIndex):
@@ -54,6 +77,12 @@ class SqlBlobIndex(BlobIndex):
             now = self._clock.now()
             await self._database.run(lambda connection: self._add(connection, new, now))
 
+    async def note_use(self, hashes: Collection[BlobHash]) -> None:
+        """See the port."""
+        now = self._clock.now()
+        for part in _cut(sorted(set(hashes)), _TRANSACTION_MAX):
+            await self._database.run(partial(_note_use, hashes=part, now=now))
+
     def _add(self, connection: Connection, new: Sequence[BlobRecord], now: datetime) -> None:
         rows = [
             {
@@ -67,8 +96,18 @@ class SqlBlobIndex(BlobIndex):
         connection.execute(self._database.insert(blobs).on_conflict_do_nothing(index_elements=["hash"]), rows)
         # Compared after inserting: then a record that another process added in between is seen too.
         held = _find(connection, sorted({record.hash for record in new}))
+        first_seen = [record for record in new if record.sha256 and held[record.hash].sha256 is None]
+        if first_seen:
+            connection.execute(
+                _RECORD_CONTENT,
+                [
+                    {"seen": record.hash, "sha256": record.sha256, "size_bytes": record.size_bytes}
+                    for record in first_seen
+                ],
+            )
+            held |= _find(connection, sorted({record.hash for record in first_seen}))
         for record in new:
-            if held[record.hash].sha256 != record.sha256:
+            if record.sha256 is not None and held[record.hash].sha256 != record.sha256:
                 raise HashCollision(
                     f"{record.hash} is held with another content: SHA-256 {held[record.hash].sha256}, not "
                     f"{record.sha256}",
@@ -90,6 +129,11 @@ def _find(connection: Connection, hashes: Sequence[BlobHash]) -> dict[BlobHash, 
         for part in _cut(hashes, _IN_MAX)
         for row in connection.execute(_RECORDS, {"hashes": part})
     }
+
+
+def _note_use(connection: Connection, *, hashes: Sequence[BlobHash], now: datetime) -> None:
+    for part in _cut(hashes, _IN_MAX):
+        connection.execute(_NOTE_USE, {"hashes": part, "noted_before": now - _USE_KEPT_TO, "now": now})
 
 
 def _cut(hashes: Sequence[BlobHash], length: int) -> Iterator[Sequence[BlobHash]]:

@@ -1,7 +1,7 @@
 """The bucket, over S3.
 
-boto3 is synchronous: it runs in a bounded pool of threads. Which objects exist is asked of the blob index, never
-of the bucket, so there is no HEAD here. Presigned URLs are not made here.
+boto3 is synchronous: it runs in a bounded pool of threads. Which objects exist is asked of the blob index, and
+what that does not know of listings, so there is no HEAD here. Presigned URLs are not made here.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from botocore.client import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from wherry.service.domain.errors import BlobMismatch, StoreUnavailable
-from wherry.service.ports.objects import ObjectStore
+from wherry.service.ports.objects import ListedObject, ObjectPage, ObjectStore
 
 if TYPE_CHECKING:  # stubs only: there is nothing to import when the service runs
     from mypy_boto3_s3 import S3Client
@@ -112,6 +112,10 @@ class S3ObjectStore(ObjectStore):
     async def list_keys(self, prefix: str) -> list[str]:
         """See the port."""
         return await self._run(lambda: self._list_keys(prefix))
+
+    async def list_page(self, prefix: str, *, after: str = "", limit: int) -> ObjectPage:
+        """See the port."""
+        return await self._run(lambda: self._list_page(prefix, after, limit))
 
     async def delete(self, key: str) -> None:
         """See the port."""
@@ -226,6 +230,20 @@ class S3ObjectStore(ObjectStore):
         return sorted(
             item["Key"].removeprefix(self._prefix) for page in pages for item in page.get("Contents", ())
         )
+
+    def _list_page(self, prefix: str, after: str, limit: int) -> ObjectPage:
+        page = self._client.list_objects_v2(
+            Bucket=self._bucket, Prefix=self._prefix + prefix, StartAfter=self._prefix + after, MaxKeys=limit
+        )
+        objects = tuple(
+            ListedObject(
+                key=item["Key"].removeprefix(self._prefix),
+                size_bytes=item["Size"],
+                modified_at=item["LastModified"],
+            )
+            for item in page.get("Contents", ())
+        )
+        return ObjectPage(objects=objects, is_last=not (page["IsTruncated"] and objects))
 
 
 def make_client(settings: S3Settings) -> "S3Client":

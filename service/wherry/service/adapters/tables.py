@@ -58,7 +58,8 @@ blobs = Table(
     metadata,
     Column("hash", Text, nullable=False),
     Column("size_bytes", BigInteger, nullable=False),
-    Column("sha256", Text, nullable=False),
+    # Null: nobody but a laptop has seen the content.
+    Column("sha256", Text),
     Column("created_at", Instant, nullable=False),
     Column("last_used_at", Instant),
     PrimaryKeyConstraint("hash", name="pk_blobs"),

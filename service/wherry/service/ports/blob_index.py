@@ -13,8 +13,9 @@ class BlobRecord:
 
     hash: BlobHash
     size_bytes: int
-    sha256: str
-    """Second name of the content, hex: a deliberate MD5 collision shows here."""
+    sha256: str | None
+    """Second name of the content, hex: a deliberate MD5 collision shows here. None: Wherry has not seen the content,
+    somebody else put it into the bucket."""
 
 
 class BlobIndex(Protocol):
@@ -31,7 +32,17 @@ class BlobIndex(Protocol):
     async def add(self, records: Iterable[BlobRecord]) -> None:
         """Record blobs that are in the bucket now. Repeating it is harmless.
 
+        A SHA-256 that was unknown is recorded, with the size beside it; one that is known stays.
+
         Raises:
             HashCollision: when a hash is known with another SHA-256; then none is recorded.
+        """
+        ...
+
+    async def note_use(self, hashes: Collection[BlobHash]) -> None:
+        """Keep that blobs are of use today; those that are not held are passed over.
+
+        Kept to the day, so that what is used all the time is written once a day. Members of trees are not noted
+        with their tree: whoever collects goes through the trees.
         """
         ...

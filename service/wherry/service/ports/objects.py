@@ -1,7 +1,28 @@
 """Where objects are kept: the bucket."""
 
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedObject:
+    """What a listing tells of an object."""
+
+    key: str
+    size_bytes: int
+    modified_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectPage:
+    """A part of a listing."""
+
+    objects: tuple[ListedObject, ...]
+    """In the order of their keys."""
+    is_last: bool
+    """Whether nothing comes after it. If not, it has at least one object."""
 
 
 class ObjectStore(Protocol):
@@ -28,6 +49,13 @@ class ObjectStore(Protocol):
 
     async def list_keys(self, prefix: str) -> list[str]:
         """All keys that begin with `prefix`, sorted."""
+        ...
+
+    async def list_page(self, prefix: str, *, after: str = "", limit: int) -> ObjectPage:
+        """One request's worth of the objects whose keys begin with `prefix` and are greater than `after`.
+
+        At most `limit` of them, and never more than 1,000.
+        """
         ...
 
     async def delete(self, key: str) -> None:

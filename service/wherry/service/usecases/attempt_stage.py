@@ -16,6 +16,7 @@ from wherry.service.ports.stages import StageObserver, StageRunner
 from wherry.service.usecases.file_records import dependency_records, output_records
 from wherry.service.usecases.find_result import FROZEN_WITHOUT_OUTPUTS, FindResult
 from wherry.service.usecases.force_downstream import is_forced, is_up_to_date
+from wherry.service.usecases.note_use import NoteUse
 from wherry.service.usecases.resolve_stage import ProjectState, ResolveStage
 from wherry.service.usecases.run_progress import RunProgress
 
@@ -42,9 +43,11 @@ class AttemptStage:
         logs: LogStore,
         clock: Clock,
         identities: Identities,
+        note_use: NoteUse,
         node: str,
     ) -> None:
         """Run on the machine called `node`."""
+        self._note_use = note_use
         self._resolve = resolve
         self._find = find
         self._logs = logs
@@ -95,6 +98,7 @@ class AttemptStage:
         if isinstance(outcome, Succeeded):
             going.state.add_outputs(stage, outcome.entry)
             going.progress.entries[stage.name] = outcome.entry
+            self._note_use(out.hash for out in outcome.entry.outs)
         await self._tell_end(going.run.id, stage, outcome)
         latest = going.progress.stages[stage.name]
         ended = _ended(latest, record, stage, outcome)

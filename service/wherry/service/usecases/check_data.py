@@ -1,6 +1,6 @@
 """See that every input which no stage makes is there: in the project, or in the store."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from wherry.service.domain.blob import TREE_SUFFIX, BlobHash
@@ -11,8 +11,10 @@ from wherry.service.domain.paths import PathSet, ProjectPath, is_within
 from wherry.service.domain.snapshot import SnapshotData
 from wherry.service.domain.submission import DataNeed, Needs
 from wherry.service.ports.blob_index import BlobIndex
+from wherry.service.usecases.adopt_blobs import AdoptBlobs
 from wherry.service.usecases.read_blobs import ReadBlobs
 from wherry.service.usecases.read_project import Project
+from wherry.service.usecases.resolve_stage import may_stand_recorded
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +32,10 @@ class _Wanted:
 class CheckData:
     """Places the data that the selected stages stand on."""
 
-    def __init__(self, *, index: BlobIndex, read: ReadBlobs) -> None:
-        """Ask `index` what the store holds; read folders whose size no .dvc file records."""
+    def __init__(self, *, index: BlobIndex, adopt: AdoptBlobs, read: ReadBlobs) -> None:
+        """Ask `adopt` and `index` what the store holds; read folders whose size no .dvc file records."""
         self._index = index
+        self._adopt = adopt
         self._read = read
 
     async def __call__(self, project: Project, *, upload: bool) -> dict[ProjectPath, PlacedData] | Needs:
@@ -51,7 +54,7 @@ class CheckData:
             return Needs(data=tuple(_need(item) for item in unseen))
         for item in wanted:
             _check_unchanged(item, seen[item.path])
-        held = await self._held(wanted, seen)
+        held = await self._held(project, wanted, upload=upload)
         _check_present(wanted, project, held)
         if upload:
             lacking = [
@@ -61,12 +64,17 @@ class CheckData:
                 return Needs(blobs=tuple(dict.fromkeys(lacking)))
         return {item.path: await self._place(item, seen[item.path]) for item in wanted}
 
-    async def _held(
-        self, wanted: list[_Wanted], seen: Mapping[ProjectPath, SnapshotData | None]
-    ) -> set[BlobHash]:
-        hashes = {item.source.hash for item in wanted if item.source}
-        hashes |= {data.digest.hash for item in wanted if (data := seen[item.path])}
-        return hashes - await self._index.find_missing(hashes)
+    async def _held(self, project: Project, wanted: list[_Wanted], *, upload: bool) -> set[BlobHash]:
+        """What the store holds of all that is wanted.
+
+        Whatever .dvc files and locks name may have been pushed by DVC. The bucket is asked about it here, in one
+        question for the whole submission: after this the index knows what there is.
+        """
+        seen = project.snapshot.data
+        named = {item.source.hash for item in wanted if item.source and (upload or seen[item.path] is None)}
+        here = {data.digest.hash for item in wanted if (data := seen[item.path])}
+        missing = await self._adopt.find_missing(named | set(_recorded_outputs(project)))
+        return (named | here) - missing - await self._index.find_missing(here)
 
     async def _place(self, item: _Wanted, seen: SnapshotData | None) -> PlacedData:
         if seen is not None:
@@ -118,6 +126,14 @@ def _from_unselected(project: Project) -> Iterator[_Wanted]:
                 if is_read and path not in listed:
                     listed.add(path)
                     yield _Wanted(path, stage.place, source)
+
+
+def _recorded_outputs(project: Project) -> Iterator[BlobHash]:
+    """Outputs that may be taken from dvc.lock instead of being made."""
+    for stage in project.stages:
+        entry = project.recorded(stage)
+        if entry is not None and may_stand_recorded(stage):
+            yield from (out.hash for out in entry.outs)
 
 
 def _outputs_of(project: Project, name: StageName) -> Iterator[tuple[ProjectPath, SourceOutput | None]]:

@@ -24,6 +24,7 @@ from wherry.service.domain.records import FileEntry, StageEntry
 from wherry.service.domain.submission import DataNeed, Needs, Selection, Submission
 from wherry.service.domain.tree import Tree
 from wherry.service.ports.blob_index import BlobIndex
+from wherry.service.usecases.adopt_blobs import AdoptBlobs
 from wherry.service.usecases.read_blobs import ReadBlobs
 from wherry.service.usecases.read_project import Project, ReadProject
 
@@ -65,8 +66,11 @@ class _Scene:
 class CompareWithLock:
     """Finds out what stands where, and compares."""
 
-    def __init__(self, *, read_project: ReadProject, index: BlobIndex, read: ReadBlobs) -> None:
-        """Ask `index` what the store holds, and read through `read`."""
+    def __init__(
+        self, *, read_project: ReadProject, index: BlobIndex, adopt: AdoptBlobs, read: ReadBlobs
+    ) -> None:
+        """Ask `index`, and about recorded data `adopt`, what the store holds; read through `read`."""
+        self._adopt = adopt
         self._read_project = read_project
         self._index = index
         self._read = read
@@ -118,6 +122,10 @@ class CompareWithLock:
     ) -> ProjectView:
         """Place what locks and .dvc files record, as far as the store holds it."""
         placed = dict(_recorded_data(project, recorded))
+        # The bucket is asked only about what the project lacks.
+        await self._adopt.find_missing(
+            {data.hash for path, data in placed.items() if _is_absent(project, path)}
+        )
         missing = await self._index.find_missing({data.hash for data in placed.values()})
         placed = {path: data for path, data in placed.items() if data.hash not in missing}
         bare = ProjectView(files={}, placed=placed)

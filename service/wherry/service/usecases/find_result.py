@@ -6,6 +6,7 @@ from wherry.service.domain.records import StageEntry
 from wherry.service.domain.task import StageTask
 from wherry.service.ports.blob_index import BlobIndex
 from wherry.service.ports.run_cache import Result, RunCache
+from wherry.service.usecases.adopt_blobs import AdoptBlobs
 
 FROZEN_WITHOUT_OUTPUTS = "is frozen, but dvc.lock records no outputs of it that the store holds"
 
@@ -13,17 +14,18 @@ FROZEN_WITHOUT_OUTPUTS = "is frozen, but dvc.lock records no outputs of it that 
 class FindResult:
     """Looks results up. One whose blobs are not all held is no result."""
 
-    def __init__(self, *, cache: RunCache, index: BlobIndex) -> None:
-        """Look in `cache`, and ask `index` whether the content is there."""
+    def __init__(self, *, cache: RunCache, index: BlobIndex, adopt: AdoptBlobs) -> None:
+        """Look in `cache`; ask `index`, and about results `adopt`, whether the content is there."""
         self._cache = cache
         self._index = index
+        self._adopt = adopt
 
     async def __call__(self, task: StageTask) -> Result | None:
         """The result of the task's strict key, if it may be used and is whole."""
         if not (task.use_cache and task.cacheable):
             return None
         result = await self._cache.find(task.key)
-        if result is None or not await self.is_held(result.entry):
+        if result is None or await self._adopt.find_missing({out.hash for out in result.entry.outs}):
             return None
         return result
 
@@ -41,14 +43,13 @@ class FindResult:
         return recorded if await self.is_complete(stage, recorded) else None
 
     async def is_complete(self, stage: Stage, recorded: StageEntry | None) -> bool:
-        """Whether dvc.lock records every declared output, and the store holds them."""
+        """Whether dvc.lock records every declared output, and the store holds them.
+
+        The bucket is not asked: it was about all that locks record, when the project was opened.
+        """
         if recorded is None or {out.path for out in stage.outs} - {out.path for out in recorded.outs}:
             return False
-        return await self.is_held(recorded)
-
-    async def is_held(self, entry: StageEntry) -> bool:
-        """Whether the store holds every output; a tree is held only with its members."""
-        return not await self._index.find_missing({out.hash for out in entry.outs})
+        return not await self._index.find_missing({out.hash for out in recorded.outs})
 
 
 def whole_files(stage: Stage) -> tuple[str, ...]:

@@ -83,16 +83,20 @@ class PutBlobs:
         return digest
 
     async def put_files(self, blobs: Iterable[LocalBlob]) -> None:
-        """Store files that a stage wrote, those that are not held; keep them in the node's copy too."""
+        """Store files that a stage wrote, those that are not held; keep them in the node's copy too.
+
+        What somebody else put into the bucket is stored again: nobody has seen that it is the same.
+        """
         by_hash = {blob.digest.hash: blob for blob in blobs}
-        missing = await self._index.find_missing(by_hash.keys())
+        held = await self._index.find(by_hash.keys())
+        seen = {blob for blob, record in held.items() if record.sha256 is not None}
         gate = asyncio.Semaphore(_PUTS_AT_ONCE)
 
         async def put(blob: LocalBlob) -> None:
             async with gate:
                 await self._objects.put_file(object_key(blob.digest.hash), blob.source, md5=blob.digest.hash)
 
-        await _all_or_first_error([put(by_hash[blob_hash]) for blob_hash in missing])
+        await _all_or_first_error([put(by_hash[blob_hash]) for blob_hash in by_hash.keys() - seen])
         # All of them, not only the missing: this is where a second content under one MD5 shows.
         await self._index.add(_record(blob.digest, blob.sha256) for blob in by_hash.values())
         for blob in by_hash.values():

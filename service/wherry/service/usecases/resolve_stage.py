@@ -156,6 +156,14 @@ def is_cacheable(stage: Stage) -> bool:
     return not stage.runs_always and bool(stage.outs) and bool(stage.deps or stage.params)
 
 
+def may_stand_recorded(stage: Stage) -> bool:
+    """Whether what dvc.lock records of the stage can stand for running it.
+
+    It does for a frozen stage, and where nothing else says that the stage need not run again.
+    """
+    return stage.frozen or not (stage.runs_always or is_cacheable(stage))
+
+
 def _dvc_key(stage: Stage, deps: tuple[FileEntry, ...], params: Params) -> str | None:
     if not is_eligible(stage, params):
         return None

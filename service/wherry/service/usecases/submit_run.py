@@ -7,6 +7,7 @@ from wherry.service.domain.submission import Needs, RunOptions, Submission
 from wherry.service.ports.clock import Clock
 from wherry.service.ports.runs import RunStore
 from wherry.service.usecases.drive_run import DriveRun
+from wherry.service.usecases.note_use import NoteUse
 from wherry.service.usecases.open_project import OpenProject
 
 
@@ -20,8 +21,17 @@ class Accepted:
 class SubmitRun:
     """Everything that can be wrong with a submission is said here, before anything runs."""
 
-    def __init__(self, *, open_project: OpenProject, runs: RunStore, drive: DriveRun, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        open_project: OpenProject,
+        runs: RunStore,
+        drive: DriveRun,
+        clock: Clock,
+        note_use: NoteUse,
+    ) -> None:
         """Open projects, keep runs, and give them to the driver."""
+        self._note_use = note_use
         self._open_project = open_project
         self._runs = runs
         self._drive = drive
@@ -48,5 +58,7 @@ class SubmitRun:
             )
         )
         if is_new:
+            self._note_use(file.hash for file in state.project.snapshot.files.values())
+            self._note_use(data.hash for data in state.placed.values())
             self._drive.start(run, state, options)
         return Accepted(run)
