@@ -95,5 +95,5 @@ def workspace(house: House) -> Path:
     return house.lay_out()
 
 
-def data(path: str, name: BlobHash, *, executable: bool = False) -> InputData:
-    return InputData(project_path=ProjectPath(path), hash=name, executable=executable)
+def data(path: str, name: BlobHash, *, executable: bool = False, writable: bool = False) -> InputData:
+    return InputData(project_path=ProjectPath(path), hash=name, executable=executable, writable=writable)

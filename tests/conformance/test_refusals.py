@@ -131,6 +131,7 @@ TAKEN_BY_BOTH: Mapping[str, Mapping[str, str]] = {
     "odd names": _stages("  a.b: {cmd: x}\n  a/b: {cmd: x}\n  a:b: {cmd: x}\n  sp ace: {cmd: x}\n"),
     "dollars": _stages("  a: {cmd: 'echo $HOME $(date) ${unfinished'}\n"),
     "anchors": _file("stages:\n  a: &a {cmd: x, deps: [i]}\n  b: {<<: *a, outs: [o]}\n"),
+    "persist": _stage("outs: [{o: {persist: true}}], metrics: [{m: {persist: true, cache: false}}]"),
     "meta": _stage("meta: {wherry: {image: x}, other: [1]}"),
     "dvc.lock as out": _stage("outs: [sub/dvc.lock]"),
     "siblings": _stages("  a: {cmd: x, outs: [d]}\n  b: {cmd: x, outs: [d2, d.x, d-y]}\n"),
@@ -144,7 +145,6 @@ TAKEN_BY_BOTH: Mapping[str, Mapping[str, str]] = {
 }
 
 NOT_READ_YET: Mapping[str, tuple[Mapping[str, str], str, int]] = {
-    "persist": (_stages("  a:\n    cmd: x\n    outs:\n    - o: {persist: true}\n"), "persist", 5),
     "external dep": (_stages("  a:\n    cmd: x\n    deps:\n    - s3://b/k\n"), "external", 5),
     "data set dep": (_stages("  a:\n    cmd: x\n    deps: ['ds://x']\n"), "external", 4),
     "absolute out": (_stages("  a:\n    cmd: x\n    outs: [/tmp/x]\n"), "external", 4),

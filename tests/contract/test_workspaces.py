@@ -64,6 +64,21 @@ def test_inputs_are_read_only_and_share_the_nodes_copy_when_the_stage_is_somebod
     assert (workspace / "images/x").stat().st_uid == STAGE_UID
 
 
+def test_what_a_persistent_output_was_is_the_stages_own(house: House) -> None:
+    name, tree = house.keep(b"so far"), house.keep_tree({"x/1": b"one"})
+    workspace = house.lay_out(
+        data=[
+            data("log", name, writable=True),
+            data("tool", name, executable=True, writable=True),
+            data("models", tree, writable=True),
+        ]
+    )
+    assert [mode_of(workspace / path) for path in ("log", "tool", "models/x/1")] == ["644", "755", "644"]
+    assert {(workspace / path).stat().st_uid for path in ("log", "models", "models/x/1")} == {STAGE_UID}
+    (workspace / "log").write_bytes(b"more")
+    assert asyncio.run(house.cache.path(name)).read_bytes() == b"so far"
+
+
 def test_an_input_inside_an_input_and_an_empty_tree_are_laid_out(house: House) -> None:
     tree = house.keep_tree({"a": b"one", "b": b"two"})
     workspace = house.lay_out(

@@ -50,11 +50,11 @@ def runs_of(project: Project) -> list[Any]:
             id="an image that does not exist",
         ),
         pytest.param(
-            {"dvc.yaml": ONE_STAGE.replace("[b]", "[b: {persist: true}]"), "a": "1"},
+            {"dvc.yaml": ONE_STAGE.replace("[a]", "[a, 's3://bucket/key']"), "a": "1"},
             (),
             6,
-            "persistent outputs",
-            id="what this version does not read",
+            "s3://bucket/key",
+            id="a dependency that the service does not reach",
         ),
         pytest.param(
             {"dvc.yaml": ONE_STAGE, "a": "1"}, ("-S", "x=1"), 6, "params.yaml", id="params that are not there"

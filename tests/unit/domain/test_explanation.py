@@ -71,6 +71,7 @@ _H1, _H2 = str(hash_content(b"1"))[:12], str(hash_content(b"2"))[:12]
 
 CHANGES: dict[str, tuple[dict[str, Any], list[str]]] = {
     "nothing": ({}, []),
+    "persistent-output-is-there": ({"previous": {"o": _dep("o")}}, [f"o before the stage added ({_H1})"]),
     "command": ({"stage": _stage("cmd: y, deps: [a, b], outs: [o, p]")}, ["command: x -> y"]),
     "command-as-list": ({"stage": _stage("cmd: [x], deps: [a, b], outs: [o, p]")}, ['command: x -> ["x"]']),
     "dep": ({"deps": (_dep("a"), _dep("b", b"2"))}, [f"b {_H1} -> {_H2}"]),

@@ -72,11 +72,19 @@ def test_the_key_of_these_inputs_never_changes_within_a_version() -> None:
         {"image": dataclasses.replace(_IMAGE, digest="sha256:bb")},
         {"image": dataclasses.replace(_IMAGE, platform="linux/arm64")},
         {"network": False},
+        {"previous": {"o": None}},
+        {"previous": {"o": _dep("o")}},
     ],
     ids=str,
 )
 def test_changing_any_component_changes_the_key(changes: dict[str, Any]) -> None:
     assert _key(**changes) != _key()
+
+
+def test_the_key_knows_what_a_persistent_output_was_before() -> None:
+    nothing, one, two = ({"o": before} for before in (None, _dep("o", b"1"), _dep("o", b"2")))
+    program = {"o": _dep("o", b"1", executable=True)}
+    assert len({_key(previous=previous) for previous in (nothing, one, two, program)}) == 4
 
 
 def test_what_a_result_does_not_depend_on_does_not_count() -> None:

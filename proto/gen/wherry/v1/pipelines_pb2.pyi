@@ -111,6 +111,8 @@ class _KeyPartEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_KeyPart.Value
     """Whether there is a network: allow, deny."""
     KEY_PART_IGNORED: _KeyPart.ValueType  # 9
     """The patterns of .dvcignore files."""
+    KEY_PART_PREVIOUS: _KeyPart.ValueType  # 10
+    """What a persistent output was before the stage ran."""
 
 class KeyPart(_KeyPart, metaclass=_KeyPartEnumTypeWrapper):
     """What a strict key is made of."""
@@ -135,6 +137,8 @@ KEY_PART_NETWORK: KeyPart.ValueType  # 8
 """Whether there is a network: allow, deny."""
 KEY_PART_IGNORED: KeyPart.ValueType  # 9
 """The patterns of .dvcignore files."""
+KEY_PART_PREVIOUS: KeyPart.ValueType  # 10
+"""What a persistent output was before the stage ran."""
 Global___KeyPart: _TypeAlias = KeyPart  # noqa: Y015
 
 @_typing.final

@@ -110,6 +110,7 @@ def dump_circumstances(circumstances: Circumstances) -> str:
             "image": {"name": image.name, "digest": image.digest, "platform": image.platform},
             "network": circumstances.network,
             "ignored": circumstances.ignored,
+            "previous": dict(circumstances.previous),
         }
     )
 
@@ -124,6 +125,7 @@ def load_circumstances(text: str) -> Circumstances:
         image=Image(**plain["image"]),
         network=plain["network"],
         ignored=plain.get("ignored", ""),
+        previous=plain.get("previous", {}),
     )
 
 

@@ -1,7 +1,7 @@
 """Workspaces in a folder of this machine: the Workspaces port.
 
 A workspace is `<root>/<attempt>`, owned by the stage's user. The project's own files are copies that the
-stage may change. Inputs are hard links to the node's copies where those belong to another user than the
+stage may change, and so is what persistent outputs were before. Inputs are hard links to the node's copies where those belong to another user than the
 stage's (it can then neither write nor chmod them), else read-only copies. What a stage left is read by
 output_collection and removed by folder_removal. Not here: limits on disk space.
 """
@@ -177,13 +177,15 @@ class LocalWorkspaces(Workspaces):
         """The files of an input; a tree's own folder is added to `folders`, for it may be empty."""
         if not item.hash.endswith(TREE_SUFFIX):
             path = parse_project_path(item.project_path)
-            return {path: _Placement(item.hash, item.executable, writable=False)}
+            return {path: _Placement(item.hash, item.executable, writable=item.writable)}
         tree = parse_tree(await self._cache.read(item.hash, limit_bytes=TREE_BYTES_MAX))
         prefix = "" if item.project_path == ROOT else f"{item.project_path}/"
         if prefix:
             folders.add(item.project_path)
         return {
-            parse_project_path(prefix + entry.path): _Placement(entry.hash, executable=False, writable=False)
+            parse_project_path(prefix + entry.path): _Placement(
+                entry.hash, executable=False, writable=item.writable
+            )
             for entry in tree.entries
         }
 

@@ -7,7 +7,7 @@ are never kept or told, only a hash of each.
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, NewType, TypeVar
 
@@ -39,6 +39,7 @@ class Part(StrEnum):
     ENVIRONMENT = "environment"
     NETWORK = "network"
     IGNORED = ".dvcignore"
+    PREVIOUS = "previous"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +76,8 @@ class Circumstances:
     network: bool
     ignored: str = ""
     """Fingerprint of the .dvcignore patterns."""
+    previous: Mapping[str, str] = field(default_factory=dict)
+    """What persistent outputs were before, by path as written, each as `dependency_text` writes it; empty: nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +103,9 @@ def circumstances_of(task: StageTask) -> Circumstances:
         image=task.image,
         network=task.network,
         ignored=task.ignore.fingerprint,
+        previous={
+            path: "" if before is None else dependency_text(before) for path, before in task.previous.items()
+        },
     )
 
 
@@ -147,7 +153,7 @@ def compare(before: KeyParts, after: KeyParts) -> Iterator[Difference]:
 def describe(difference: Difference) -> str:
     """Say a difference in a few words, long values cut: "params.yaml: train.lr 0.1 -> 0.05"."""
     before, after = difference.before, difference.after
-    if difference.part in {Part.DEPENDENCY, Part.IMAGE}:
+    if difference.part in {Part.DEPENDENCY, Part.IMAGE, Part.PREVIOUS}:
         before, after = _short_hash(before), _short_hash(after)
     change = _change_words(before, after)
     match difference.part:
@@ -160,6 +166,8 @@ def describe(difference: Difference) -> str:
             return f"environment: {difference.name} {change}"
         case Part.OUTPUT:
             return f"output {difference.name} {change}"
+        case Part.PREVIOUS:
+            return f"{difference.name} before the stage {change}"
         case _:
             return f"{difference.part}: {change}"
 
@@ -191,6 +199,7 @@ def _compare_circumstances(before: Circumstances, after: Circumstances) -> Itera
     if before.ignored != after.ignored:
         # The fingerprints would tell nobody anything.
         yield Difference(part=Part.IGNORED, before="", after="")
+    yield from _compare_texts(Part.PREVIOUS, _contents(before), _contents(after))
 
 
 def _compare_texts(part: Part, before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[Difference]:
@@ -222,6 +231,10 @@ def _kinds(circumstances: Circumstances) -> dict[str, str]:
         out.path: out.kind.value if out.cache else f"{out.kind.value} (not cached)"
         for out in circumstances.outs
     }
+
+
+def _contents(circumstances: Circumstances) -> dict[str, str]:
+    return {path: text for path, text in circumstances.previous.items() if text}
 
 
 def _command(cmd: str | tuple[str, ...]) -> str:

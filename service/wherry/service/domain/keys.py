@@ -8,6 +8,7 @@ alone rather than misread.
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from wherry.service.domain.dvc.stage import Stage
@@ -26,11 +27,12 @@ def strict_key(
     image: Image,
     network: bool,
     ignored: str = "",
+    previous: Mapping[str, FileEntry | None] = MappingProxyType({}),
 ) -> StrictKey:
     """Name the result of a stage with these inputs, 64 hex digits. The order of deps and params does not matter.
 
     `ignored` names the project's .dvcignore patterns, empty when there is none: they decide what of a folder is an
-    output. The stage's name, its description and the name under which somebody wrote the image are no part of the key.
+    output. `previous` is what persistent outputs were before, by path: the stage goes on from there. The stage's name, its description and the name under which somebody wrote the image are no part of the key.
     """
     outs = [[out.path, out.kind.value, out.cache] for out in stage.outs]
     content = {
@@ -46,6 +48,11 @@ def strict_key(
     }
     if ignored:
         content["ignored"] = ignored
+    if previous:
+        content["previous"] = sorted(
+            [path, None if before is None else [before.hash, before.executable]]
+            for path, before in previous.items()
+        )
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return StrictKey(hashlib.sha256(text.encode()).hexdigest())
 

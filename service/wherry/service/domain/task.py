@@ -41,6 +41,8 @@ class InputData:
     project_path: ProjectPath
     hash: BlobHash
     executable: bool = False
+    writable: bool = False
+    """Whether it is a persistent output, which the stage goes on with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,10 +65,14 @@ class StageTask:
     """The project's own files to lay out, outputs of stages left out."""
     data: tuple[InputData, ...]
     """Inputs to lay out beside them."""
+    previous: Mapping[str, FileEntry | None] = field(default_factory=dict)
+    """What persistent outputs are before the stage runs, by path as written; None: nothing."""
     ignore: IgnoreRules = field(repr=False, default_factory=lambda: IgnoreRules({}))
     """What of folders does not count."""
     use_cache: bool
     """Whether a known result may be used."""
+    forced: bool = False
+    """Whether it is to run even if dvc.lock says that nothing changed."""
     cacheable: bool
     """Whether the result may be kept."""
 

@@ -23,6 +23,7 @@ _PART_TO = {
     Part.ENVIRONMENT: pipelines_pb2.KEY_PART_ENVIRONMENT,
     Part.NETWORK: pipelines_pb2.KEY_PART_NETWORK,
     Part.IGNORED: pipelines_pb2.KEY_PART_IGNORED,
+    Part.PREVIOUS: pipelines_pb2.KEY_PART_PREVIOUS,
 }
 
 

@@ -61,9 +61,12 @@ class AttemptStage:
         if stage.frozen:
             await self._end(going, stage, record, await self._recorded(going, stage))
             return
-        use_cache = not (going.options.force or going.options.no_run_cache or _is_forced(going, stage))
+        forced = going.options.force or _is_forced(going, stage)
+        use_cache = not (forced or going.options.no_run_cache)
         try:
-            task = await self._resolve(going.state, stage, run_id=going.run.id, use_cache=use_cache)
+            task = await self._resolve(
+                going.state, stage, run_id=going.run.id, use_cache=use_cache, forced=forced
+            )
         except Unavailable as exc:
             await self._end(going, stage, record, Lost(reason=exc.message))
         except WherryError as exc:

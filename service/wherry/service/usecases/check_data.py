@@ -27,6 +27,8 @@ class _Wanted:
     """What a .dvc file or, for an output, dvc.lock records; None: an ignored file that a stage reads."""
     is_tracked: bool = False
     """Whether it is selected data of a .dvc file, which must be what the file says."""
+    is_optional: bool = False
+    """Whether it is a persistent output, which need not be there yet."""
 
 
 class CheckData:
@@ -62,7 +64,11 @@ class CheckData:
             ]
             if lacking:
                 return Needs(blobs=tuple(dict.fromkeys(lacking)))
-        return {item.path: await self._place(item, seen[item.path]) for item in wanted}
+        return {
+            item.path: await self._place(item, seen[item.path])
+            for item in wanted
+            if not _is_missing(item, seen, held)
+        }
 
     async def _held(self, project: Project, wanted: list[_Wanted], *, upload: bool) -> set[BlobHash]:
         """What the store holds of all that is wanted.
@@ -111,6 +117,12 @@ def _wanted(project: Project) -> Iterator[_Wanted]:
     for stage, dep in _plain_inputs(project):
         yield _Wanted(dep.project_path, stage.place, None)
     yield from _from_unselected(project)
+    for stage in project.stages:
+        if stage.persistent_outs and not stage.frozen:
+            persistent = {out.project_path for out in stage.persistent_outs}
+            for path, recorded in _outputs_of(project, stage.name):
+                if path in persistent:
+                    yield _Wanted(path, stage.place, recorded, is_optional=True)
 
 
 def _from_unselected(project: Project) -> Iterator[_Wanted]:
@@ -201,12 +213,13 @@ def _check_unchanged(item: _Wanted, seen: SnapshotData | None) -> None:
     )
 
 
+def _is_missing(item: _Wanted, seen: Mapping[ProjectPath, SnapshotData | None], held: set[BlobHash]) -> bool:
+    return seen[item.path] is None and (item.source is None or item.source.hash not in held)
+
+
 def _check_present(wanted: list[_Wanted], project: Project, held: set[BlobHash]) -> None:
-    missing = [
-        item
-        for item in wanted
-        if project.snapshot.data[item.path] is None and (item.source is None or item.source.hash not in held)
-    ]
+    seen = project.snapshot.data
+    missing = [item for item in wanted if not item.is_optional and _is_missing(item, seen, held)]
     if not missing:
         return
     names = ", ".join(f"{item.path} ({item.place})" for item in missing[:10])

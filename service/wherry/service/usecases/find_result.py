@@ -32,13 +32,15 @@ class FindResult:
     async def recorded(self, task: StageTask, recorded: StageEntry | None) -> StageEntry | None:
         """What dvc.lock records of a stage that DVC would not run and whose results are not shared.
 
-        Of such a stage nothing but dvc.lock says whether it has to run again.
+        Of such a stage nothing but dvc.lock says whether it has to run again. Nor does anything else of a stage
+        that goes on from what its persistent outputs are: what it last made is what it would start from now.
         """
         stage = task.stage
-        if recorded is None or stage.runs_always or task.cacheable or not task.use_cache:
+        if recorded is None or stage.runs_always:
             return None
-        current = StageEntry(cmd=stage.cmd, deps=task.deps, params=task.params, outs=recorded.outs)
-        if not is_unchanged(recorded, current, whole_files=whole_files(stage)):
+        if task.forced if stage.persistent_outs else task.cacheable or not task.use_cache:
+            return None
+        if not stands_as_recorded(task, recorded):
             return None
         return recorded if await self.is_complete(stage, recorded) else None
 
@@ -50,6 +52,16 @@ class FindResult:
         if recorded is None or {out.path for out in stage.outs} - {out.path for out in recorded.outs}:
             return False
         return not await self._index.find_missing({out.hash for out in recorded.outs})
+
+
+def stands_as_recorded(task: StageTask, recorded: StageEntry) -> bool:
+    """Whether command and inputs are those of dvc.lock, and persistent outputs are still what the stage left."""
+    made = {out.path: out.hash for out in recorded.outs}
+    if any(before is None or before.hash != made.get(path) for path, before in task.previous.items()):
+        return False
+    stage = task.stage
+    current = StageEntry(cmd=stage.cmd, deps=task.deps, params=task.params, outs=recorded.outs)
+    return is_unchanged(recorded, current, whole_files=whole_files(stage))
 
 
 def whole_files(stage: Stage) -> tuple[str, ...]:

@@ -3,11 +3,9 @@
 from collections.abc import Collection
 
 from wherry.service.domain.dvc.graph import active_upstream
-from wherry.service.domain.dvc.lockfile import is_unchanged
 from wherry.service.domain.dvc.stage import Stage, StageName
-from wherry.service.domain.records import StageEntry
 from wherry.service.domain.task import StageTask
-from wherry.service.usecases.find_result import whole_files
+from wherry.service.usecases.find_result import stands_as_recorded
 from wherry.service.usecases.read_project import Project
 
 
@@ -25,8 +23,7 @@ def is_up_to_date(project: Project, task: StageTask) -> bool:
     A stage that changed counts as run even when a known result stands for it: DVC does the same when it restores
     from its run cache.
     """
-    stage, recorded = task.stage, project.recorded(task.stage)
-    if recorded is None or stage.runs_always or not task.use_cache:
+    recorded = project.recorded(task.stage)
+    if recorded is None or task.stage.runs_always or not task.use_cache:
         return False
-    current = StageEntry(cmd=stage.cmd, deps=task.deps, params=task.params, outs=recorded.outs)
-    return is_unchanged(recorded, current, whole_files=whole_files(stage))
+    return stands_as_recorded(task, recorded)

@@ -114,7 +114,7 @@ class PlanRun:
             reasons = tuple(f"needs what {name} makes" for name in before)
             return PlannedStage(name=stage.name, decision=Decision.WAITS, reasons=reasons)
         try:
-            task = await self._resolve(state, stage, run_id=RunId(""), use_cache=not force)
+            task = await self._resolve(state, stage, run_id=RunId(""), use_cache=not force, forced=force)
         except WherryError as exc:
             unknown.add(stage.name)
             return PlannedStage(name=stage.name, decision=Decision.INVALID, reasons=(exc.message,))

@@ -33,6 +33,8 @@ class ProjectState:
     """The project's own files without what stages write: that comes from the stages."""
     ignore: IgnoreRules
     """What of folders does not count."""
+    previous: Mapping[ProjectPath, PlacedData] = field(default_factory=dict)
+    """What persistent outputs of selected stages were at the beginning; only their own stage sees it."""
     trees: dict[BlobHash, Tree] = field(default_factory=dict)
     """Contents of trees that were needed so far."""
     parser: ParamsParser = field(default_factory=ParamsParser)
@@ -62,9 +64,9 @@ class ResolveStage:
         self._network = network
 
     async def __call__(
-        self, state: ProjectState, stage: Stage, *, run_id: RunId, use_cache: bool
+        self, state: ProjectState, stage: Stage, *, run_id: RunId, use_cache: bool, forced: bool
     ) -> StageTask:
-        """Make the task of one stage.
+        """Make the task of one stage. `forced` says whether dvc.lock counts for nothing.
 
         Raises:
             DataMissing: if an input is nowhere.
@@ -77,6 +79,7 @@ class ResolveStage:
         params = read_params(stage, await self._params_files(state, view, stage), state.parser)
         network = self._network if settings.network is None else settings.network
         image = state.images[stage.name]
+        previous = _previous(state, stage)
         return StageTask(
             run_id=run_id,
             user=project.submission.user,
@@ -94,12 +97,15 @@ class ResolveStage:
                 image=image,
                 network=network,
                 ignored=state.ignore.fingerprint,
+                previous=previous,
             ),
             dvc_key=_dvc_key(stage, deps, params),
             files=state.files,
-            data=tuple(_inputs(state, stage)),
+            data=(*_inputs(state, stage), *_persistent_data(state, stage)),
+            previous=previous,
             ignore=state.ignore,
             use_cache=use_cache,
+            forced=forced,
             cacheable=is_cacheable(stage),
         )
 
@@ -180,10 +186,33 @@ def open_state(
     images: Mapping[StageName, Image],
     ignore: IgnoreRules,
 ) -> ProjectState:
-    """Begin with the data that no stage makes."""
+    """Begin with the data that no stage makes, and with what persistent outputs are so far."""
     outputs = PathSet(project.pipeline.outputs)
     files = {path: file for path, file in project.snapshot.files.items() if not outputs.covers(path)}
-    return ProjectState(project=project, placed=placed, images=images, files=files, ignore=ignore)
+    persistent = {out.project_path for stage in project.stages for out in stage.persistent_outs}
+    return ProjectState(
+        project=project,
+        # Those who read from the stage wait for what it makes of them.
+        placed={path: data for path, data in placed.items() if path not in persistent},
+        images=images,
+        files=files,
+        ignore=ignore,
+        previous={path: data for path, data in placed.items() if path in persistent},
+    )
+
+
+def _previous(state: ProjectState, stage: Stage) -> dict[str, FileEntry | None]:
+    found = {out.path: state.previous.get(out.project_path) for out in stage.persistent_outs}
+    return {path: None if data is None else data.as_entry(path) for path, data in found.items()}
+
+
+def _persistent_data(state: ProjectState, stage: Stage) -> Iterator[InputData]:
+    for out in stage.persistent_outs:
+        data = state.previous.get(out.project_path)
+        if data is not None:
+            yield InputData(
+                project_path=out.project_path, hash=data.hash, executable=data.executable, writable=True
+            )
 
 
 def _inputs(state: ProjectState, stage: Stage) -> Iterable[InputData]:

@@ -1,4 +1,4 @@
-"""What a run leaves in the project: dvc.lock, changed params, and outputs that DVC does not cache."""
+"""What a run leaves in the project: dvc.lock, changed params, and outputs that are not cached or persistent."""
 
 from collections.abc import Mapping
 
@@ -71,7 +71,8 @@ class WriteBacks:
             if stage.name in entries
             for out in stage.outs
             for made in entries[stage.name].outs
-            if not out.cache and made.path == out.path
+            # The next run starts from what stands in the workspace: it must be what this one left.
+            if (out.persist or not out.cache) and made.path == out.path
         ]
         records = await self._index.find({made.hash for _, made in wanted})
         return [

@@ -1,7 +1,7 @@
 """dvc.yaml: read, checked as DVC's schema checks it, resolved, and made into stages.
 
-What is not understood yet is refused at its place, never read as something else: persistent outputs, paths outside
-the project, patterns in parameter names. So is what DVC reads but fails on later, such as a command that resolves to
+What is not understood yet is refused at its place, never read as something else: paths outside the project,
+patterns in parameter names. So is what DVC reads but fails on later, such as a command that resolves to
 a number. Sections on the top level are checked for shape; they do not change what a stage does.
 """
 
@@ -143,13 +143,12 @@ def _read_outputs(fields: Mapping[str, Shape], wdir: ProjectPath) -> Iterator[Ou
             path = shape.project_path(wdir, written, "output")
             if is_dvc_file(path):
                 raise shape.refuse(f"{written!r} is a DVC file; it cannot be an output")
-            if flags.get("persist"):
-                raise shape.not_yet("persistent outputs (`persist: true`)")
             yield Output(
                 path=written,
                 project_path=path,
                 kind=kind,
                 cache=flags.get("cache", True),
+                persist=flags.get("persist", False),
                 push=flags.get("push", True),
             )
 

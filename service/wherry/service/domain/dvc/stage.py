@@ -43,6 +43,7 @@ class Output:
     kind: OutputKind
     cache: bool = True
     persist: bool = False
+    """Whether the stage starts from what the output was before."""
     push: bool = True
 
 
@@ -74,6 +75,11 @@ class Stage:
     def runs_always(self) -> bool:
         """Whether DVC takes it for changed at every run: asked for, or without any dep, parameter and output."""
         return self.always_changed or not (self.deps or self.params or self.outs)
+
+    @property
+    def persistent_outs(self) -> tuple[Output, ...]:
+        """Outputs that are there when the stage starts, as they were."""
+        return tuple(out for out in self.outs if out.persist)
 
     @property
     def commands(self) -> tuple[str, ...]:

@@ -35,6 +35,16 @@ class PlacedData:
         """Whether it is a folder."""
         return self.hash.endswith(TREE_SUFFIX)
 
+    def as_entry(self, path: str) -> FileEntry:
+        """Record it under a path as written."""
+        return FileEntry(
+            path=path,
+            hash=self.hash,
+            size_bytes=self.total_bytes,
+            nfiles=self.nfiles,
+            executable=self.executable,
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProjectView:
@@ -85,13 +95,7 @@ class ProjectView:
         """
         data = self.placed.get(path)
         if data is not None:
-            return FileEntry(
-                path=written,
-                hash=data.hash,
-                size_bytes=data.total_bytes,
-                nfiles=data.nfiles,
-                executable=data.executable,
-            )
+            return data.as_entry(written)
         above = self._placed_above(path)
         if above is not None:
             return self._resolve_member(written, above, path)
