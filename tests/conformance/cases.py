@@ -65,6 +65,11 @@ stages:
     - conf/p.py: [Train, T, A, N, Train.Inner.k]
     - plain.txt: [k]
     outs: [o]
+  patterns:
+    cmd: cp i matched
+    deps: [i]
+    params: ['l?', 'n*d.b.d?ep.-1', '**.x', 'tex[t]s.0', 'list.[2-9].0', conf/p.toml: ['own*.a*', 'owner.**.f'], conf/p.py: ['Tr*.I*.k']]
+    outs: [matched]
   after-anchors:
     cmd: cp o o2
     deps: [o]

@@ -149,7 +149,6 @@ NOT_READ_YET: Mapping[str, tuple[Mapping[str, str], str, int]] = {
     "data set dep": (_stages("  a:\n    cmd: x\n    deps: ['ds://x']\n"), "external", 4),
     "absolute out": (_stages("  a:\n    cmd: x\n    outs: [/tmp/x]\n"), "external", 4),
     "dep above the project": (_stages("  a:\n    cmd: x\n    deps: [../x]\n"), "outside", 4),
-    "pattern in params": (_stages("  a:\n    cmd: x\n    params: ['tr*']\n"), "patterns", 4),
 }
 
 

@@ -163,6 +163,10 @@ CHANGES: dict[str, Callable[[Path], None]] = {
     "param-modified": _edit("params.yaml", "lr: 0.1", "lr: 0.05"),
     "param-deleted": _edit("params.yaml", "lr: 0.1", "other: 0.1"),
     "param-added": _edit("dvc.yaml", "params: [train.lr,", "params: [train, train.lr,"),
+    "param-by-pattern-added": _edit("dvc.yaml", "params: [train.lr,", "params: ['*.l?', '**.nan', train.lr,"),
+    "param-by-pattern-without-match": _edit(
+        "dvc.yaml", "params: [train.lr,", "params: ['train.x*', train.lr,"
+    ),
     "param-equal-as-float": _edit("params.yaml", "seed: 1", "seed: 1.0"),
     "param-equal-as-bool": _edit("params.yaml", "seed: 1", "seed: true"),
     "param-as-text": _edit("params.yaml", "seed: 1", "seed: '1'"),

@@ -95,6 +95,27 @@ def test_a_dotted_key_reaches_into_mappings_and_lists(key: str, value: Any) -> N
     assert _read(f"['{key}']", params__yaml=text) == {"params.yaml": {key: value}}
 
 
+def test_a_pattern_is_recorded_as_it_is_written() -> None:
+    assert _read("['tr*.l?']", params__yaml="train: {lr: 1, name: x}\n") == {"params.yaml": {"tr*.l?": 1}}
+
+
+def test_a_pattern_that_matches_several_is_refused_at_the_stage() -> None:
+    with pytest.raises(PipelineInvalid, match=r"stage 's'.*'\*\.lr' matches several") as caught:
+        _read("['*.lr']", params__yaml="a: {lr: 1}\nb: {lr: 1}\n")
+    assert str(caught.value.place) == "dvc.yaml:2:3"
+    assert "exactly one" in caught.value.hint
+
+
+def test_a_pattern_without_a_match_is_missing() -> None:
+    with pytest.raises(PipelineInvalid, match=r"'x\*' are missing from params\.yaml"):
+        _read("['x*']", params__yaml="a: 1\n")
+
+
+def test_any_depth_may_be_named_once() -> None:
+    with pytest.raises(PipelineInvalid, match=r"'\*\*' may occur only once"):
+        _read("['**.a.**']", params__yaml="a: 1\n")
+
+
 def test_missing_keys_are_refused_together_at_the_stage() -> None:
     with pytest.raises(
         PipelineInvalid, match=r"stage 's'.*'lr', 'a\.b' are missing from params\.yaml"

@@ -1,12 +1,14 @@
 """Values of parameters: files of YAML, JSON, TOML or Python, and the keys of them that a stage reads."""
 
 import copy
+import itertools
 import json
 import posixpath
 import tomllib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from wherry.service.domain.dvc.param_patterns import find_matches, has_pattern
 from wherry.service.domain.dvc.params_section import DEFAULT_PARAMS_FILE
 from wherry.service.domain.dvc.python_params import parse_python_params
 from wherry.service.domain.dvc.shape import kind_of
@@ -158,9 +160,25 @@ def _read_file(
 
 
 def _lookup_one(stage: Stage, params: ParamsDependency, config: Mapping[str, Any], key: str) -> list[Any]:
+    if has_pattern(key):
+        return _match_one(stage, params, config, key)
     values = _lookup(config, key)
     if len(values) > 1:
         raise _refuse(stage, f"the parameter {key!r} stands for several values in {params.project_path!r}")
+    return values
+
+
+def _match_one(stage: Stage, params: ParamsDependency, config: Mapping[str, Any], pattern: str) -> list[Any]:
+    try:
+        values = list(itertools.islice(find_matches(config, pattern.lstrip(".").split(".")), 2))
+    except ValueError as exc:
+        raise _refuse(stage, f"the parameter {pattern!r} is no pattern: {exc}") from exc
+    if len(values) > 1:
+        raise _refuse(
+            stage,
+            f"the pattern {pattern!r} matches several parameters in {params.project_path!r}",
+            hint="A pattern must match exactly one, as in DVC; name them one by one, or what holds them all.",
+        )
     return values
 
 

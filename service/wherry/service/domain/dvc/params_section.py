@@ -10,9 +10,6 @@ from wherry.service.domain.paths import ROOT, ProjectPath
 
 DEFAULT_PARAMS_FILE = "params.yaml"
 
-# DVC takes each part of a key for a shell pattern.
-_PATTERN_CHARACTERS = frozenset("*?[")
-
 
 def read_params_section(section: Shape, wdir: ProjectPath) -> tuple[ParamsDependency, ...]:
     """Read the list: one entry a file, the default file first, then as first named.
@@ -55,8 +52,6 @@ def _read_key(item: Shape) -> str:
     key = item.text()
     if not key:
         raise item.refuse("a parameter needs a name")
-    if _PATTERN_CHARACTERS & set(key):
-        raise item.not_yet(f"patterns in parameter names, as in {key!r},")
     return key
 
 
