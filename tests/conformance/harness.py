@@ -33,6 +33,11 @@ _ENVIRONMENT = {
 _SKIPPED = {".git", ".dvc"}
 
 
+def dvc_environment() -> Mapping[str, str]:
+    """The environment in which DVC is run."""
+    return _ENVIRONMENT
+
+
 def run(folder: Path, *argv: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         argv, cwd=folder, env=_ENVIRONMENT, input=stdin, capture_output=True, text=True, check=False

@@ -198,9 +198,9 @@ def test_a_lock_that_dvc_would_refuse_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", [b"", b"# only a comment\n", b"{}\n"])
-def test_an_empty_lock_holds_nothing_and_can_be_written_to(text: bytes) -> None:
-    assert parse_lock(text, LOCK) == {}
-    assert parse_lock(update_lock(text, {"s": CP}, LOCK), LOCK) == {"s": CP}
+def test_an_empty_lock_is_refused(text: bytes) -> None:
+    with pytest.raises(PipelineInvalid, match="a lock that is empty"):
+        parse_lock(text, LOCK)
 
 
 @pytest.mark.parametrize(

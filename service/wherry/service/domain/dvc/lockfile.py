@@ -24,6 +24,8 @@ _FILE_KEYS = frozenset(
     }
 )
 
+# What is shorter DVC refuses, whatever kind of hash it is.
+_HASH_LENGTH_MIN = 3
 
 # An "&" that begins a word; those of shell commands come in pairs or alone.
 _ANCHOR = re.compile(rb"(?<![&\w])&\w")
@@ -44,11 +46,13 @@ def parse_lock(data: bytes, path: ProjectPath, *, legacy: bool = False) -> Mappi
         PipelineInvalid: with the place, if DVC would refuse the file.
     """
     document = parse_yaml(data, path)
-    # DVC takes an empty file for none.
-    root = Shape(document, (), document.value or {}, path)
+    root = Shape(document, (), {} if document.value is None else document.value, path)
     fields = root.fields({"schema", "stages", "datasets"})
     if not fields:
-        return {}
+        # Unlike an empty dvc.yaml.
+        raise root.refuse(
+            "DVC refuses a lock that is empty", hint="Delete it; the next run writes a new one."
+        )
     if "schema" not in fields or fields["schema"].value != SCHEMA_VERSION:
         raise fields.get("schema", root).refuse(
             f"the schema of a lock must be '{SCHEMA_VERSION}'", hint="Re-create it with DVC 3: `dvc commit`."
@@ -88,7 +92,17 @@ def _read_file(item: Shape, *, legacy: bool) -> FileEntry | None:
     fields = item.fields(_FILE_KEYS)
     if "path" not in fields:
         raise item.refuse("it has no path")
+    path = fields["path"].text()
+    size_bytes = fields["size"].number() if "size" in fields else 0
+    nfiles = fields["nfiles"].number() if "nfiles" in fields else None
+    executable = fields["isexec"].flag() if "isexec" in fields else False
     md5 = fields.get("md5")
+    if (
+        md5 is not None
+        and md5.value
+        and (not isinstance(md5.value, str | int) or len(str(md5.value)) < _HASH_LENGTH_MIN)
+    ):
+        raise md5.refuse(f"{md5.value!r} is no MD5 as DVC writes it")
     # DVC 2 wrote no name of the hash.
     named = fields["hash"].text() == "md5" if "hash" in fields else legacy
     if not named or md5 is None or not md5.value:
@@ -97,13 +111,7 @@ def _read_file(item: Shape, *, legacy: bool) -> FileEntry | None:
         blob = parse_blob_hash(md5.text())
     except DigestMalformed as exc:
         raise md5.refuse(f"{md5.value!r} is no MD5 as DVC writes it") from exc
-    return FileEntry(
-        path=fields["path"].text(),
-        hash=blob,
-        size_bytes=fields["size"].number() if "size" in fields else 0,
-        nfiles=fields["nfiles"].number() if "nfiles" in fields else None,
-        executable=fields["isexec"].flag() if "isexec" in fields else False,
-    )
+    return FileEntry(path=path, hash=blob, size_bytes=size_bytes, nfiles=nfiles, executable=executable)
 
 
 def update_lock(data: bytes | None, entries: Mapping[str, StageEntry], path: ProjectPath) -> bytes:

@@ -1,0 +1,275 @@
+"""Whole projects, drawn at random, and what happens to them after they have run: plausible ones, some of them wrong.
+
+Left out until they are read: `persist: true`, paths outside the root, patterns in parameter names.
+"""
+
+import json
+import posixpath
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from hypothesis import strategies as st
+
+from tests.conformance.drawn_documents import draw_params, draw_style, write_params, write_yaml
+from tests.conformance.drawn_names import ODD, PLAIN, SCALARS, STAGE_ODD, VALUES, Chance
+from tests.conformance.drawn_stages import StageDrawer, World
+
+_PARAMS_FILES = ("conf/p.json", "conf/p.toml", "conf/p.py", "p.txt", "sub/other.yaml", "conf/1e3.yaml")
+_LOCKED = (
+    *(
+        "outs:\n    - path: x",
+        "outs: []",
+        "params: {p.yaml: {a: 0x1F, b: 1e-5, c: [1,  2]}}",
+        "deps: [{path: a, size: 1}]",
+    ),
+    *(
+        "outs: [{path: 1e3}]",
+        "deps: [{path: a, md5: 1}]",
+        "params: {1: {}}",
+        "wdir: .",
+        "deps: [{path: a, nfiles: x}]",
+    ),
+    *("params: {p: {1: a}}", "outs: [{path: x, hash: md5, md5: ''}]", "params:", "deps: [{md5: abc}]"),
+)
+_IGNORED = ("*.log", "skip/", "/data/x1", "b", "!b", "conf/*.json", "in dir/", "**/Z", "# no", "ünï*")
+
+
+@dataclass(frozen=True, slots=True)
+class FileChange:
+    """What is done to one file or folder between two runs."""
+
+    kind: str
+    """write, append, delete, executable."""
+    path: str
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrawnProject:
+    """A project before its first run, and what happens before the second."""
+
+    files: Mapping[str, str]
+    added: tuple[str, ...]
+    """Given to `dvc add`."""
+    changes: tuple[FileChange, ...]
+    targets: tuple[str, ...]
+    """Of the second run; none: everything."""
+
+    def to_json(self) -> str:
+        """Write it, to be drawn no more but read."""
+        return json.dumps(asdict(self), ensure_ascii=False, indent=1)
+
+    @classmethod
+    def from_json(cls, text: str) -> "DrawnProject":
+        """Read what `to_json` wrote."""
+        value = json.loads(text)
+        return cls(
+            files=value["files"],
+            added=tuple(value["added"]),
+            changes=tuple(FileChange(**change) for change in value["changes"]),
+            targets=tuple(value["targets"]),
+        )
+
+
+_Documents = dict[str, dict[str, Any]]
+
+
+class _ProjectDrawer:
+    def __init__(self, draw: st.DrawFn) -> None:
+        self._chance = Chance(draw)
+        self._files: dict[str, str] = {}
+        self._world = World(readable=[], folders=["."])
+        self._params: dict[str, dict[str, Any]] = {}
+        self._documents: _Documents = {}
+        self._styles: dict[str, str] = {}
+        self._added: list[str] = []
+
+    def draw(self) -> DrawnProject:
+        chance = self._chance
+        self._world.folders += chance.some(("sub", "sub/deep", "ünï dir", "1e3"), 2)
+        self._draw_data()
+        self._draw_params()
+        for folder in chance.some(self._world.folders, 3, 1):
+            self._draw_pipeline(folder)
+        if chance.rarely(4):
+            self._draw_mistake()
+        if chance.rarely(6):
+            self._files[".dvcignore"] = "\n".join(chance.some(_IGNORED, 2, 1)) + "\n"
+        self._write_documents()
+        first = dict(self._files)
+        changes = self._draw_changes()
+        targets = self._draw_targets()
+        return DrawnProject(
+            files=first, added=tuple(self._added), changes=tuple(changes), targets=tuple(targets)
+        )
+
+    def _draw_data(self) -> None:
+        chance = self._chance
+        for folder in self._world.folders:
+            self._files[posixpath.normpath(f"{folder}/keep")] = ""
+        for number in range(chance.number(1, 4)):
+            folder = chance.one((*self._world.folders, "data", "data"))
+            path = posixpath.normpath(
+                posixpath.join(folder, chance.name() + chance.one(("", ".csv", ".log")))
+            )
+            if not self._world.is_free(path):
+                continue
+            if chance.rarely(3):
+                inner = [
+                    f"{path}/f1",
+                    f"{path}/in dir/f2",
+                    *([f"{path}/skip/f3"] if chance.rarely(2) else []),
+                ]
+                self._files |= dict.fromkeys(inner, f"{number}\n")
+                self._world.readable += [f"{path}/", *inner[: chance.number(0, 2)]]
+            else:
+                self._files[path] = chance.one(("1\n", "", "two\n", "ü\r\n"))
+                self._world.readable.append(path)
+            if chance.rarely(3) and "'" not in path:
+                self._added.append(path)
+
+    def _draw_params(self) -> None:
+        chance = self._chance
+        paths = [posixpath.normpath(f"{folder}/params.yaml") for folder in self._world.folders]
+        chosen = [path for path in paths if not chance.rarely(5)] + chance.some(_PARAMS_FILES, 2)
+        for path in chosen:
+            self._params[path] = draw_params(chance)
+            self._styles[path] = draw_style(chance)
+        self._world.params += chosen
+
+    def _draw_pipeline(self, folder: str) -> None:
+        chance = self._chance
+        path = posixpath.normpath(f"{folder}/dvc.yaml")
+        templates = posixpath.normpath(f"{folder}/params.yaml") in self._params
+        drawer = StageDrawer(chance, self._world, folder, templates=templates)
+        stages = {chance.name(STAGE_ODD): drawer.draw() for _ in range(chance.number(1, 4))}
+        order = chance.some(tuple(stages), len(stages), len(stages))
+        document: dict[str, Any] = {"stages": {name: stages[name] for name in order}}
+        if chance.rarely(4):
+            document["vars"] = [{"g": chance.draw(VALUES)}]
+        if chance.rarely(8):
+            document["artifacts"] = {
+                "model": {"path": chance.name(), "type": "model", "desc": "text", "labels": ["x"]}
+            }
+        if chance.rarely(8):
+            document["plots"] = ["p.csv", {"p": {"x": "a", "y": {"p.csv": "b"}, "title": "t"}}]
+        if chance.rarely(8):
+            document["metrics"] = ["m.json"]
+            document["params"] = ["params.yaml"]
+        self._documents[path] = document
+        self._styles[path] = draw_style(chance)
+
+    def _definitions(self) -> list[dict[str, Any]]:
+        stages = [stage for document in self._documents.values() for stage in document["stages"].values()]
+        return [stage.get("do", stage) for stage in stages]
+
+    def _draw_mistake(self) -> None:
+        chance = self._chance
+        stage = chance.one(self._definitions())
+        mistakes: tuple[Callable[[], object], ...] = (
+            lambda: stage.setdefault("deps", []).append("no/such/file"),
+            lambda: stage.setdefault("outs", []).append(chance.one(["o", "data", "same"])),
+            lambda: chance.one(self._definitions()).setdefault("outs", []).append("same"),
+            lambda: stage.setdefault("deps", []).append(chance.one(sorted(self._world.written) or ["x"])),
+            lambda: stage.update(cmd=chance.one(("${nope}", "exit 3", "${n}", "", None, ["true", "exit 4"]))),
+            lambda: stage.update(unknown=1),
+            lambda: stage.update(deps="x"),
+            lambda: stage.update(wdir=chance.one(("nowhere", "${t}"))),
+            lambda: stage.setdefault("params", []).append("missing.key"),
+            lambda: stage.setdefault("outs", []).append("never-made"),
+            lambda: stage.setdefault("deps", []).append("."),
+            lambda: stage.setdefault("outs", []).append({"x": None}),
+        )
+        chance.one(mistakes)()
+
+    def _write_documents(self) -> None:
+        for path, document in self._documents.items():
+            self._files[path] = write_yaml(document, self._styles[path])
+        for path, values in self._params.items():
+            self._files[path] = write_params(values, path, self._styles[path])
+
+    def _draw_changes(self) -> list[FileChange]:
+        chance = self._chance
+        kinds = (
+            self._change_data,
+            self._change_data,
+            self._change_params,
+            self._change_stage,
+            self._change_lock,
+        )
+        changes = [change for _ in range(chance.number(1, 3)) for change in chance.one(kinds)()]
+        before = dict(self._files)
+        self._write_documents()
+        written = [
+            FileChange("write", path, text) for path, text in self._files.items() if before.get(path) != text
+        ]
+        return [*written, *changes]
+
+    def _change_data(self) -> list[FileChange]:
+        chance = self._chance
+        path = chance.one(self._world.readable or ["keep"])
+        kind = chance.one(("append", "append", "delete", "executable"))
+        if path.endswith("/"):
+            return [
+                FileChange("delete", path) if kind == "delete" else FileChange("write", f"{path}new", "n\n")
+            ]
+        return [FileChange(kind, path, "more\n")]
+
+    def _change_params(self) -> list[FileChange]:
+        chance = self._chance
+        if not self._params:
+            return []
+        path = chance.one(sorted(self._params))
+        if chance.rarely(8):
+            return [FileChange("delete", path)]
+        values = self._params[path]
+        key = chance.one(("a", "t", "n", "size", "b", "l"))
+        if chance.rarely(10):
+            values.pop(key)
+        else:
+            values[key] = draw_params(chance)[key] if key in {"b", "l", "t", "n"} else chance.draw(SCALARS)
+        return []
+
+    def _change_stage(self) -> list[FileChange]:
+        chance = self._chance
+        stage = chance.one(self._definitions())
+        changes: tuple[Callable[[], object], ...] = (
+            lambda: stage.update(cmd=_as_other(stage.get("cmd"))),
+            lambda: stage.update(cmd=[stage.get("cmd")] if isinstance(stage.get("cmd"), str) else "true"),
+            lambda: stage.update(frozen=True),
+            lambda: stage.update(always_changed=True),
+            lambda: stage.pop("deps", None),
+            lambda: stage.pop("params", None),
+            lambda: stage.setdefault("deps", []).append(chance.one([*PLAIN, *ODD, "keep"])),
+            lambda: stage.setdefault("outs", []).append("added"),
+            lambda: stage.pop("metrics", None),
+        )
+        chance.one(changes)()
+        return []
+
+    def _change_lock(self) -> list[FileChange]:
+        chance = self._chance
+        path = chance.one(sorted(self._documents)).replace(".yaml", ".lock")
+        more = f"  gone: # no longer there\n    cmd: 'x'\n    {chance.one(_LOCKED)}\n"
+        return [chance.one((FileChange("delete", path), FileChange("append", path, more)))]
+
+    def _draw_targets(self) -> list[str]:
+        chance = self._chance
+        if chance.rarely(2):
+            return []
+        path = chance.one(sorted(self._documents))
+        name = chance.one(sorted(self._documents[path]["stages"]))
+        return [name if path == "dvc.yaml" else f"{path}:{name}"]
+
+
+def _as_other(cmd: Any) -> Any:
+    if isinstance(cmd, list):
+        return [*cmd, "true"]
+    return f"{cmd} && true" if isinstance(cmd, str) and cmd and not cmd.endswith("\n") else "true"
+
+
+@st.composite
+def projects(draw: st.DrawFn) -> DrawnProject:
+    """Projects of a few stages over everything at once; one in four has a mistake."""
+    return _ProjectDrawer(draw).draw()

@@ -1,0 +1,30 @@
+"""Whole projects drawn at random: DVC and Wherry say the same of them, before and after they have run."""
+
+import shutil
+from pathlib import Path
+
+from tests.conformance.draw import draw
+from tests.conformance.drawn_comparison import Differs, compare
+from tests.conformance.dvc_process import dvc_process
+
+# Without end by hand: `python -m tests.conformance.draw --examples 0`.
+_SEEDS = (1, 2)
+_PROJECTS_PER_SEED = 12
+
+
+def test_drawn_projects_mean_what_they_mean_to_dvc(tmp_path: Path) -> None:
+    drawn = [project for number in _SEEDS for project in draw(number, _PROJECTS_PER_SEED)]
+    results = []
+    with dvc_process(tmp_path / "dvc") as process:
+        for position, project in enumerate(drawn):
+            folder = tmp_path / str(position)
+            folder.mkdir()
+            try:
+                results.append(compare(project, folder.resolve(), process))
+            except Differs as exc:
+                kept = tmp_path / f"{position}.json"
+                kept.write_text(project.to_json(), encoding="utf-8")
+                text = f"{exc}\n\npython -m tests.conformance.draw --replay {kept}\n{project.to_json()}"
+                raise AssertionError(text) from exc
+            shutil.rmtree(folder)
+    assert {"ran", "refused"} <= set(results)
