@@ -1,9 +1,9 @@
 """Workspaces in a folder of this machine: the Workspaces port.
 
-A workspace is `<root>/<attempt>`, owned by the stage's user. The project's own files are copies that the
-stage may change, and so is what persistent outputs were before. Inputs are hard links to the node's copies where those belong to another user than the
-stage's (it can then neither write nor chmod them), else read-only copies. What a stage left is read by
-output_collection and removed by folder_removal. Not here: limits on disk space.
+A workspace is `<root>/<attempt>`, owned by the stage's user. The project's own files are copies that the stage may
+change, and so is what persistent outputs were before. Inputs are hard links to the node's copies where those belong
+to another user than the stage's (it can then neither write nor chmod them), else read-only copies. What a stage left
+is read by output_collection and removed by folder_removal. Not here: limits on disk space.
 """
 
 import asyncio

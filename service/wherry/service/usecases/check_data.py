@@ -1,6 +1,6 @@
 """See that every input which no stage makes is there: in the project, or in the store."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from wherry.service.domain.blob import TREE_SUFFIX, BlobHash

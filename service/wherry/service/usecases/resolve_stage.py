@@ -165,9 +165,12 @@ def is_cacheable(stage: Stage) -> bool:
 def may_stand_recorded(stage: Stage) -> bool:
     """Whether what dvc.lock records of the stage can stand for running it.
 
-    It does for a frozen stage, and where nothing else says that the stage need not run again.
+    It does for a frozen stage, for one that goes on from its persistent outputs, and where nothing else says that the
+    stage need not run again.
     """
-    return stage.frozen or not (stage.runs_always or is_cacheable(stage))
+    if stage.frozen:
+        return True
+    return not stage.runs_always and bool(stage.persistent_outs or not is_cacheable(stage))
 
 
 def _dvc_key(stage: Stage, deps: tuple[FileEntry, ...], params: Params) -> str | None:
