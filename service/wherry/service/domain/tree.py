@@ -5,7 +5,8 @@ separators and ASCII escapes. Empty folders and execute bits are not represented
 """
 
 import json
-from collections.abc import Iterable
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from wherry.service.domain.blob import TREE_SUFFIX, BlobHash, Digest, hash_content, parse_blob_hash
@@ -41,6 +42,17 @@ class Tree:
         """Name the tree. The size is that of its JSON, not of its files."""
         data = self.to_bytes()
         return Digest(BlobHash(hash_content(data) + TREE_SUFFIX), len(data))
+
+    def at_or_below(self, path: str) -> Sequence[TreeEntry]:
+        """The file at a path relative to the folder, or the files below it. Found by bisection: trees are large."""
+
+        def position(text: str) -> int:
+            return bisect_left(self.entries, text, key=lambda entry: entry.path)
+
+        at = position(path)
+        file = [entry for entry in self.entries[at : at + 1] if entry.path == path]
+        # "0" follows "/" among the characters.
+        return [*file, *self.entries[position(path + "/") : position(path + "0")]]
 
     def hashes(self) -> frozenset[BlobHash]:
         """The blobs that must be held for the tree to be whole."""

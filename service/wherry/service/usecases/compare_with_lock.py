@@ -18,7 +18,7 @@ from wherry.service.domain.dvc.lockfile import parse_lock
 from wherry.service.domain.dvc.params import ParamsParser, find_params
 from wherry.service.domain.dvc.project_files import lock_path
 from wherry.service.domain.dvc.stage import DataSource, Stage, StageName
-from wherry.service.domain.dvc.view import PlacedData, ProjectView
+from wherry.service.domain.dvc.view import PathOrder, PlacedData, ProjectView
 from wherry.service.domain.paths import ROOT, ProjectPath
 from wherry.service.domain.records import FileEntry, StageEntry
 from wherry.service.domain.submission import DataNeed, Needs, Selection, Submission
@@ -128,7 +128,8 @@ class CompareWithLock:
         )
         missing = await self._index.find_missing({data.hash for data in placed.values()})
         placed = {path: data for path, data in placed.items() if data.hash not in missing}
-        bare = ProjectView(files={}, placed=placed)
+        order = PathOrder(placed)
+        bare = ProjectView(files={}, placed=placed, placed_order=order)
         # Only where nothing stands does the store count, so only there trees are read.
         read = [dep.project_path for stage in stages for dep in stage.deps]
         read += [params.project_path for stage in stages for params in stage.params]
@@ -136,19 +137,21 @@ class CompareWithLock:
         trees: dict[BlobHash, Tree] = {}
         for blob in set[BlobHash]().union(*(bare.trees_needed(path) for path in absent)):
             trees[blob] = await self._read.read_tree(blob)
-        loaded = ProjectView(files={}, placed=placed, trees=trees)
+        loaded = replace(bare, trees=trees)
         members = set[BlobHash]().union(*(loaded.sizes_needed(path) for path in absent))
         sizes = {blob: record.size_bytes for blob, record in (await self._index.find(members)).items()}
-        return ProjectView(files={}, placed=placed, trees=trees, sizes=sizes)
+        return replace(loaded, sizes=sizes)
 
     async def _read_params_files(self, scene: _Scene) -> list[Digest]:
         """Read them all into the scene; return those that must be uploaded first."""
+        paths = {params.project_path for stage in scene.stages for params in stage.params}
+        entries = {path: scene.entry(path, path) for path in paths}
+        missing = await self._index.find_missing({entry.hash for entry in entries.values() if entry})
         lacking: dict[BlobHash, Digest] = {}
-        for path in {params.project_path for stage in scene.stages for params in stage.params}:
-            entry = scene.entry(path, path)
+        for path, entry in entries.items():
             if entry is None:
                 scene.contents[path] = None
-            elif await self._index.find_missing({entry.hash}):
+            elif entry.hash in missing:
                 lacking[entry.hash] = Digest(entry.hash, entry.size_bytes)
             else:
                 scene.contents[path] = await self._read.read_dvc_file(entry.hash)

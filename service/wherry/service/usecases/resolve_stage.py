@@ -8,10 +8,10 @@ from wherry.service.domain.dvc.ignore import IgnoreRules
 from wherry.service.domain.dvc.params import ParamsParser, read_params
 from wherry.service.domain.dvc.run_cache import cache_key, is_eligible
 from wherry.service.domain.dvc.stage import Stage, StageName
-from wherry.service.domain.dvc.view import PlacedData, ProjectView
+from wherry.service.domain.dvc.view import PathOrder, PlacedData, ProjectView
 from wherry.service.domain.errors import DataMissing, PipelineInvalid
 from wherry.service.domain.keys import strict_key
-from wherry.service.domain.paths import PathSet, ProjectPath, is_within
+from wherry.service.domain.paths import ROOT, PathSet, ProjectPath, is_within, resolve_project_path
 from wherry.service.domain.records import FileEntry, Params, StageEntry
 from wherry.service.domain.snapshot import SnapshotFile
 from wherry.service.domain.task import Image, InputData, RunId, StageTask
@@ -40,12 +40,37 @@ class ProjectState:
     parser: ParamsParser = field(default_factory=ParamsParser)
     params_files: dict[BlobHash, bytes] = field(default_factory=dict)
     """Contents of params files that were needed so far."""
+    _file_order: PathOrder = field(init=False, repr=False)
+    _placed_order: PathOrder = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Sort the paths once for all stages."""
+        self._file_order = PathOrder(self.project.snapshot.files)
+        self._placed_order = PathOrder(self.placed)
+
+    def view(self) -> ProjectView:
+        """The project as it stands now, without sizes of members of trees."""
+        return ProjectView(
+            files=self.project.snapshot.files,
+            placed=self.placed,
+            trees=self.trees,
+            file_order=self._file_order,
+            placed_order=self._placed_order,
+        )
+
+    def placed_around(self, path: ProjectPath) -> Iterator[ProjectPath]:
+        """Where data is placed that holds a path, is it, or lies below it, from the top."""
+        parts = path.split("/")
+        at_or_above = (ROOT, *(ProjectPath("/".join(parts[:end])) for end in range(1, len(parts) + 1)))
+        yield from (at for at in dict.fromkeys(at_or_above) if at in self.placed)
+        yield from self._placed_order.below(path)
 
     def add_outputs(self, stage: Stage, entry: StageEntry) -> None:
         """Place what a stage produced."""
         entries = {out.path: out for out in entry.outs}
         for out in stage.outs:
             made = entries[out.path]
+            self._placed_order.add(out.project_path)
             self.placed[out.project_path] = PlacedData(
                 hash=made.hash,
                 total_bytes=made.size_bytes,
@@ -111,9 +136,7 @@ class ResolveStage:
 
     async def _view(self, state: ProjectState, stage: Stage) -> ProjectView:
         """The project with all that is needed to resolve the stage's inputs loaded."""
-        view = ProjectView(
-            files=state.project.snapshot.files, placed=state.placed, trees=state.trees, sizes={}
-        )
+        view = state.view()
         paths = _input_paths(stage)
         for blob in set[BlobHash]().union(*(view.trees_needed(path) for path in paths)) - state.trees.keys():
             state.trees[blob] = await self._read.read_tree(blob)
@@ -220,17 +243,17 @@ def _persistent_data(state: ProjectState, stage: Stage) -> Iterator[InputData]:
 
 def _inputs(state: ProjectState, stage: Stage) -> Iterable[InputData]:
     """Placed data at, below or above each input; of a folder above, only the members asked for."""
-    paths = _input_paths(stage)
     found: dict[ProjectPath, InputData] = {}
-    for path in paths:
-        for at, data in state.placed.items():
+    for path in _input_paths(stage):
+        for at in state.placed_around(path):
+            data = state.placed[at]
             if is_within(at, path):
                 found[at] = InputData(project_path=at, hash=data.hash, executable=data.executable)
-            elif is_within(path, at) and data.nfiles is not None:
-                for entry in state.trees[data.hash].entries:
-                    member = ProjectPath(f"{at}/{entry.path}")
-                    if is_within(member, path):
-                        found[member] = InputData(project_path=member, hash=entry.hash)
+            elif data.nfiles is not None:
+                inner = path if at == ROOT else path[len(at) + 1 :]
+                for entry in state.trees[data.hash].at_or_below(inner):
+                    member = resolve_project_path(at, entry.path)
+                    found[member] = InputData(project_path=member, hash=entry.hash)
     return found.values()
 
 

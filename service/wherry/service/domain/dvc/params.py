@@ -1,6 +1,5 @@
 """Values of parameters: files of YAML, JSON, TOML or Python, and the keys of them that a stage reads."""
 
-import copy
 import itertools
 import json
 import posixpath
@@ -17,6 +16,9 @@ from wherry.service.domain.dvc.yaml12 import DEPTH_MAX, parse_yaml
 from wherry.service.domain.errors import PipelineInvalid, Place
 from wherry.service.domain.paths import ProjectPath
 from wherry.service.domain.records import Params
+
+# Made once: `json.dumps` with an option makes one for each call.
+_JSON = json.JSONEncoder(sort_keys=True)
 
 
 def parse_params_file(data: bytes, path: str) -> Mapping[str, Any]:
@@ -94,8 +96,8 @@ def read_params(
 ) -> Params:
     """Read a stage's parameters from the content of its files; None stands for a file that is not there.
 
-    Files and keys come in the order of dvc.lock: params.yaml first, then by name. Stages that share a `parser` share
-    no values: DVC's emitter would write those as anchors.
+    Files and keys come in the order of dvc.lock: params.yaml first, then by name. Stages that share a `parser` may share
+    values; they must not be changed, and whoever writes several stages copies them (see `update_lock`).
 
     Raises:
         PipelineInvalid: at the stage's place, if a key is missing, stands for several, or has a value that
@@ -103,11 +105,9 @@ def read_params(
     """
     ordered = sorted(stage.params, key=lambda params: (params.path != DEFAULT_PARAMS_FILE, params.path))
     parser = parser or ParamsParser()
-    read = {
+    return {
         params.path: _read_file(stage, params, files.get(params.project_path), parser) for params in ordered
     }
-    # Copied in one go: what is one object within the stage stays one.
-    return copy.deepcopy(read)
 
 
 def find_params(
@@ -193,6 +193,11 @@ def _lookup(config: Mapping[str, Any], key: str) -> list[Any]:
 def _step(value: Any, part: str) -> Iterator[Any]:
     number = _number(part)
     if isinstance(value, dict):
+        if number is None or number not in value:
+            # Nearly always; going through a mapping of all stages' values for each of them would be quadratic.
+            if part in value:
+                yield value[part]
+            return
         for key, inner in value.items():
             if (isinstance(key, str) and key == part) or (isinstance(key, int) and key == number):
                 yield inner
@@ -210,7 +215,7 @@ def _number(part: str) -> int | None:
 def _check_recordable(stage: Stage, params: ParamsDependency, key: str, value: Any) -> None:
     """DVC computes a JSON of the parameters when it saves a stage, so what JSON lacks fails there."""
     try:
-        json.dumps(value, sort_keys=True)
+        _JSON.encode(value)
     except (TypeError, ValueError) as exc:
         raise _refuse(
             stage,

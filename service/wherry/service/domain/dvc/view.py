@@ -5,7 +5,7 @@ Knows hashes only. What trees and sizes it needs it says; loading them is the ca
 
 import posixpath
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from wherry.service.domain.blob import TREE_SUFFIX, BlobHash
@@ -46,9 +46,36 @@ class PlacedData:
         )
 
 
+class PathOrder:
+    """Paths kept in order, so that those below a folder are found by bisection. More may be added."""
+
+    __slots__ = ("_paths",)
+
+    def __init__(self, paths: Iterable[ProjectPath]) -> None:
+        """Sort the paths once."""
+        self._paths = sorted(paths)
+
+    def add(self, path: ProjectPath) -> None:
+        """Add one; it may be there already."""
+        position = bisect_left(self._paths, path)
+        if self._paths[position : position + 1] != [path]:
+            self._paths.insert(position, path)
+
+    def below(self, folder: ProjectPath) -> Sequence[ProjectPath]:
+        """The paths strictly below a folder."""
+        if folder == ROOT:
+            return [path for path in self._paths if path != ROOT]
+        # "0" follows "/" among the characters.
+        first, end = bisect_left(self._paths, folder + "/"), bisect_left(self._paths, folder + "0")
+        return self._paths[first:end]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProjectView:
-    """Placed data wins over snapshot files at or below its path."""
+    """Placed data wins over snapshot files at or below its path.
+
+    Whoever looks through many views of one project gives the paths in order, which are sorted here otherwise.
+    """
 
     files: Mapping[ProjectPath, SnapshotFile] = field(repr=False)
     placed: Mapping[ProjectPath, PlacedData]
@@ -56,13 +83,10 @@ class ProjectView:
     """Contents of trees, as far as they are loaded."""
     sizes: Mapping[BlobHash, int] = field(default_factory=dict, repr=False)
     """Sizes in bytes of members of trees, as far as they are loaded."""
-    _file_paths: Sequence[ProjectPath] = field(init=False, repr=False, compare=False)
-    _placed_paths: Sequence[ProjectPath] = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        """Sort the paths, so that a folder's content is found by bisection."""
-        object.__setattr__(self, "_file_paths", sorted(self.files))
-        object.__setattr__(self, "_placed_paths", sorted(self.placed))
+    file_order: PathOrder | None = field(default=None, repr=False, compare=False)
+    """The paths of `files`."""
+    placed_order: PathOrder | None = field(default=None, repr=False, compare=False)
+    """The paths of `placed`."""
 
     def trees_needed(self, path: ProjectPath) -> frozenset[BlobHash]:
         """Trees whose content must be in `trees` before `path` can be resolved."""
@@ -115,16 +139,16 @@ class ProjectView:
         return ROOT if path != ROOT and ROOT in self.placed else None
 
     def _placed_below(self, folder: ProjectPath) -> Sequence[ProjectPath]:
-        return _below(self._placed_paths, folder)
+        return (self.placed_order or PathOrder(self.placed)).below(folder)
+
+    def _files_below(self, folder: ProjectPath) -> Sequence[ProjectPath]:
+        return (self.file_order or PathOrder(self.files)).below(folder)
 
     def _members(self, above: ProjectPath, path: ProjectPath) -> Iterator[tuple[str, TreeEntry]]:
         """Files of the tree at `above` that are `path` (then named "") or lie below it, named relative to it."""
         inner = path if above == ROOT else path[len(above) + 1 :]
-        for entry in self.trees[self.placed[above].hash].entries:
-            if entry.path == inner:
-                yield "", entry
-            elif entry.path.startswith(inner + "/"):
-                yield entry.path[len(inner) + 1 :], entry
+        for entry in self.trees[self.placed[above].hash].at_or_below(inner):
+            yield entry.path[len(inner) + 1 :], entry
 
     def _resolve_member(self, written: str, above: ProjectPath, path: ProjectPath) -> FileEntry | None:
         if not self.placed[above].is_tree:
@@ -153,7 +177,7 @@ class ProjectView:
             name = _inner(path, folder)
             total_bytes += data.total_bytes
             entries.extend(self._expand(name, data))
-        for path in _below(self._file_paths, folder):
+        for path in self._files_below(folder):
             found = True
             name = _inner(path, folder)
             if self._is_covered(path, folder) or _is_ignored(name):
@@ -197,11 +221,3 @@ def _refuse_ignore_file(entries: Sequence[TreeEntry], folder: ProjectPath) -> No
                 hint="Move it to a folder above.",
                 place=Place(path=posixpath.join(folder, entry.path)),
             )
-
-
-def _below(paths: Sequence[ProjectPath], folder: ProjectPath) -> Sequence[ProjectPath]:
-    """The paths strictly below a folder, out of sorted ones."""
-    if folder == ROOT:
-        return [path for path in paths if path != ROOT]
-    # "0" follows "/" among the characters.
-    return paths[bisect_left(paths, folder + "/") : bisect_left(paths, folder + "0")]
