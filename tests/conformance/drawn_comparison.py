@@ -16,7 +16,7 @@ from wherry.service.domain.blob import hash_content
 from wherry.service.domain.dvc import run_cache
 from wherry.service.domain.dvc.changes import Workspace, find_changes, find_source_changes, status_document
 from wherry.service.domain.dvc.graph import topological_order
-from wherry.service.domain.dvc.ignore import IGNORE_FILE, IgnoreRules
+from wherry.service.domain.dvc.ignore import IGNORE_FILE, IgnoreRules, refuse_ignored_outputs
 from wherry.service.domain.dvc.lockfile import parse_lock, update_lock
 from wherry.service.domain.dvc.params import ParamsParser, find_params, read_params
 from wherry.service.domain.dvc.stage import Pipeline, Stage, StageName
@@ -122,11 +122,7 @@ def read_project(folder: Path) -> Pipeline:
     for path in _locks(pipeline):
         if (folder / path).exists():
             parse_lock((folder / path).read_bytes(), path)
-    rules = _Reading(folder).rules
-    for stage in pipeline.stages.values():
-        for out in stage.outs:
-            if rules.ignores(out.project_path, is_folder=False):
-                raise PipelineInvalid(f"{out.path!r} is ignored", place=stage.place)
+    refuse_ignored_outputs(pipeline, _Reading(folder).rules)
     return pipeline
 
 

@@ -5,10 +5,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from tests.conformance.drawn_names import NUMBERS, SCALARS, SHELL_SAFE, TEXTS, VALUES, Chance
+from tests.conformance.drawn_names import NUMBERS, ODD, SHELL_SAFE, TEXTS, Chance
 
 KEYS = ("a", "b", "b.c", "b.d", "b.d.0", "l.0", "l.-1", "l.1.x", "t", "n", "size", ".a", "whole", "b.e.f")
 """Keys that most drawn parameters files have."""
@@ -33,23 +32,22 @@ def draw_style(chance: Chance) -> str:
 
 def draw_params(chance: Chance) -> dict[str, Any]:
     """Draw values under the names of KEYS, which templates and stages can count on."""
-    draw = chance.draw
     values: dict[str, Any] = {
-        "a": draw(SCALARS),
+        "a": chance.scalar(),
         "b": {
-            "c": draw(SCALARS),
-            "d": draw(st.lists(st.sampled_from(NUMBERS), min_size=1, max_size=3)),
+            "c": chance.scalar() or 1,
+            "d": chance.some(NUMBERS, 3, 1),
             "e": {"f": 1},
         },
-        "l": [draw(SCALARS), {"x": draw(SCALARS)}],
-        "t": draw(st.sampled_from(SHELL_SAFE)),
-        "n": draw(st.integers(0, 3)),
-        "size": draw(st.integers(0, 3)),
+        "l": [chance.scalar(), {"x": chance.scalar()}],
+        "t": chance.one(SHELL_SAFE),
+        "n": chance.number(0, 3),
+        "size": chance.number(0, 3),
     }
     if chance.rarely(3):
-        values["whole"] = draw(VALUES)
+        values["whole"] = chance.value()
     if chance.rarely(4):
-        values[chance.name()] = draw(VALUES)
+        values[chance.one(ODD)] = chance.value()
     names = chance.some(tuple(values), len(values), len(values))
     return {name: values[name] for name in names}
 
@@ -87,7 +85,7 @@ def draw_keys(chance: Chance) -> list[str] | None:
     if chance.rarely(5):
         return None
     keys = chance.some(KEYS[:-2], 3, 1)
-    return [*keys, "missing"] if chance.rarely(30) else keys
+    return [*keys, "missing"] if chance.rarely(60) else keys
 
 
 def plain_text(chance: Chance) -> str:

@@ -1,9 +1,8 @@
 """What drawn projects are made of: names and values, plain ones and those that are easily taken for something else."""
 
 from collections.abc import Sequence
+from random import Random
 from typing import Any, TypeVar
-
-from hypothesis import strategies as st
 
 _T = TypeVar("_T")
 
@@ -132,44 +131,44 @@ SHELL_SAFE = (
 )
 NUMBERS = (0, 1, -3, 7, 20, 1000, 10**20, 0.5, 1e-05, 1e16, 2.0, -0.0, 1.5, 123456789.123456789, 1e22, 5e-324)
 
-SCALARS: st.SearchStrategy[Any] = st.one_of(
-    st.sampled_from(NUMBERS), st.booleans(), st.none(), st.sampled_from(TEXTS)
-)
-VALUES: st.SearchStrategy[Any] = st.recursive(
-    SCALARS,
-    lambda inner: st.one_of(
-        st.lists(inner, max_size=3), st.dictionaries(st.sampled_from([*PLAIN, *ODD]), inner, max_size=3)
-    ),
-    max_leaves=5,
-)
-
 
 class Chance:
-    """Draws, in few words."""
+    """Draws, in few words, and independently: each project is unlike the one before."""
 
-    def __init__(self, draw: st.DrawFn) -> None:
-        """Draw with `draw`."""
-        self.draw = draw
+    def __init__(self, random: Random) -> None:
+        """Draw from `random`."""
+        self._random = random
 
     def number(self, low: int, high: int) -> int:
         """Any of low..high."""
-        return self.draw(st.integers(low, high))
+        return self._random.randint(low, high)
 
     def rarely(self, of: int = 8) -> bool:
         """One time out of `of`."""
-        return self.draw(st.integers(1, of)) == of
+        return self._random.randrange(of) == 0
 
     def one(self, choices: Sequence[_T]) -> _T:
         """One of them."""
-        return choices[self.draw(st.integers(0, len(choices) - 1))]
+        return self._random.choice(choices)
 
     def some(self, choices: Sequence[_T], high: int, low: int = 0) -> list[_T]:
         """Some of them, in any order, each once."""
-        if not choices:
-            return []
-        order = self.draw(st.permutations(range(len(choices))))
-        return [choices[position] for position in order[: self.number(min(low, len(choices)), high)]]
+        high = min(high, len(choices))
+        return self._random.sample(list(choices), self.number(min(low, high), high))
 
     def name(self, odd: Sequence[str] = ODD) -> str:
         """A name; one in three is odd."""
         return self.one(odd if self.rarely(3) else PLAIN)
+
+    def scalar(self) -> Any:
+        """A value as YAML has them."""
+        return self.one((self.one(NUMBERS), self.one((True, False)), None, self.one(TEXTS), self.one(TEXTS)))
+
+    def value(self, depth: int = 3) -> Any:
+        """A value that may hold others."""
+        kind = self.one(("scalar", "scalar", "list", "mapping")) if depth else "scalar"
+        if kind == "list":
+            return [self.value(depth - 1) for _ in range(self.number(0, 3))]
+        if kind == "mapping":
+            return {self.name(): self.value(depth - 1) for _ in range(self.number(0, 3))}
+        return self.scalar()

@@ -7,12 +7,13 @@ import json
 import posixpath
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from random import Random
 from typing import Any
 
 from hypothesis import strategies as st
 
 from tests.conformance.drawn_documents import draw_params, draw_style, write_params, write_yaml
-from tests.conformance.drawn_names import ODD, PLAIN, SCALARS, STAGE_ODD, VALUES, Chance
+from tests.conformance.drawn_names import ODD, PLAIN, STAGE_ODD, Chance
 from tests.conformance.drawn_stages import StageDrawer, World
 
 _PARAMS_FILES = ("conf/p.json", "conf/p.toml", "conf/p.py", "p.txt", "sub/other.yaml", "conf/1e3.yaml")
@@ -76,8 +77,8 @@ _Documents = dict[str, dict[str, Any]]
 
 
 class _ProjectDrawer:
-    def __init__(self, draw: st.DrawFn) -> None:
-        self._chance = Chance(draw)
+    def __init__(self, random: Random) -> None:
+        self._chance = Chance(random)
         self._files: dict[str, str] = {}
         self._world = World(readable=[], folders=["."])
         self._params: dict[str, dict[str, Any]] = {}
@@ -147,7 +148,7 @@ class _ProjectDrawer:
         order = chance.some(tuple(stages), len(stages), len(stages))
         document: dict[str, Any] = {"stages": {name: stages[name] for name in order}}
         if chance.rarely(4):
-            document["vars"] = [{"g": chance.draw(VALUES)}]
+            document["vars"] = [{"g": chance.value()}]
         if chance.rarely(8):
             document["artifacts"] = {
                 "model": {"path": chance.name(), "type": "model", "desc": "text", "labels": ["x"]}
@@ -228,7 +229,7 @@ class _ProjectDrawer:
         if chance.rarely(10):
             values.pop(key)
         else:
-            values[key] = draw_params(chance)[key] if key in {"b", "l", "t", "n"} else chance.draw(SCALARS)
+            values[key] = draw_params(chance)[key] if key in {"b", "l", "t", "n"} else chance.scalar()
         return []
 
     def _change_stage(self) -> list[FileChange]:
@@ -272,4 +273,4 @@ def _as_other(cmd: Any) -> Any:
 @st.composite
 def projects(draw: st.DrawFn) -> DrawnProject:
     """Projects of a few stages over everything at once; one in four has a mistake."""
-    return _ProjectDrawer(draw).draw()
+    return _ProjectDrawer(draw(st.randoms(use_true_random=True))).draw()

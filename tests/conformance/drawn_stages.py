@@ -6,10 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from hypothesis import strategies as st
-
 from tests.conformance.drawn_documents import draw_keys, plain_text
-from tests.conformance.drawn_names import ODD, VALUES, Chance
+from tests.conformance.drawn_names import ODD, Chance
 
 _EXPRESSIONS = ("${t}", "${n}", "${b.c}", "${b[d][0]}", "${ n }", "${l.0}", "\\${HOME}", "${size}-${n}", "$n")
 _ITEMS = ("a", "b", 1, 2, "x y", "ünï", "null", "1e3", 2.0, True, None)
@@ -107,7 +105,7 @@ class StageDrawer:
         suffixes = [f"-{row}{column}" for row in rows for column in columns]
         matrix: dict[str, Any] = {"row": rows, "col": columns}
         if chance.rarely(4):
-            matrix["deep"] = [{"k": chance.draw(st.integers(0, 3))}]
+            matrix["deep"] = [{"k": chance.number(0, 3)}]
         return {"matrix": matrix, **self._stage("-${item.row}${item.col}", suffixes)}
 
     def _stage(self, suffix: str, suffixes: Sequence[str]) -> dict[str, Any]:
@@ -233,10 +231,10 @@ class StageDrawer:
         if chance.rarely(6):
             stage["desc"] = plain_text(chance)
         if chance.rarely(6):
-            stage["meta"] = chance.draw(VALUES)
+            stage["meta"] = chance.value()
         if chance.rarely(10):
             stage["always_changed"] = True
-        if chance.rarely(20):
+        if chance.rarely(30):
             stage["frozen"] = chance.rarely(2)
         if self._templates and chance.rarely(6):
-            stage["vars"] = [{"own": chance.draw(VALUES)}]
+            stage["vars"] = [{"own": chance.value()}]

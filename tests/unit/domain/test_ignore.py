@@ -1,8 +1,14 @@
 """What .dvcignore hides."""
 
+from contextlib import nullcontext
+
 import pytest
 
-from wherry.service.domain.dvc.ignore import IgnoreRules
+from wherry.service.domain.dvc.data_file import parse_data_file
+from wherry.service.domain.dvc.graph import build_pipeline
+from wherry.service.domain.dvc.ignore import IgnoreRules, refuse_ignored_outputs
+from wherry.service.domain.dvc.pipeline_file import parse_pipeline_file
+from wherry.service.domain.errors import PipelineInvalid
 from wherry.service.domain.paths import ProjectPath
 
 FILES = {
@@ -47,3 +53,12 @@ def test_only_patterns_count_for_the_fingerprint() -> None:
     assert rules({}).fingerprint == rules({".dvcignore": "# only words\n\n"}).fingerprint == ""
     assert rules({".dvcignore": "*.log\n"}).fingerprint == rules({".dvcignore": "#\n*.log"}).fingerprint
     assert rules({".dvcignore": "*.log\n"}).fingerprint != rules({"sub/.dvcignore": "*.log\n"}).fingerprint
+
+
+@pytest.mark.parametrize(("pattern", "refused"), [("o", "stage 's'"), ("d/", "d.dvc"), ("*.log", "")])
+def test_what_is_written_or_tracked_must_not_be_ignored(pattern: str, refused: str) -> None:
+    stages = parse_pipeline_file(b"stages: {s: {cmd: x, outs: [o]}}", ProjectPath("dvc.yaml"))
+    data = b"outs: [{path: d, md5: 0123456789abcdef0123456789abcdef.dir, hash: md5}]"
+    pipeline = build_pipeline(stages, [parse_data_file(data, ProjectPath("d.dvc"))])
+    with pytest.raises(PipelineInvalid, match=refused) if refused else nullcontext():
+        refuse_ignored_outputs(pipeline, rules({".dvcignore": pattern}))

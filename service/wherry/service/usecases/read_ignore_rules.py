@@ -1,10 +1,9 @@
-"""Read a project's .dvcignore files, and see that no stage writes what they hide."""
+"""Read a project's .dvcignore files, and see that nothing is written or tracked that they hide."""
 
 import asyncio
 import posixpath
 
-from wherry.service.domain.dvc.ignore import IGNORE_FILE, IgnoreRules
-from wherry.service.domain.errors import PipelineInvalid
+from wherry.service.domain.dvc.ignore import IGNORE_FILE, IgnoreRules, refuse_ignored_outputs
 from wherry.service.usecases.read_blobs import ReadBlobs
 from wherry.service.usecases.read_project import Project
 
@@ -20,19 +19,11 @@ class ReadIgnoreRules:
         """The rules of the project.
 
         Raises:
-            PipelineInvalid: if an output is ignored: DVC would never see it.
+            PipelineInvalid: if an output or tracked data is ignored: DVC would never see it.
         """
         files = project.snapshot.files
         paths = [path for path in files if posixpath.basename(path) == IGNORE_FILE]
         contents = await asyncio.gather(*(self._read.read_dvc_file(files[path].hash) for path in paths))
         rules = IgnoreRules(dict(zip(paths, contents, strict=True)))
-        for stage in project.stages:
-            for out in stage.outs:
-                # Whether it is a folder is known once the stage has run; DVC asks no earlier either.
-                if rules.ignores(out.project_path, is_folder=False):
-                    raise PipelineInvalid(
-                        f"stage {stage.name!r}: the output {out.path!r} is ignored by .dvcignore",
-                        hint="Take the pattern out of .dvcignore, or write the output elsewhere.",
-                        place=stage.place,
-                    )
+        refuse_ignored_outputs(project.pipeline, rules)
         return rules

@@ -10,6 +10,9 @@ from collections.abc import Mapping
 
 from pathspec import GitIgnoreSpec
 
+from wherry.service.domain.blob import TREE_SUFFIX
+from wherry.service.domain.dvc.stage import Pipeline
+from wherry.service.domain.errors import PipelineInvalid, Place
 from wherry.service.domain.paths import ROOT, ProjectPath
 
 IGNORE_FILE = ".dvcignore"
@@ -57,6 +60,31 @@ class IgnoreRules:
             if folder == ROOT:
                 return False
             folder = _folder_of(folder)
+
+
+def refuse_ignored_outputs(pipeline: Pipeline, rules: IgnoreRules) -> None:
+    """See that no stage writes, and no .dvc file tracks, what is ignored.
+
+    Raises:
+        PipelineInvalid: if one does: DVC would never see it.
+    """
+    for stage in pipeline.stages.values():
+        for out in stage.outs:
+            # Whether it is a folder is known once the stage has run; DVC asks no earlier either.
+            if rules.ignores(out.project_path, is_folder=False):
+                raise _ignored(f"stage {stage.name!r}: the output {out.path!r}", stage.place)
+    for source in pipeline.sources.values():
+        for data in source.outs:
+            if rules.ignores(data.project_path, is_folder=data.hash.endswith(TREE_SUFFIX)):
+                raise _ignored(f"{source.name}: the data {data.path!r}", source.place)
+
+
+def _ignored(what: str, place: Place) -> PipelineInvalid:
+    return PipelineInvalid(
+        f"{what} is ignored by .dvcignore",
+        hint="Take the pattern out of .dvcignore, or keep the file elsewhere.",
+        place=place,
+    )
 
 
 def _folder_of(path: ProjectPath) -> ProjectPath:
