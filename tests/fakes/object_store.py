@@ -2,10 +2,11 @@
 
 import asyncio
 import hashlib
+from datetime import UTC, datetime
 from pathlib import Path
 
 from wherry.service.domain.errors import BlobMismatch, StoreUnavailable
-from wherry.service.ports.objects import ObjectStore
+from wherry.service.ports.objects import ObjectStore, StoredObject
 
 
 class FakeObjectStore(ObjectStore):
@@ -38,6 +39,15 @@ class FakeObjectStore(ObjectStore):
     async def list_keys(self, prefix: str) -> list[str]:
         self._check_up()
         return sorted(key for key in self.objects if key.startswith(prefix))
+
+    async def list_objects(self, prefix: str) -> list[StoredObject]:
+        self._check_up()
+        now = datetime.now(UTC)
+        return [
+            StoredObject(key=key, size_bytes=len(self.objects[key]), modified_at=now)
+            for key in sorted(self.objects)
+            if key.startswith(prefix)
+        ]
 
     async def delete(self, key: str) -> None:
         self._check_up()

@@ -21,7 +21,7 @@ from botocore.client import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from wherry.service.domain.errors import BlobMismatch, StoreUnavailable
-from wherry.service.ports.objects import ObjectStore
+from wherry.service.ports.objects import ObjectStore, StoredObject
 
 if TYPE_CHECKING:  # stubs only: there is nothing to import when the service runs
     from mypy_boto3_s3 import S3Client
@@ -112,6 +112,10 @@ class S3ObjectStore(ObjectStore):
     async def list_keys(self, prefix: str) -> list[str]:
         """See the port."""
         return await self._run(lambda: self._list_keys(prefix))
+
+    async def list_objects(self, prefix: str) -> list[StoredObject]:
+        """See the port."""
+        return await self._run(lambda: self._list_objects(prefix))
 
     async def delete(self, key: str) -> None:
         """See the port."""
@@ -220,12 +224,22 @@ class S3ObjectStore(ObjectStore):
         return True
 
     def _list_keys(self, prefix: str) -> list[str]:
+        return [found.key for found in self._list_objects(prefix)]
+
+    def _list_objects(self, prefix: str) -> list[StoredObject]:
         pages = self._client.get_paginator("list_objects_v2").paginate(
             Bucket=self._bucket, Prefix=self._prefix + prefix
         )
-        return sorted(
-            item["Key"].removeprefix(self._prefix) for page in pages for item in page.get("Contents", ())
-        )
+        found = [
+            StoredObject(
+                key=item["Key"].removeprefix(self._prefix),
+                size_bytes=item["Size"],
+                modified_at=item["LastModified"],
+            )
+            for page in pages
+            for item in page.get("Contents", ())
+        ]
+        return sorted(found, key=lambda item: item.key)
 
 
 def make_client(settings: S3Settings) -> "S3Client":

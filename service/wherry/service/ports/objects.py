@@ -1,7 +1,18 @@
 """Where objects are kept: the bucket."""
 
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredObject:
+    """An object as a listing tells of it."""
+
+    key: str
+    size_bytes: int
+    modified_at: datetime
 
 
 class ObjectStore(Protocol):
@@ -28,6 +39,10 @@ class ObjectStore(Protocol):
 
     async def list_keys(self, prefix: str) -> list[str]:
         """All keys that begin with `prefix`, sorted."""
+        ...
+
+    async def list_objects(self, prefix: str) -> list[StoredObject]:
+        """All objects whose keys begin with `prefix`, sorted by key."""
         ...
 
     async def delete(self, key: str) -> None:
