@@ -48,15 +48,18 @@ class FakeObjectStore(ObjectStore):
     async def list_page(self, prefix: str, *, after: str = "", limit: int) -> ObjectPage:
         self.listings += 1
         keys = [key for key in await self.list_keys(prefix) if key > after]
-        listed = tuple(
-            ListedObject(
-                key=key,
-                size_bytes=len(self.objects[key]),
-                modified_at=self._modified.get(key, self._now),
-            )
-            for key in keys[: min(limit, 1000)]
-        )
+        listed = tuple(self._listed(key) for key in keys[: min(limit, 1000)])
         return ObjectPage(objects=listed, is_last=len(listed) == len(keys))
+
+    async def list_objects(self, prefix: str) -> list[ListedObject]:
+        return [self._listed(key) for key in await self.list_keys(prefix)]
+
+    def _listed(self, key: str) -> ListedObject:
+        return ListedObject(
+            key=key,
+            size_bytes=len(self.objects[key]),
+            modified_at=self._modified.get(key, self._now),
+        )
 
     async def delete(self, key: str) -> None:
         self._check_up()

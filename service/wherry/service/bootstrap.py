@@ -184,7 +184,10 @@ async def _open_parts(settings: Settings, store: Store, stack: contextlib.AsyncE
     await objects.ensure_bucket()
     engine = DockerContainerEngine(parallel_max=settings.jobs)
     stack.callback(engine.close)
-    node = LocalNodeCache(home / "node", store=objects)
+    cache_gb = settings.node_cache_gb
+    node = LocalNodeCache(
+        home / "node", store=objects, bytes_max=None if cache_gb is None else int(cache_gb * 10**9)
+    )
     stack.callback(node.close)
     uid, gid = settings.stage_user
     workspaces = LocalWorkspaces(home / "workspaces", cache=node, uid=uid, gid=gid)

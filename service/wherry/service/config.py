@@ -38,6 +38,8 @@ class Settings(BaseSettings):
     """Image for stages that name none; empty: such a stage is refused."""
     network: bool = True
     """Whether stages that do not say have a network."""
+    node_cache_gb: float | None = Field(default=None, ge=0)
+    """Bound on the node's own copies of blobs, in 10^9 bytes; none: half of the disk that home is on."""
     s3_bucket: str = ""
     """Bucket of the store; empty: an S3 server is started beside the service, with a bucket of its own."""
     s3_prefix: str = ""

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import json
 from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from tests.fakes.object_store import FakeObjectStore
 from wherry.service.domain.blob import BlobHash, Digest, digest_content, object_key
 from wherry.service.domain.errors import BlobMismatch, HashCollision, TooMany, TreeIncomplete
 from wherry.service.ports.blob_index import BlobRecord
-from wherry.service.ports.workspaces import NodeCache
+from wherry.service.ports.workspaces import NodeCache, NodeLease
 from wherry.service.usecases.put_blobs import Chunk, LocalBlob, PutBlobs
 
 
@@ -27,6 +28,12 @@ class NoNodeCache(NodeCache):
 
     async def path(self, digest_hash: str) -> Path:
         raise AssertionError(digest_hash)
+
+    def lease(self) -> AbstractContextManager[NodeLease]:
+        raise AssertionError("nothing is leased here")
+
+    async def make_room(self, size_bytes: int) -> None:
+        """There is room."""
 
     async def adopt(self, digest_hash: str, source: Path) -> None:
         """Nothing to do."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from wherry.service.domain.errors import PipelineInvalid
 from wherry.service.domain.paths import ProjectPath
 from wherry.service.domain.snapshot import Snapshot, SnapshotFile
 from wherry.service.domain.submission import Needs, Submission
-from wherry.service.ports.workspaces import NodeCache
+from wherry.service.ports.workspaces import NodeCache, NodeLease
 from wherry.service.usecases.put_blobs import PutBlobs
 from wherry.service.usecases.read_blobs import ReadBlobs
 from wherry.service.usecases.read_project import Project, ReadProject
@@ -32,6 +33,12 @@ class StoreNodeCache(NodeCache):
 
     async def path(self, digest_hash: str) -> Path:
         raise AssertionError(digest_hash)
+
+    def lease(self) -> AbstractContextManager[NodeLease]:
+        raise AssertionError("nothing is leased here")
+
+    async def make_room(self, size_bytes: int) -> None:
+        """There is room."""
 
     async def adopt(self, digest_hash: str, source: Path) -> None:
         """Nothing to do."""

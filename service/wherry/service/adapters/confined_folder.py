@@ -6,7 +6,7 @@ are read and resolved here, as the container saw them. Linux only.
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,9 @@ _FILE = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | _NO_FOLLOW
 
 Parts = tuple[str, ...]
 """Names from the folder down, without "." and ".."."""
+
+Identity = tuple[int, int]
+"""Device and inode of a folder."""
 
 
 class LinkUnusable(Exception):
@@ -45,8 +48,13 @@ class Found:
 class ConfinedFolder:
     """A folder of the host that a container had at another place. Use it as a context manager."""
 
-    def __init__(self, path: Path, seen_at: str) -> None:
-        """`seen_at` is the absolute path at which the container had it."""
+    def __init__(self, path: Path, seen_at: str, mounts: Mapping[Identity, Path] | None = None) -> None:
+        """`seen_at` is the absolute path at which the container had it.
+
+        `mounts` are folders of ours, without links, that it saw in place of the folders of these identities.
+        """
+        self._path = path
+        self._mounts = mounts or {}
         self._seen_at = tuple(part for part in seen_at.split("/") if part)
         self._descriptor = os.open(path, _FOLDER)
 
@@ -101,6 +109,16 @@ class ConfinedFolder:
         finally:
             os.close(file)
 
+    def place_of(self, parts: Parts) -> Path:
+        """Where on the host something is that is reached without links."""
+        if not self._mounts:
+            return self._path.joinpath(*parts)
+        place = self._path
+        for part in parts[:-1]:
+            place /= part
+            place = self._mounts.get(identify(place.lstat()), place)
+        return place.joinpath(*parts[-1:])
+
     @contextmanager
     def _open_folder(self, parts: Sequence[str]) -> Iterator[int]:
         folder = os.dup(self._descriptor)
@@ -109,9 +127,18 @@ class ConfinedFolder:
                 below = os.open(part, _FOLDER, dir_fd=folder)
                 os.close(folder)
                 folder = below
+                if self._mounts and (over := self._mounts.get(identify(os.fstat(folder)))):
+                    mounted = os.open(over, _FOLDER)
+                    os.close(folder)
+                    folder = mounted
             yield folder
         finally:
             os.close(folder)
+
+
+def identify(found: os.stat_result) -> Identity:
+    """What a folder is known by, whatever its name."""
+    return found.st_dev, found.st_ino
 
 
 class _Walk:

@@ -71,7 +71,10 @@ def _host_config(client: APIClient, spec: ContainerSpec, *, network: str, tmpfs_
             spec.home: f"{in_memory},mode=0700,uid={uid},gid={gid or uid}",
         },
         # A mount and not a bind "a:b": a colon in the path is harmless, a missing folder is an error.
-        mounts=[Mount(spec.workspace_at, str(spec.workspace), type="bind")],
+        mounts=[
+            Mount(spec.workspace_at, str(spec.workspace), type="bind"),
+            *(Mount(at, str(folder), type="bind", read_only=True) for at, folder in spec.read_only.items()),
+        ],
         log_config=LogConfig(type="local", config=_LOG),
         **limits,
     )

@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+from pathlib import Path
 
 # What kernels and file systems answer when they cannot copy between these two files by themselves.
 _NOT_IN_KERNEL = frozenset({errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM})
@@ -26,3 +27,22 @@ def copy_content(source: int, target: int) -> None:
             os.fdopen(target, "wb", closefd=False) as writer,
         ):
             shutil.copyfileobj(reader, writer)
+
+
+def copy_file(
+    source: str | Path, target: str | Path, mode: int, owner: tuple[int, int] | None = None
+) -> None:
+    """Copy a file, never through a link, to a new name with these permissions and this uid and gid."""
+    reader = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        writer = os.open(target, flags, 0o600)
+        try:
+            copy_content(reader, writer)
+            os.fchmod(writer, mode)
+            if owner is not None:
+                os.fchown(writer, *owner)
+        finally:
+            os.close(writer)
+    finally:
+        os.close(reader)

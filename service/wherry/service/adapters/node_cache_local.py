@@ -1,50 +1,100 @@
 """The node's own copy of blobs, in a folder: the NodeCache port.
 
-    files/md5/ab/cdef…   one file a blob, mode 0444, as a DVC 3 cache lays them out
-    incoming/            what is being fetched; emptied at start
+    files/md5/ab/cdef…        one file a blob, mode 0444, as a DVC 3 cache lays them out
+    executable/md5/ab/cdef…   the same content with mode 0555: hard links share their mode, so it is another file
+    trees/                    see node_trees_local
+    incoming/                 what is being fetched; emptied at start
 
-Workspaces hard-link the files, so none is ever changed in place. Nothing is evicted yet: the folder grows
-with what the stages of this node use.
+Workspaces hard-link the files, so none is ever changed in place. See node_space for what goes when.
 """
 
 import asyncio
 import contextlib
+import errno
 import hashlib
 import os
 import shutil
 import stat
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from wherry.service.adapters.file_copy import copy_content
+from wherry.service.adapters.file_copy import copy_file
+from wherry.service.adapters.node_space import NodeSpace, note_use
+from wherry.service.adapters.node_trees_local import PreparedTrees, trees_folder
 from wherry.service.domain.blob import TREE_SUFFIX, BlobHash, hash_content, object_key, parse_blob_hash
 from wherry.service.domain.errors import BlobMissing, TooMany
 from wherry.service.ports.objects import ObjectStore
-from wherry.service.ports.workspaces import NodeCache
+from wherry.service.ports.workspaces import NodeCache, NodeLease
 
 _T = TypeVar("_T")
 
 _READ_ONLY = 0o444
+_READ_AND_RUN = 0o555
 _EMPTY = hash_content(b"")
+
+_DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+# Of the disk, what is left free for everything else.
+_FREE_SHARE = 0.02
+_FREE_BYTES_MAX = 2 * 10**9
 
 
 class LocalNodeCache(NodeCache):
     """Blobs in a folder of this machine, read through from the store."""
 
-    def __init__(self, root: Path, *, store: ObjectStore, threads: int = 8, downloads_max: int = 16) -> None:
-        """Use `root`, making it if need be. Only one service may use it at a time."""
+    def __init__(
+        self,
+        root: Path,
+        *,
+        store: ObjectStore,
+        bytes_max: int | None = None,
+        threads: int = 8,
+        downloads_max: int = 16,
+    ) -> None:
+        """Use `root`, making it if need be, for at most `bytes_max`, by default half of the disk.
+
+        Only one service may use it at a time.
+        """
         self._root = root
         self._store = store
         self._downloads = asyncio.Semaphore(downloads_max)
-        self._fetching: dict[BlobHash, asyncio.Task[Path]] = {}
+        self._fetching: dict[Path, asyncio.Task[Path]] = {}
         self._pool = ThreadPoolExecutor(threads, "node-cache")
         self._incoming = root / "incoming"
         shutil.rmtree(self._incoming, ignore_errors=True)
         self._incoming.mkdir(mode=0o700, parents=True)
         root.chmod(0o700)
+        disk = shutil.disk_usage(root).total
+        self._space = NodeSpace(
+            root,
+            blobs=("files", "executable"),
+            trees=trees_folder(),
+            bytes_max=disk // 2 if bytes_max is None else bytes_max,
+            free_min=min(int(disk * _FREE_SHARE), _FREE_BYTES_MAX),
+        )
+        self._trees = PreparedTrees(root, blobs=self, space=self._space, in_thread=self._in_thread)
+        self._space.start_counting(self._pool)
+
+    @contextlib.contextmanager
+    def lease(self) -> Iterator[NodeLease]:
+        """Keep what is asked for through the lease until it ends."""
+        held: list[str] = []
+        try:
+            yield _Lease(self, held)
+        finally:
+            self._space.release(held)
+
+    async def make_room(self, size_bytes: int) -> None:
+        """See that this much can be written to the disk.
+
+        Raises:
+            DiskFull: if it cannot, with nothing left that could go.
+        """
+        if self._space.is_short(size_bytes):
+            await self._in_thread(lambda: self._space.require(size_bytes))
 
     async def read(self, digest_hash: str, *, limit_bytes: int) -> bytes:
         """The content of a blob.
@@ -53,8 +103,9 @@ class LocalNodeCache(NodeCache):
             BlobMissing: if the store does not hold it, or holds other content under its name.
             TooMany: if it is longer than the limit.
         """
-        path = await self.path(digest_hash)
-        return await self._in_thread(lambda: _read(path, limit_bytes))
+        with self.lease() as lease:
+            path = await lease.path(digest_hash)
+            return await self._in_thread(lambda: _read(path, limit_bytes))
 
     async def path(self, digest_hash: str) -> Path:
         """A read-only file with the content; fetched from the store at most once at a time.
@@ -63,17 +114,23 @@ class LocalNodeCache(NodeCache):
             BlobMissing: if the store does not hold it, or holds other content under its name.
         """
         blob = parse_blob_hash(digest_hash)
-        path = self._path_of(blob)
-        # A stat of a local file is cheaper than a thread's turn, and ten thousand are asked for in a row.
-        if _is_whole(path, blob):
-            return path
-        fetch = self._fetching.get(blob)
-        if fetch is None:
-            fetch = asyncio.create_task(self._fetch(blob, path))
-            self._fetching[blob] = fetch
-            fetch.add_done_callback(lambda _: self._fetching.pop(blob, None))
-        # Shielded: another workspace may wait for the same blob.
-        return await asyncio.shield(fetch)
+        return await self._have(blob, self._path_of(blob))
+
+    async def leased_path(self, digest_hash: str, held: list[str], *, executable: bool) -> Path:
+        """Hold a blob, then see that it is there: in this order it cannot go in between."""
+        blob = parse_blob_hash(digest_hash)
+        path = self._executable_path_of(blob) if executable else self._path_of(blob)
+        held.append(str(path))
+        self._space.hold(held[-1])
+        return await self._have(blob, path)
+
+    async def leased_tree(self, tree_hash: str, held: list[str], *, files_min: int) -> Path | None:
+        """Hold the folder of a tree, then see that it is there; None if the tree has fewer files."""
+        tree = parse_blob_hash(tree_hash)
+        path = self._trees.path_of(tree)
+        held.append(str(path))
+        self._space.hold(held[-1])
+        return path if await self._trees.ensure(tree, files_min=files_min) else None
 
     async def adopt(self, digest_hash: str, source: Path) -> None:
         """Keep a regular file whose content is known to have this hash, without copying if possible.
@@ -83,6 +140,8 @@ class LocalNodeCache(NodeCache):
         blob = parse_blob_hash(digest_hash)
         path = self._path_of(blob)
         if not _is_whole(path, blob):
+            if self._space.is_short():
+                await self._in_thread(self._space.make_room)
             await self._in_thread(lambda: self._adopt(source, path))
 
     def close(self) -> None:
@@ -92,22 +151,92 @@ class LocalNodeCache(NodeCache):
     def _path_of(self, blob: BlobHash) -> Path:
         return self._root / object_key(blob)
 
+    def _executable_path_of(self, blob: BlobHash) -> Path:
+        return self._root / "executable" / object_key(blob).removeprefix("files/")
+
+    async def _have(self, blob: BlobHash, path: Path) -> Path:
+        # A stat of a local file is cheaper than a thread's turn, and ten thousand are asked for in a row.
+        if _is_whole(path, blob):
+            return path
+        fetch = self._fetching.get(path)
+        if fetch is None:
+            make = self._fetch if path == self._path_of(blob) else self._copy_executable
+            fetch = asyncio.create_task(make(blob, path))
+            self._fetching[path] = fetch
+            fetch.add_done_callback(lambda _: self._fetching.pop(path, None))
+        # Shielded: another workspace may wait for the same blob.
+        return await asyncio.shield(fetch)
+
     async def _fetch(self, blob: BlobHash, path: Path) -> Path:
         async with self._downloads:
-            arriving = self._new_file()
+            if self._space.is_short():
+                await self._in_thread(self._space.make_room)
             try:
-                if not await self._store.get_file(object_key(blob), arriving):
-                    raise BlobMissing(f"the store does not hold {blob}", hint="Submit the project again.")
-                await self._in_thread(lambda: _check_and_place(blob, arriving, path))
-            finally:
-                arriving.unlink(missing_ok=True)
+                await self._download(blob, path)
+            except OSError as exc:
+                if exc.errno not in _DISK_FULL:
+                    raise
+                await self._make_room_for(blob)
+                await self._download(blob, path)
         return path
+
+    async def _download(self, blob: BlobHash, path: Path) -> None:
+        arriving = self._new_file()
+        try:
+            if not await self._store.get_file(object_key(blob), arriving):
+                raise BlobMissing(f"the store does not hold {blob}", hint="Submit the project again.")
+            await self._in_thread(lambda: self._check_and_place(blob, arriving, path))
+        finally:
+            arriving.unlink(missing_ok=True)
+
+    async def _make_room_for(self, blob: BlobHash) -> None:
+        """The disk is full: how much is needed is asked only now."""
+        key = object_key(blob)
+        sizes = [found.size_bytes for found in await self._store.list_objects(key) if found.key == key]
+        if not sizes:
+            raise BlobMissing(f"the store does not hold {blob}", hint="Submit the project again.")
+        await self._in_thread(lambda: self._space.require(sizes[0]))
+
+    async def _copy_executable(self, blob: BlobHash, path: Path) -> Path:
+        with self.lease() as lease:
+            plain = await lease.path(blob)
+            await self.make_room(plain.stat().st_size)
+            await self._in_thread(lambda: self._place_copy(plain, path))
+        return path
+
+    def _place_copy(self, plain: Path, path: Path) -> None:
+        arriving = self._new_file()
+        try:
+            copy_file(plain, arriving, _READ_ONLY)
+            self._place(arriving, path, _READ_AND_RUN)
+        finally:
+            arriving.unlink(missing_ok=True)
+
+    def _check_and_place(self, blob: BlobHash, arriving: Path, path: Path) -> None:
+        with arriving.open("rb") as file:
+            found = hashlib.file_digest(file, _md5).hexdigest()
+        if found != blob.removesuffix(TREE_SUFFIX):
+            raise BlobMissing(
+                f"the store is damaged: under the name {blob} it holds content with the hash {found}",
+                hint="`wherry cache fsck` takes it out, so that what made it runs again.",
+            )
+        self._place(arriving, path, _READ_ONLY)
+
+    def _place(self, arriving: Path, path: Path, mode: int) -> None:
+        arriving.chmod(mode)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        arriving.replace(path)
+        self._space.added(path.stat().st_size)
 
     def _adopt(self, source: Path, path: Path) -> None:
         arriving = self._new_file()
         try:
             _link_or_copy(source, arriving)
-            _place(arriving, path)
+            self._place(arriving, path, _READ_ONLY)
+        except OSError as exc:
+            # The store has it: without room here it is fetched when somebody needs it.
+            if exc.errno not in _DISK_FULL:
+                raise
         finally:
             arriving.unlink(missing_ok=True)
 
@@ -118,13 +247,30 @@ class LocalNodeCache(NodeCache):
         return await asyncio.get_running_loop().run_in_executor(self._pool, action)
 
 
+class _Lease(NodeLease):
+    """What one user of the cache holds."""
+
+    def __init__(self, cache: LocalNodeCache, held: list[str]) -> None:
+        self._cache = cache
+        self._held = held
+
+    async def path(self, digest_hash: str, *, executable: bool = False) -> Path:
+        """See the port."""
+        return await self._cache.leased_path(digest_hash, self._held, executable=executable)
+
+    async def tree_folder(self, tree_hash: str, *, files_min: int) -> Path | None:
+        """See the port."""
+        return await self._cache.leased_tree(tree_hash, self._held, files_min=files_min)
+
+
 def _is_whole(path: Path, blob: BlobHash) -> bool:
     """Whether the file is there, and not one that a loss of power left empty after its rename."""
     try:
-        size = path.stat().st_size
+        found = path.stat()
     except FileNotFoundError:
         return False
-    return size > 0 or blob == _EMPTY
+    note_use(str(path), found)
+    return found.st_size > 0 or blob == _EMPTY
 
 
 def _read(path: Path, limit_bytes: int) -> bytes:
@@ -135,25 +281,8 @@ def _read(path: Path, limit_bytes: int) -> bytes:
     return data
 
 
-def _check_and_place(blob: BlobHash, arriving: Path, path: Path) -> None:
-    with arriving.open("rb") as file:
-        found = hashlib.file_digest(file, _md5).hexdigest()
-    if found != blob.removesuffix(TREE_SUFFIX):
-        raise BlobMissing(
-            f"the store is damaged: under the name {blob} it holds content with the hash {found}",
-            hint="Push the file again: `dvc push` or a new submission replaces it once it is deleted there.",
-        )
-    _place(arriving, path)
-
-
 def _md5() -> "hashlib._Hash":
     return hashlib.md5(usedforsecurity=False)
-
-
-def _place(arriving: Path, path: Path) -> None:
-    arriving.chmod(_READ_ONLY)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    arriving.replace(path)
 
 
 def _link_or_copy(source: Path, target: Path) -> None:
@@ -169,12 +298,4 @@ def _link_or_copy(source: Path, target: Path) -> None:
         os.chown(target, os.geteuid(), os.getegid(), follow_symlinks=False)
         return
     target.unlink(missing_ok=True)
-    reader = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        writer = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        try:
-            copy_content(reader, writer)
-        finally:
-            os.close(writer)
-    finally:
-        os.close(reader)
+    copy_file(source, target, _READ_ONLY)

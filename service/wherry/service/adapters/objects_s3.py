@@ -25,7 +25,7 @@ from wherry.service.ports.objects import ListedObject, ObjectPage, ObjectStore
 
 if TYPE_CHECKING:  # stubs only: there is nothing to import when the service runs
     from mypy_boto3_s3 import S3Client
-    from mypy_boto3_s3.type_defs import CompletedPartTypeDef
+    from mypy_boto3_s3.type_defs import CompletedPartTypeDef, ObjectTypeDef
 
 T = TypeVar("T")
 
@@ -116,6 +116,10 @@ class S3ObjectStore(ObjectStore):
     async def list_page(self, prefix: str, *, after: str = "", limit: int) -> ObjectPage:
         """See the port."""
         return await self._run(lambda: self._list_page(prefix, after, limit))
+
+    async def list_objects(self, prefix: str) -> list[ListedObject]:
+        """See the port."""
+        return await self._run(lambda: self._list_objects(prefix))
 
     async def delete(self, key: str) -> None:
         """See the port."""
@@ -224,25 +228,27 @@ class S3ObjectStore(ObjectStore):
         return True
 
     def _list_keys(self, prefix: str) -> list[str]:
+        return [found.key for found in self._list_objects(prefix)]
+
+    def _list_objects(self, prefix: str) -> list[ListedObject]:
         pages = self._client.get_paginator("list_objects_v2").paginate(
             Bucket=self._bucket, Prefix=self._prefix + prefix
         )
-        return sorted(
-            item["Key"].removeprefix(self._prefix) for page in pages for item in page.get("Contents", ())
+        found = [self._listed(item) for page in pages for item in page.get("Contents", ())]
+        return sorted(found, key=lambda item: item.key)
+
+    def _listed(self, item: "ObjectTypeDef") -> ListedObject:
+        return ListedObject(
+            key=item["Key"].removeprefix(self._prefix),
+            size_bytes=item["Size"],
+            modified_at=item["LastModified"],
         )
 
     def _list_page(self, prefix: str, after: str, limit: int) -> ObjectPage:
         page = self._client.list_objects_v2(
             Bucket=self._bucket, Prefix=self._prefix + prefix, StartAfter=self._prefix + after, MaxKeys=limit
         )
-        objects = tuple(
-            ListedObject(
-                key=item["Key"].removeprefix(self._prefix),
-                size_bytes=item["Size"],
-                modified_at=item["LastModified"],
-            )
-            for item in page.get("Contents", ())
-        )
+        objects = tuple(self._listed(item) for item in page.get("Contents", ()))
         return ObjectPage(objects=objects, is_last=not (page["IsTruncated"] and objects))
 
 

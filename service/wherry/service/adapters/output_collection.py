@@ -9,12 +9,12 @@ as empty; a `.dvcignore` file in an output is an error; execute bits of members 
 import hashlib
 import os
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from wherry.service.adapters.confined_folder import ConfinedFolder, Found, LinkUnusable, Parts
+from wherry.service.adapters.confined_folder import ConfinedFolder, Found, Identity, LinkUnusable, Parts
 from wherry.service.domain.blob import BlobHash, Digest
 from wherry.service.domain.dvc.ignore import IgnoreRules
 from wherry.service.domain.paths import PATH_BYTES_MAX, ROOT, ProjectPath
@@ -57,7 +57,7 @@ class HashedFile:
     """A file with the names of its content."""
 
     path: str
-    parts: Parts
+    source: Path
     digest: Digest
     sha256: str
 
@@ -84,15 +84,14 @@ class FoundOutput:
         if part:
             yield part
 
-    def assemble(self, workspace: Path, hashed: Iterable[HashedFile]) -> CollectedOutput:
+    def assemble(self, hashed: Iterable[HashedFile]) -> CollectedOutput:
         """Put the output together again from its hashed files."""
         files = sorted(hashed, key=lambda file: file.path)
         tree = Tree.of(TreeEntry(file.path, file.digest.hash) for file in files) if self.is_folder else None
         return CollectedOutput(
             project_path=self.project_path,
             files=tuple(
-                CollectedFile(source=workspace.joinpath(*file.parts), digest=file.digest, sha256=file.sha256)
-                for file in files
+                CollectedFile(source=file.source, digest=file.digest, sha256=file.sha256) for file in files
             ),
             tree=tree,
             total_bytes=sum(file.digest.size_bytes for file in files),
@@ -101,20 +100,30 @@ class FoundOutput:
 
 
 class OutputCollection:
-    """Finds and hashes outputs. Its methods block: run them in threads."""
+    """Finds and hashes outputs of one workspace. Its methods block: run them in threads."""
 
-    def __init__(self, workspace_at: str) -> None:
-        """`workspace_at` is where the container saw the workspace."""
+    def __init__(
+        self, workspace: Path, workspace_at: str, mounts: Mapping[Identity, Path] | None = None
+    ) -> None:
+        """`workspace_at` is where the container saw the workspace, `mounts` what it saw in it of the node's.
+
+        A mount is known by the identity of the empty folder under it: a stage can move that, with its parent.
+        """
+        self._workspace = workspace
         self._workspace_at = workspace_at
+        self._mounts = mounts
 
-    def find(self, workspace: Path, output: ProjectPath, ignore: IgnoreRules) -> FoundOutput:
+    def _open(self) -> ConfinedFolder:
+        return ConfinedFolder(self._workspace, self._workspace_at, self._mounts)
+
+    def find(self, output: ProjectPath, ignore: IgnoreRules) -> FoundOutput:
         """Find the files of an output, in a folder those that are not ignored.
 
         Raises:
             OutputUnusable: if it does not exist, or is or contains something that cannot be kept.
         """
         parts = () if output == ROOT else tuple(output.split("/"))
-        with _unusable(output), ConfinedFolder(workspace, self._workspace_at) as folder:
+        with _unusable(output), self._open() as folder:
             found = _resolve(folder, parts, output)
             is_folder = stat.S_ISDIR(found.mode)
             if is_folder:
@@ -129,16 +138,14 @@ class OutputCollection:
             project_path=output, files=tuple(files), is_folder=is_folder, executable=executable
         )
 
-    def hash_files(
-        self, workspace: Path, output: ProjectPath, files: Sequence[FoundFile]
-    ) -> list[HashedFile]:
+    def hash_files(self, output: ProjectPath, files: Sequence[FoundFile]) -> list[HashedFile]:
         """Hash files of an output, each in one pass.
 
         Raises:
             OutputUnusable: if one cannot be read.
         """
         buffer = memoryview(bytearray(_READ_BYTES))
-        with ConfinedFolder(workspace, self._workspace_at) as folder:
+        with self._open() as folder:
             return [_hash_file(folder, output, file, buffer) for file in files]
 
 
@@ -149,11 +156,12 @@ def _hash_file(
     sha256 = hashlib.sha256()
     size = 0
     with _unusable(_joined(output, file.path)), folder.open_file(file.parts) as descriptor:
+        source = folder.place_of(file.parts)
         while count := os.readv(descriptor, [buffer]):
             md5.update(buffer[:count])
             sha256.update(buffer[:count])
             size += count
-    return HashedFile(file.path, file.parts, Digest(BlobHash(md5.hexdigest()), size), sha256.hexdigest())
+    return HashedFile(file.path, source, Digest(BlobHash(md5.hexdigest()), size), sha256.hexdigest())
 
 
 class _FolderWalk:

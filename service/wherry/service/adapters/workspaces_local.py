@@ -2,33 +2,36 @@
 
 A workspace is `<root>/<attempt>`, owned by the stage's user. The project's own files are copies that the stage may
 change, and so is what persistent outputs were before. Inputs are hard links to the node's copies where those belong
-to another user than the stage's (it can then neither write nor chmod them), else read-only copies. What a stage left
-is read by output_collection and removed by folder_removal. Not here: limits on disk space.
+to another user than the stage's (it can then neither write nor chmod them), else read-only copies. An input folder of
+many files is an empty folder, over which the container gets a folder of the node as a read-only mount. What a stage
+left is read by output_collection and removed by folder_removal. Not here: limits on what a stage may write.
 """
 
 import asyncio
-import errno
+import contextlib
 import os
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from wherry.service.adapters.file_copy import copy_content
+from wherry.service.adapters.confined_folder import Identity, identify
+from wherry.service.adapters.file_copy import copy_file
 from wherry.service.adapters.folder_removal import remove_folder
+from wherry.service.adapters.node_trees_local import NO_LINK
 from wherry.service.adapters.output_collection import OutputCollection
 from wherry.service.domain.blob import TREE_SUFFIX
 from wherry.service.domain.dvc.ignore import IgnoreRules
 from wherry.service.domain.errors import InvalidInput, Unavailable
 from wherry.service.domain.limits import TREE_BYTES_MAX
-from wherry.service.domain.paths import ROOT, ProjectPath, parse_project_path
+from wherry.service.domain.paths import ROOT, ProjectPath, is_within, parse_project_path
 from wherry.service.domain.snapshot import SnapshotFile
 from wherry.service.domain.task import AttemptId, InputData
 from wherry.service.domain.tree import parse_tree
-from wherry.service.ports.workspaces import CollectedOutput, NodeCache, Workspaces
+from wherry.service.ports.workspaces import CollectedOutput, NodeCache, NodeLease, Workspaces
 
 _T = TypeVar("_T")
 
@@ -39,8 +42,9 @@ _FILES_PER_JOB = 200
 # How many blobs are asked for at once when the node lacks them.
 _FETCHES = 32
 
-# A hard link cannot be had: other file system, too many links to one file, links not permitted.
-_NO_LINK = frozenset({errno.EXDEV, errno.EMLINK, errno.EPERM, errno.EOPNOTSUPP})
+# From so many files on, an input folder is mounted instead of laid out: linking and removing 5,000 files takes a
+# third of a second.
+_MOUNT_FROM_FILES = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,16 @@ class _Job:
     placement: _Placement
 
 
+@dataclass(slots=True)
+class _Held:
+    """What a workspace has of the node's while it is there."""
+
+    lease: NodeLease
+    release: contextlib.ExitStack
+    mounts: dict[Identity, Path] = field(default_factory=dict)
+    """Folders of the node, by the empty ones of the workspace over which they are mounted."""
+
+
 class LocalWorkspaces(Workspaces):
     """Workspaces below one folder, for stages that run as one user."""
 
@@ -73,10 +87,12 @@ class LocalWorkspaces(Workspaces):
         gid: int,
         workspace_at: str = "/workspace",
         threads: int = 8,
+        mount_from_files: int = _MOUNT_FROM_FILES,
     ) -> None:
         """Use `root`, making it if need be; it must be on the cache's file system for hard links.
 
-        `workspace_at` is where containers see the workspace: absolute links of outputs start there.
+        `workspace_at` is where containers see the workspace: absolute links of outputs start there. Input
+        folders of `mount_from_files` files and more are mounted.
 
         Raises:
             ValueError: if the service is not root and stages run as somebody else.
@@ -89,7 +105,9 @@ class LocalWorkspaces(Workspaces):
         self._uid = uid
         self._gid = gid
         self._may_link = own_uid != uid
-        self._collection = OutputCollection(workspace_at)
+        self._workspace_at = workspace_at
+        self._mount_from_files = mount_from_files
+        self._held: dict[Path, _Held] = {}
         self._pool = ThreadPoolExecutor(threads, "workspace")
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
 
@@ -112,8 +130,10 @@ class LocalWorkspaces(Workspaces):
         files: Mapping[ProjectPath, SnapshotFile],
         data: Sequence[InputData],
         folders: Iterable[ProjectPath],
-    ) -> None:
+    ) -> Mapping[ProjectPath, Path]:
         """Put files and inputs at their paths, and make the folders, in a workspace just created.
+
+        Returns what the container must see as read-only mounts, by its path in the workspace.
 
         Raises:
             BlobMissing: if the store does not hold one.
@@ -121,20 +141,30 @@ class LocalWorkspaces(Workspaces):
             Unavailable: if the disk does not take it.
         """
         self._check_is_ours(workspace)
+        held = self._hold(workspace)
         placements = {
             parse_project_path(path): _Placement(file.hash, file.executable, writable=True)
             for path, file in files.items()
         }
         needed = {folder for folder in folders if folder != ROOT}
+        mounts: dict[ProjectPath, Path] = {}
+        taken = [*placements, *needed, *(item.project_path for item in data)]
         # Inputs last: where a dependency lies in another, or beside files of the project, it is the same
         # content, but it must not be written to.
         for item in data:
-            placements |= await self._placements_of(item, needed)
-        with_parents = _with_parents(needed, placements)
+            folder = await self._mountable(item, taken, held.lease)
+            if folder is None:
+                placements |= await self._placements_of(item, needed)
+            else:
+                mounts[item.project_path] = folder
+        with_parents = _with_parents({*needed, *mounts}, placements)
         await self._on_disk(self._in_thread(lambda: self._make_folders(workspace, with_parents)))
-        jobs = await self._gather_blobs(workspace, placements)
+        held.mounts = {identify((workspace / path).lstat()): folder for path, folder in mounts.items()}
+        jobs = await self._gather_blobs(workspace, placements, held.lease)
+        await self._cache.make_room(await self._in_thread(lambda: sum(map(self._bytes_to_write, jobs))))
         parts = [jobs[start : start + _FILES_PER_JOB] for start in range(0, len(jobs), _FILES_PER_JOB)]
         await self._on_disk(self._in_threads([partial(self._place_all, part) for part in parts]))
+        return mounts
 
     async def collect(
         self, workspace: Path, outputs: Sequence[ProjectPath], ignore: IgnoreRules
@@ -145,18 +175,24 @@ class LocalWorkspaces(Workspaces):
             OutputUnusable: if one does not exist, or is or contains something that cannot be kept.
         """
         self._check_is_ours(workspace)
+        mounts = self._held[workspace].mounts if workspace in self._held else {}
+        collection = OutputCollection(workspace, self._workspace_at, mounts)
         collected = []
         for output in outputs:
-            found = await self._in_thread(partial(self._collection.find, workspace, output, ignore))
-            hash_part = partial(self._collection.hash_files, workspace, output)
+            found = await self._in_thread(partial(collection.find, output, ignore))
+            hash_part = partial(collection.hash_files, output)
             hashed = await self._in_threads([partial(hash_part, part) for part in found.parts()])
-            collected.append(found.assemble(workspace, [file for part in hashed for file in part]))
+            collected.append(found.assemble([file for part in hashed for file in part]))
         return tuple(collected)
 
     async def remove(self, workspace: Path) -> None:
         """Remove a workspace whatever the stage did to it. Harmless when it is gone."""
         self._check_is_ours(workspace)
-        await self._in_thread(lambda: remove_folder(workspace))
+        try:
+            await self._in_thread(lambda: remove_folder(workspace))
+        finally:
+            if held := self._held.pop(workspace, None):
+                held.release.close()
 
     async def remove_all(self) -> None:
         """Remove what an earlier life of the service left."""
@@ -170,6 +206,24 @@ class LocalWorkspaces(Workspaces):
     def _check_is_ours(self, workspace: Path) -> None:
         if workspace.parent != self._root or workspace.name in {"", ".", ".."}:
             raise ValueError(f"not a workspace of this root: {workspace}")
+
+    def _hold(self, workspace: Path) -> _Held:
+        if workspace not in self._held:
+            release = contextlib.ExitStack()
+            self._held[workspace] = _Held(release.enter_context(self._cache.lease()), release)
+        return self._held[workspace]
+
+    async def _mountable(
+        self, item: InputData, taken: Sequence[ProjectPath], lease: NodeLease
+    ) -> Path | None:
+        """The node's folder for an input of many files, if nothing else stands or is to be written there."""
+        path = item.project_path
+        if not item.hash.endswith(TREE_SUFFIX) or path == ROOT or item.writable:
+            return None
+        # Once it is in `taken` itself.
+        if sum(is_within(other, path) or is_within(path, other) for other in taken) > 1:
+            return None
+        return await lease.tree_folder(item.hash, files_min=self._mount_from_files)
 
     async def _placements_of(
         self, item: InputData, folders: set[ProjectPath]
@@ -190,7 +244,7 @@ class LocalWorkspaces(Workspaces):
         }
 
     async def _gather_blobs(
-        self, workspace: Path, placements: Mapping[ProjectPath, _Placement]
+        self, workspace: Path, placements: Mapping[ProjectPath, _Placement], lease: NodeLease
     ) -> list[_Job]:
         """Have all content on the node, fetching at most _FETCHES blobs at a time."""
         waiting = iter(placements.items())
@@ -198,7 +252,9 @@ class LocalWorkspaces(Workspaces):
 
         async def work() -> None:
             for path, placement in waiting:
-                blob = await self._cache.path(placement.hash)
+                # A hard link has the mode of its file: what is to be executable is another file.
+                executable = placement.executable and not placement.writable
+                blob = await lease.path(placement.hash, executable=executable)
                 jobs.append(_Job(blob, f"{workspace}/{path}", placement))
                 if len(jobs) % _FILES_PER_JOB == 0:
                     await asyncio.sleep(0)  # blobs at hand do not suspend: let others have the loop
@@ -221,30 +277,16 @@ class LocalWorkspaces(Workspaces):
         os.chown(path, self._uid, self._gid, follow_symlinks=False)
         os.chmod(path, mode)  # noqa: PTH101 - mkdir obeys the umask; it is ours and no link
 
+    def _bytes_to_write(self, job: _Job) -> int:
+        return job.blob.stat().st_size if job.placement.writable or not self._may_link else 0
+
     def _place_all(self, jobs: Sequence[_Job]) -> None:
         for job in jobs:
+            executable = job.placement.executable
             if job.placement.writable:
-                self._copy(job, 0o755 if job.placement.executable else 0o644, give_away=True)
-            elif job.placement.executable:
-                # A copy: chmod on a link would make the node's own copy executable.
-                self._copy(job, 0o555, give_away=False)
+                copy_file(job.blob, job.target, 0o755 if executable else 0o644, (self._uid, self._gid))
             elif not (self._may_link and _link(job)):
-                self._copy(job, 0o444, give_away=False)
-
-    def _copy(self, job: _Job, mode: int, *, give_away: bool) -> None:
-        reader = os.open(job.blob, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-            writer = os.open(job.target, flags, 0o600)
-            try:
-                copy_content(reader, writer)
-                os.fchmod(writer, mode)
-                if give_away:
-                    os.fchown(writer, self._uid, self._gid)
-            finally:
-                os.close(writer)
-        finally:
-            os.close(reader)
+                copy_file(job.blob, job.target, 0o555 if executable else 0o444)
 
     async def _on_disk(self, work: Awaitable[_T]) -> _T:
         try:
@@ -254,7 +296,8 @@ class LocalWorkspaces(Workspaces):
             raise InvalidInput(f"{place!r} is a file and a folder at once") from exc
         except OSError as exc:
             raise Unavailable(
-                f"a workspace cannot be made: {exc.strerror}", hint="Make room on the service's disk."
+                f"a workspace cannot be made in {self._root}: {exc.strerror}",
+                hint="Make room on the service's disk.",
             ) from exc
 
     async def _in_thread(self, action: Callable[[], _T]) -> _T:
@@ -287,7 +330,7 @@ def _link(job: _Job) -> bool:
     try:
         os.link(job.blob, job.target)
     except OSError as exc:
-        if exc.errno in _NO_LINK:
+        if exc.errno in NO_LINK:
             return False
         raise
     return True

@@ -164,3 +164,9 @@ class StoreUnavailable(Unavailable):
     """The object store does not answer."""
 
     reason = "STORE_UNAVAILABLE"
+
+
+class DiskFull(Unavailable):
+    """A disk of the service takes no more."""
+
+    reason = "DISK_FULL"

@@ -29,6 +29,8 @@ class ContainerSpec:
     home: str
     """HOME: a tmpfs that belongs to the user."""
     network: bool
+    read_only: Mapping[str, Path] = field(default_factory=dict)
+    """Folders of the host that appear at these absolute paths, and cannot be changed there."""
     labels: Mapping[str, str] = field(default_factory=dict)
     memory_bytes: int | None = None
     cpus: float | None = None

@@ -58,6 +58,10 @@ class ObjectStore(Protocol):
         """
         ...
 
+    async def list_objects(self, prefix: str) -> list[ListedObject]:
+        """All objects whose keys begin with `prefix`, sorted by key."""
+        ...
+
     async def delete(self, key: str) -> None:
         """Remove an object; harmless when there is none."""
         ...

@@ -1,6 +1,7 @@
 """Folders in which stages run."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -54,11 +55,14 @@ class Workspaces(Protocol):
         files: Mapping[ProjectPath, SnapshotFile],
         data: Sequence[InputData],
         folders: Iterable[ProjectPath],
-    ) -> None:
+    ) -> Mapping[ProjectPath, Path]:
         """Put files and inputs at their paths, and make the folders.
 
-        Blobs come from the node's own copy, which fetches what it lacks. Inputs cannot be changed by
-        the stage in a way that reaches the node's copy.
+        Blobs come from the node's own copy, which fetches what it lacks, and stay there as long as the
+        workspace. Inputs cannot be changed by the stage in a way that reaches the node's copy.
+
+        Returns folders of the node that the stage must see, read-only, at these paths of the workspace,
+        where there is an empty folder: inputs of many files.
 
         Raises:
             BlobMissing: if the store does not hold one.
@@ -86,8 +90,45 @@ class Workspaces(Protocol):
         ...
 
 
+class NodeLease(Protocol):
+    """Blobs that the node keeps while the lease lasts."""
+
+    async def path(self, digest_hash: str, *, executable: bool = False) -> Path:
+        """A read-only file with the content, which others use too; `executable`: another file, with execute bits.
+
+        Raises:
+            BlobMissing: if the store does not hold it.
+            DiskFull: if there is no room for it.
+        """
+        ...
+
+    async def tree_folder(self, tree_hash: str, *, files_min: int) -> Path | None:
+        """A folder with all files of a tree, which others use too; made once. None: it has fewer files.
+
+        Raises:
+            BlobMissing: if the store does not hold the tree or a member.
+            DiskFull: if there is no room for it.
+        """
+        ...
+
+
 class NodeCache(Protocol):
-    """The node's own copy of blobs. Read-through: what is lacking is fetched from the store, once."""
+    """The node's own copy of blobs. Read-through: what is lacking is fetched from the store, once.
+
+    It is bounded: what was not used for longest goes when room is needed, never what is leased.
+    """
+
+    def lease(self) -> AbstractContextManager[NodeLease]:
+        """Keep what is asked for through the lease until it ends."""
+        ...
+
+    async def make_room(self, size_bytes: int) -> None:
+        """See that this much can be written to the disk that the node's copies are on.
+
+        Raises:
+            DiskFull: if it cannot.
+        """
+        ...
 
     async def read(self, digest_hash: str, *, limit_bytes: int) -> bytes:
         """The content of a blob.
@@ -99,7 +140,7 @@ class NodeCache(Protocol):
         ...
 
     async def path(self, digest_hash: str) -> Path:
-        """A read-only file with the content. Do not change it and do not keep it open for long.
+        """A read-only file with the content, which may go at any time: to keep it, lease it.
 
         Raises:
             BlobMissing: if the store does not hold it.

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from wherry.service.domain.blob import Digest
@@ -64,8 +64,8 @@ class ContainerStageRunner(StageRunner):
         try:
             await observer.entered(State.PREPARING)
             workspace = await self._workspaces.create(attempt)
-            await self._lay_out(task, workspace)
-            ended = await self._run_container(task, attempt, workspace, observer)
+            spec = self._spec(task, attempt, workspace, await self._lay_out(task, workspace))
+            ended = await self._run_container(task, spec, observer)
             if isinstance(ended, Failed):
                 return ended
             outs = await self._keep_outputs(task, workspace)
@@ -83,20 +83,21 @@ class ContainerStageRunner(StageRunner):
         entry = StageEntry(cmd=task.stage.cmd, deps=task.deps, params=task.params, outs=outs)
         return Succeeded(entry=entry, cache=CacheUse.MISS, wall_s=ended)
 
-    async def _lay_out(self, task: StageTask, workspace: Path) -> None:
+    async def _lay_out(self, task: StageTask, workspace: Path) -> Mapping[ProjectPath, Path]:
+        """Lay the workspace out; returns what is to be mounted in it."""
         # DVC leaves the parents of outputs to the command; they are made here because a fresh
         # workspace has none of the folders that earlier runs left on a laptop.
         parents = {_parent(out.project_path) for out in task.stage.outs}
-        await self._workspaces.lay_out(
+        return await self._workspaces.lay_out(
             workspace, files=task.files, data=task.data, folders={task.stage.wdir, *parents}
         )
 
     async def _run_container(
-        self, task: StageTask, attempt: AttemptId, workspace: Path, observer: StageObserver
+        self, task: StageTask, spec: ContainerSpec, observer: StageObserver
     ) -> float | Failed:
         """Seconds that the command took, or how it failed."""
         await observer.wrote(LogStream.SYSTEM, [f"$ {command}".encode() for command in task.stage.commands])
-        container = await self._engine.create(self._spec(task, attempt, workspace))
+        container = await self._engine.create(spec)
         try:
             await observer.entered(State.RUNNING)
             started = self._clock.monotonic_s()
@@ -113,7 +114,9 @@ class ContainerStageRunner(StageRunner):
             return wall_s
         return Failed(reason=_why(ended), exit_code=ended.code, wall_s=wall_s)
 
-    def _spec(self, task: StageTask, attempt: AttemptId, workspace: Path) -> ContainerSpec:
+    def _spec(
+        self, task: StageTask, attempt: AttemptId, workspace: Path, mounts: Mapping[ProjectPath, Path]
+    ) -> ContainerSpec:
         stage = task.stage
         return ContainerSpec(
             name=f"wherry-{attempt}",
@@ -127,6 +130,7 @@ class ContainerStageRunner(StageRunner):
             user=self._user,
             home=HOME_AT,
             network=task.network,
+            read_only={f"{WORKSPACE_AT}/{path}": folder for path, folder in mounts.items()},
             labels={
                 **self._labels,
                 "wherry.run": task.run_id,

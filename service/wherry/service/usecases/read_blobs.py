@@ -48,18 +48,19 @@ class ReadBlobs:
         Raises:
             BlobMissing: if one is not held.
         """
-        ahead: list[asyncio.Task[Path]] = []
-        try:
-            for position, digest in enumerate(digests):
-                wanted = digests[position + len(ahead) : position + _READ_AHEAD]
-                ahead += [asyncio.create_task(self._node.path(later.hash)) for later in wanted]
-                path = await ahead.pop(0)
-                async for chunk in _chunks_of(digest, path):
-                    yield chunk
-        finally:
-            for task in ahead:
-                task.cancel()
-            await asyncio.gather(*ahead, return_exceptions=True)
+        with self._node.lease() as lease:
+            ahead: list[asyncio.Task[Path]] = []
+            try:
+                for position, digest in enumerate(digests):
+                    wanted = digests[position + len(ahead) : position + _READ_AHEAD]
+                    ahead += [asyncio.create_task(lease.path(later.hash)) for later in wanted]
+                    path = await ahead.pop(0)
+                    async for chunk in _chunks_of(digest, path):
+                        yield chunk
+            finally:
+                for task in ahead:
+                    task.cancel()
+                await asyncio.gather(*ahead, return_exceptions=True)
 
 
 async def _chunks_of(digest: Digest, path: Path) -> AsyncIterator[Chunk]:
