@@ -9,6 +9,7 @@ from wherry.client.client import Client
 from wherry.client.documents import run_seconds, state_word
 from wherry.client.errors import ClientError
 from wherry.client.watching import ConnectionBack, ConnectionLost, Event, Output, StageChanged
+from wherry.v1.pipelines_pb2 import HIT_SOURCE_DVC_LOCK, HIT_SOURCE_DVC_RUN_CACHE
 from wherry.v1.runs_pb2 import (
     CACHE_USE_HIT,
     CACHE_USE_MERGED,
@@ -28,6 +29,10 @@ from wherry.v1.runs_pb2 import (
 )
 
 _FAULTS_OF_STAGES = frozenset({"STAGE_FAILED", "STAGE_LOST"})
+_FOREIGN = {
+    HIT_SOURCE_DVC_LOCK: "as dvc.lock records it",
+    HIT_SOURCE_DVC_RUN_CACHE: "from DVC's run cache (run_cache.trust_dvc)",
+}
 _LAST_LINES = 20
 _NAME_COLUMNS_MAX = 24
 
@@ -110,6 +115,8 @@ def stage_words(stage: StageRecord) -> str:
 def _success_words(stage: StageRecord) -> str:
     whose = f" by {plain(stage.from_user)}" if stage.from_user else ""
     if stage.cache == CACHE_USE_HIT:
+        if stage.source in _FOREIGN:
+            return f"cached, {_FOREIGN[stage.source]}"
         run = f" from run {plain(stage.from_run)}" if stage.from_run else ""
         saved = f", saved {duration_words(stage.wall_s)}" if stage.HasField("wall_s") else ""
         return f"cached{run}{whose}{saved}"

@@ -101,6 +101,8 @@ class ResolveStage:
             ignore=state.ignore,
             use_cache=use_cache,
             cacheable=is_cacheable(stage),
+            recorded=project.recorded(stage),
+            trusts_dvc=project.trusts_dvc,
         )
 
     async def _view(self, state: ProjectState, stage: Stage) -> ProjectView:
@@ -156,12 +158,13 @@ def is_cacheable(stage: Stage) -> bool:
     return not stage.runs_always and bool(stage.outs) and bool(stage.deps or stage.params)
 
 
-def may_stand_recorded(stage: Stage) -> bool:
+def may_stand_recorded(stage: Stage, *, trusts_dvc: bool) -> bool:
     """Whether what dvc.lock records of the stage can stand for running it.
 
-    It does for a frozen stage, and where nothing else says that the stage need not run again.
+    It does for a frozen stage, where nothing else says that the stage need not run again, and where the project
+    trusts DVC's records.
     """
-    return stage.frozen or not (stage.runs_always or is_cacheable(stage))
+    return stage.frozen or (not stage.runs_always and (trusts_dvc or not is_cacheable(stage)))
 
 
 def _dvc_key(stage: Stage, deps: tuple[FileEntry, ...], params: Params) -> str | None:
