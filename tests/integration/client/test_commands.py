@@ -291,7 +291,7 @@ def test_why_names_the_nearest_result_and_what_differs(wherry: Run, service: Fak
         "  nearest: run 3 by ana, 2027-01-15T08:00:00Z",
         "    params.yaml: lr removed (was 0.1)",
     ]
-    document = wherry("why", "train", "--run", "4", "--json").json()
+    document = wherry("why", "train", "--run", "42", "--json").json()
     assert document["nearest"] == {"run": "3", "user": "ana", "created_at": "2027-01-15T08:00:00Z"}
     assert (document["schema"], document["key"], document["origin"]) == ("wherry.why/1", None, None)
     assert document["differences"][0]["before"] == "0.1"

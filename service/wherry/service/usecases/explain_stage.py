@@ -97,7 +97,7 @@ class ExplainStage:
             return _of(
                 record,
                 Decision.HIT,
-                "it was in DVC's run cache, which the project trusted (run_cache.trust_dvc)"
+                "it was in DVC's run cache (run_cache.trust_dvc)"
                 if from_cache
                 else "its outputs were those that dvc.lock recorded",
             )
@@ -155,7 +155,7 @@ def _explain_plan(plan: Plan, target: str) -> Explanation:
     if len(targets) != 1:
         raise InvalidInput(
             f"{target!r} stands for {len(targets)} stages",
-            hint=f"Name one of them: {', '.join(stage.name for stage in targets[:10])}",
+            hint=f"Name one of them: {', '.join(plan.addresses[stage.name] for stage in targets[:10])}",
         )
     planned = targets[0]
     return Explanation(
@@ -175,7 +175,10 @@ def _reasons(plan: Plan, planned: PlannedStage) -> tuple[str, ...]:
         first = [stage for stage in plan.stages if stage.decision in {Decision.RUN, Decision.INVALID}]
         return (
             *planned.reasons,
-            *(f"{stage.name} has to run first: {', '.join(stage.reasons)}" for stage in first),
+            *(
+                f"{plan.addresses[stage.name]} has to run first: {', '.join(stage.reasons)}"
+                for stage in first
+            ),
         )
     return (NO_RESULT,) if planned.nearest is not None else planned.reasons
 

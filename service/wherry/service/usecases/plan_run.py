@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from wherry.service.domain.blob import BlobHash
+from wherry.service.domain.dvc.addresses import address_from
 from wherry.service.domain.dvc.stage import Stage, StageName
 from wherry.service.domain.errors import WherryError
 from wherry.service.domain.explanation import Difference, describe
@@ -24,7 +25,7 @@ from wherry.service.usecases.resolve_stage import ProjectState, ResolveStage
 
 NO_RESULT = "no result is known for these inputs"
 UNCHANGED_IN_LOCK = "unchanged since dvc.lock was written"
-FROM_DVC_RUN_CACHE = "in DVC's run cache, which the project trusts (run_cache.trust_dvc)"
+FROM_DVC_RUN_CACHE = "in DVC's run cache (run_cache.trust_dvc)"
 
 # Of what differs from the nearest result; `wherry why` tells all.
 _SHOWN_DIFFERENCES = 3
@@ -67,6 +68,8 @@ class Plan:
     sources: tuple[FileRecord, ...]
     upstream: Mapping[StageName, tuple[StageName, ...]] = field(default_factory=dict, repr=False)
     """For each stage of the project, what it reads from."""
+    addresses: Mapping[StageName, str] = field(default_factory=dict, repr=False)
+    """How each stage and data source is called in the folder of the submission, for sentences."""
 
 
 class PlanRun:
@@ -100,6 +103,7 @@ class PlanRun:
             stages=tuple(planned),
             sources=tuple(_sources(state)),
             upstream=state.project.pipeline.upstream,
+            addresses={name: _address(state, name) for name in state.project.selected},
         )
 
     async def _plan(
@@ -116,7 +120,7 @@ class PlanRun:
         before = [name for name in state.project.pipeline.upstream[stage.name] if name in unknown]
         if before:
             unknown.add(stage.name)
-            reasons = tuple(f"needs what {name} makes" for name in before)
+            reasons = tuple(f"needs what {_address(state, name)} makes" for name in before)
             return PlannedStage(name=stage.name, decision=Decision.WAITS, reasons=reasons)
         try:
             task = await self._resolve(state, stage, run_id=RunId(""), use_cache=not force)
@@ -168,6 +172,10 @@ class PlanRun:
             nearest=result,
             differences=differences,
         )
+
+
+def _address(state: ProjectState, name: StageName) -> str:
+    return address_from(state.project.pipeline, name, state.project.submission.working_folder)
 
 
 def _hit(task: StageTask, known: Known) -> PlannedStage:

@@ -205,23 +205,26 @@ def _settings_file_mistakes(data: bytes) -> Iterator[PipelineInvalid]:
             except PipelineInvalid as wrong:
                 yield wrong
         run_cache = document.get("run_cache", {})
-        keys = list(run_cache) if isinstance(run_cache, dict) else []
-        try:
-            parse_run_cache_settings(run_cache, _toml_place(data, keys[0] if keys else "run_cache"))
-        except PipelineInvalid as wrong:
-            yield wrong
+        if not isinstance(run_cache, dict):
+            yield exc
+            return
+        for key, value in run_cache.items():
+            try:
+                parse_run_cache_settings({key: value}, _toml_place(data, key, "run_cache"))
+            except PipelineInvalid as wrong:
+                yield wrong
 
 
-def _toml_place(data: bytes, key: str) -> Place:
-    """Where a key of [defaults] is written plainly; tomllib tells no places."""
+def _toml_place(data: bytes, key: str, table: str = "defaults") -> Place:
+    """Where a key of a table is written plainly; tomllib tells no places."""
     section = ""
     wanted = re.compile(rf"""(\s*)["']?{re.escape(key)}["']?\s*[=.]""")
     for number, line in enumerate(data.decode().splitlines(), 1):
         section = line.strip() if line.lstrip().startswith("[") else section
         found = wanted.match(line)
-        if found and section.startswith("[defaults]"):
+        if found and section.startswith(f"[{table}]"):
             return Place(path=SETTINGS_FILE, line=number, column=len(found[1]) + 1)
-        if section == line.strip() and section.startswith(f"[defaults.{key}"):
+        if section == line.strip() and section.startswith(f"[{table}.{key}"):
             return Place(path=SETTINGS_FILE, line=number, column=1)
     return Place(path=SETTINGS_FILE)
 
