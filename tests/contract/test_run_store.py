@@ -22,7 +22,7 @@ from wherry.service.domain.run import (
     WriteBack,
     WriteBackKind,
 )
-from wherry.service.domain.states import CacheUse, State
+from wherry.service.domain.states import CacheUse, HitSource, State
 from wherry.service.domain.task import RunId
 from wherry.service.ports.runs import RunStore
 
@@ -149,6 +149,7 @@ def test_saved_stages_are_kept_whole_and_in_their_old_order(store: RunStore) -> 
         key="f" * 64,
         from_run=RunId("3"),
         from_user="bob",
+        source=HitSource.RUN,
         attempt=2,
         node="node-1",
         image="sha256:abc",

@@ -12,9 +12,11 @@ import grpc
 from wherry.client.address import find_endpoint, user_name
 from wherry.client.connection import LONG_S, Connection
 from wherry.client.editing import Edited, NewStage, prepare_stage, write_added
+from wherry.client.errors import NotInProject
 from wherry.client.progress import Progress, Silent
 from wherry.client.project import Project, find_project
 from wherry.client.results import ApplyReport, PullReport, Results
+from wherry.client.stage_names import StageNames
 from wherry.client.submission import RunOptions, Selection, Submitter
 from wherry.client.watching import Event, Watcher
 from wherry.v1.pipelines_pb2 import (
@@ -234,6 +236,14 @@ class Client:
     def stop(self, run: str) -> Run:
         """Ask that a run be stopped; returns it as it was then."""
         return self._connection.unary(self._connection.runs.CancelRun, CancelRunRequest(run=run)).run
+
+    def stage_names(self, run: Run | None = None) -> StageNames:
+        """How names of stages read in the folder. Outside a project, and of a run of another, from the DVC root."""
+        try:
+            project = self.project
+        except NotInProject:
+            return StageNames()
+        return StageNames(project.folder if run is None or run.project == project.name else "")
 
     def logs(self, run: str, *, stage: str = "", follow: bool = False) -> Iterator[LogLine]:
         """Return what stages wrote, from the beginning; with `follow` until the run has ended."""

@@ -14,6 +14,7 @@ from wherry.v1.pipelines_pb2 import (
     Decision,
     Explanation,
     FileRecord,
+    HitSource,
     KeyPart,
     LintReport,
     OutputKind,
@@ -36,6 +37,11 @@ def state_word(state: "State.ValueType") -> str:
 def decision_word(decision: "Decision.ValueType") -> str:
     """Say a decision: hit, run, waits, frozen, invalid."""
     return Decision.Name(decision).removeprefix("DECISION_").lower()
+
+
+def source_word(source: "HitSource.ValueType") -> str | None:
+    """Say who vouches for a hit: run, dvc_lock, dvc_run_cache; None when it is no hit."""
+    return HitSource.Name(source).removeprefix("HIT_SOURCE_").lower() if source else None
 
 
 def run_document(run: Run) -> Json:
@@ -66,6 +72,7 @@ def plan_document(plan: Plan) -> Json:
                 "decision": decision_word(stage.decision),
                 "reasons": list(stage.reasons),
                 "key": stage.key or None,
+                "source": source_word(stage.source),
             }
             for stage in plan.stages
         ],
@@ -80,6 +87,7 @@ def explanation_document(explanation: Explanation) -> Json:
         "decision": decision_word(explanation.decision),
         "reasons": list(explanation.reasons),
         "key": explanation.key or None,
+        "source": source_word(explanation.source),
         "origin": _origin(explanation.origin) if explanation.HasField("origin") else None,
         "nearest": _origin(explanation.nearest) if explanation.HasField("nearest") else None,
         "differences": [
@@ -185,6 +193,7 @@ def _stage(stage: StageRecord) -> Json:
         "cache": CacheUse.Name(stage.cache).removeprefix("CACHE_USE_").lower() if stage.cache else None,
         "key": stage.key or None,
         "from_run": stage.from_run or None,
+        "source": source_word(stage.source),
         "attempt": stage.attempt,
         "node": stage.node or None,
         "image": stage.image or None,

@@ -43,6 +43,7 @@ from wherry.service.usecases.container_runner import ContainerStageRunner
 from wherry.service.usecases.describe_pipeline import DescribePipeline
 from wherry.service.usecases.drive_run import DriveRun
 from wherry.service.usecases.explain_stage import ExplainStage
+from wherry.service.usecases.find_dvc_result import FindDvcResult
 from wherry.service.usecases.find_nearest_result import FindNearestResult
 from wherry.service.usecases.find_result import FindResult
 from wherry.service.usecases.follow_run import FollowRun
@@ -230,7 +231,8 @@ async def _build_server(
         images=ResolveImages(engine=parts.engine, default_image=settings.default_image),
     )
     resolve = ResolveStage(index=index, read=read, network=settings.network)
-    find, nearest = FindResult(cache=cache, index=index, adopt=adopt), FindNearestResult(cache)
+    dvc = FindDvcResult(objects=parts.objects, index=index, adopt=adopt, read=read)
+    find, nearest = FindResult(cache=cache, index=index, adopt=adopt, dvc=dvc), FindNearestResult(cache)
     plan = PlanRun(open_project=open_project, resolve=resolve, find=find, nearest=nearest)
     uid, gid = settings.stage_user
     container = ContainerStageRunner(

@@ -16,7 +16,13 @@ def test_status_is_a_table_and_q_says_by_code_whether_there_is_work(
     wherry: Run, service: FakeService
 ) -> None:
     plan = service.script.plan
-    plan.stages.add(name="prepare", decision=pipelines_pb2.DECISION_HIT, reasons=["run 3 by ana"], key="ab")
+    plan.stages.add(
+        name="prepare",
+        decision=pipelines_pb2.DECISION_HIT,
+        reasons=["run 3 by ana"],
+        key="ab",
+        source=pipelines_pb2.HIT_SOURCE_RUN,
+    )
     assert wherry("status", "-q").code == 0
     plan.stages.add(name="train", decision=pipelines_pb2.DECISION_RUN, reasons=["params changed: lr"])
     done = wherry("status")
@@ -30,8 +36,14 @@ def test_status_is_a_table_and_q_says_by_code_whether_there_is_work(
     assert wherry("status", "--json").json() == {
         "schema": "wherry.plan/1",
         "stages": [
-            {"name": "prepare", "decision": "hit", "reasons": ["run 3 by ana"], "key": "ab"},
-            {"name": "train", "decision": "run", "reasons": ["params changed: lr"], "key": None},
+            {"name": "prepare", "decision": "hit", "reasons": ["run 3 by ana"], "key": "ab", "source": "run"},
+            {
+                "name": "train",
+                "decision": "run",
+                "reasons": ["params changed: lr"],
+                "key": None,
+                "source": None,
+            },
         ],
     }
     assert wherry("repro", "--dry").out == done.out
@@ -279,7 +291,7 @@ def test_why_names_the_nearest_result_and_what_differs(wherry: Run, service: Fak
         "  nearest: run 3 by ana, 2027-01-15T08:00:00Z",
         "    params.yaml: lr removed (was 0.1)",
     ]
-    document = wherry("why", "train", "--run", "4", "--json").json()
+    document = wherry("why", "train", "--run", "42", "--json").json()
     assert document["nearest"] == {"run": "3", "user": "ana", "created_at": "2027-01-15T08:00:00Z"}
     assert (document["schema"], document["key"], document["origin"]) == ("wherry.why/1", None, None)
     assert document["differences"][0]["before"] == "0.1"

@@ -129,6 +129,7 @@ def test_json_is_one_document_with_every_key_of_the_contract(wherry: Run, succee
         "cache",
         "key",
         "from_run",
+        "source",
         "attempt",
         "node",
         "image",

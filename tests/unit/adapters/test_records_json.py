@@ -13,7 +13,7 @@ from wherry.service.domain.dvc.stage import StageName
 from wherry.service.domain.paths import ProjectPath
 from wherry.service.domain.records import FileEntry, OutputKind, StageEntry
 from wherry.service.domain.run import FileRecord, Run, RunError, StageRecord, WriteBack, WriteBackKind
-from wherry.service.domain.states import CacheUse, State
+from wherry.service.domain.states import CacheUse, HitSource, State
 from wherry.service.domain.task import RunId
 
 # Any code point, lone surrogates too: file names that are no UTF-8 arrive so.
@@ -70,6 +70,7 @@ stages = st.builds(
     key=texts,
     from_run=st.none() | st.builds(RunId, texts),
     from_user=texts,
+    source=st.none() | st.sampled_from(HitSource),
     attempt=st.integers(0, 100),
     node=texts,
     image=texts,

@@ -162,6 +162,10 @@ def test_settings_are_checked_key_by_key() -> None:
 
 
 def test_broken_settings_have_a_line() -> None:
+    assert places_in({".dvc/wherry.toml": "[run_cache]\ntrust_dvc = 1\nother = 2\n"}) == [
+        ".dvc/wherry.toml:2:1",
+        ".dvc/wherry.toml:3:1",
+    ]
     assert places_in({".dvc/wherry.toml": "[defaults]\nimage = \n"}) == [".dvc/wherry.toml:2:9"]
 
 

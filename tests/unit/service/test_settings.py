@@ -3,7 +3,12 @@
 import pytest
 
 from wherry.service.domain.errors import PipelineInvalid, Place
-from wherry.service.domain.settings import StageSettings, parse_settings_file, parse_stage_settings
+from wherry.service.domain.settings import (
+    ProjectSettings,
+    StageSettings,
+    parse_settings_file,
+    parse_stage_settings,
+)
 
 PLACE = Place(path="dvc.yaml", line=7)
 
@@ -12,11 +17,27 @@ def test_a_stage_wins_over_the_project_key_by_key() -> None:
     project = parse_settings_file(b'[defaults]\nimage = "base"\nnetwork = false\nenv = {A = "1", B = 2}\n')
     stage = parse_stage_settings({"image": "mine", "env": {"B": "own"}}, PLACE)
 
-    assert stage.over(project) == StageSettings(image="mine", network=False, env={"A": "1", "B": "own"})
+    assert stage.over(project.defaults) == StageSettings(
+        image="mine", network=False, env={"A": "1", "B": "own"}
+    )
 
 
 def test_the_clients_part_of_the_file_is_left_alone() -> None:
-    assert parse_settings_file(b'project = "churn"\n[upload]\nmax_file = "50M"\n') == StageSettings()
+    assert parse_settings_file(b'project = "churn"\n[upload]\nmax_file = "50M"\n') == ProjectSettings()
+
+
+def test_dvc_is_trusted_only_where_the_project_says_so() -> None:
+    assert parse_settings_file(b"").trust_dvc is False
+    assert parse_settings_file(b"[run_cache]\n").trust_dvc is False
+    assert parse_settings_file(b"[run_cache]\ntrust_dvc = true\n").trust_dvc is True
+
+
+@pytest.mark.parametrize(
+    "text", ['[run_cache]\ntrust_dvc = "yes"\n', "[run_cache]\ntrust = true\n", "run_cache = true\n"]
+)
+def test_a_run_cache_table_that_says_something_else_is_refused(text: str) -> None:
+    with pytest.raises(PipelineInvalid, match=r"trust|run_cache"):
+        parse_settings_file(text.encode())
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,9 @@ from wherry.service.ports.event_log import EventLog
 from wherry.service.ports.stages import StageObserver, StageRunner
 from wherry.service.usecases.adopt_blobs import AdoptBlobs
 from wherry.service.usecases.attempt_stage import AttemptStage
+from wherry.service.usecases.caching_runner import CachingStageRunner
 from wherry.service.usecases.drive_run import DriveRun
+from wherry.service.usecases.find_dvc_result import FindDvcResult
 from wherry.service.usecases.find_result import FindResult
 from wherry.service.usecases.note_use import NoteUse
 from wherry.service.usecases.put_blobs import PutBlobs
@@ -114,23 +116,24 @@ class House:
         self.logs = FileLogStore(tmp_path / "logs")
         self.put = PutBlobs(objects=objects, index=index, node=self.node, spool=tmp_path)
         read = ReadBlobs(self.node)
+        adopt, cache = AdoptBlobs(index=index, objects=objects, read=read), FakeRunCache()
+        dvc = FindDvcResult(objects=objects, index=index, adopt=adopt, read=read)
+        find = FindResult(cache=cache, index=index, adopt=adopt, dvc=dvc)
         self.read_project = ReadProject(put=self.put, read=read)
         self.clock = clock
         self.driver = DriveRun(
             attempt=AttemptStage(
                 resolve=ResolveStage(index=index, read=read, network=True),
-                find=FindResult(
-                    cache=FakeRunCache(),
-                    index=index,
-                    adopt=AdoptBlobs(index=index, objects=objects, read=read),
-                ),
+                find=find,
                 logs=self.logs,
                 clock=clock,
                 identities=Counting(),
                 note_use=NoteUse(index=index, log=self.log),
                 node="here",
             ),
-            runner_for=lambda _jobs: self.runner,
+            runner_for=lambda _jobs: CachingStageRunner(
+                self.runner, find=find, cache=cache, objects=objects, clock=clock
+            ),
             runs=self.runs,
             write_backs=WriteBacks(put=self.put, index=index),
             clock=clock,

@@ -6,14 +6,15 @@ from typing import Any
 
 from wherry.client.cli import exits
 from wherry.client.cli.terminal import Terminal, plain
+from wherry.client.stage_names import StageNames
 from wherry.v1.pipelines_pb2 import LockStatus
 
 
-def tell_lock_status(terminal: Terminal, status: LockStatus, *, as_json: bool) -> int:
+def tell_lock_status(terminal: Terminal, status: LockStatus, names: StageNames, *, as_json: bool) -> int:
     """Print the status as `dvc status` does; the exit code is 1 under -q when something changed."""
     document: dict[str, Any] = json.loads(status.document_json)
     for name in status.frozen:
-        terminal.warn(f"{name} is frozen: changes of its dependencies are not shown")
+        terminal.warn(f"{names.seen(name)} is frozen: changes of its dependencies are not shown")
     if as_json:
         terminal.document(document)
     elif not terminal.quiet:

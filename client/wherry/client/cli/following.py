@@ -8,7 +8,9 @@ from wherry.client.cli.terminal import Terminal, duration_words, output_text, pl
 from wherry.client.client import Client
 from wherry.client.documents import run_seconds, state_word
 from wherry.client.errors import ClientError
+from wherry.client.stage_names import StageNames
 from wherry.client.watching import ConnectionBack, ConnectionLost, Event, Output, StageChanged
+from wherry.v1.pipelines_pb2 import HIT_SOURCE_DVC_LOCK, HIT_SOURCE_DVC_RUN_CACHE
 from wherry.v1.runs_pb2 import (
     CACHE_USE_HIT,
     CACHE_USE_MERGED,
@@ -28,6 +30,10 @@ from wherry.v1.runs_pb2 import (
 )
 
 _FAULTS_OF_STAGES = frozenset({"STAGE_FAILED", "STAGE_LOST"})
+_FOREIGN = {
+    HIT_SOURCE_DVC_LOCK: "as dvc.lock records it",
+    HIT_SOURCE_DVC_RUN_CACHE: "from DVC's run cache (run_cache.trust_dvc)",
+}
 _LAST_LINES = 20
 _NAME_COLUMNS_MAX = 24
 
@@ -35,10 +41,12 @@ _NAME_COLUMNS_MAX = 24
 class RunFollower:
     """Prints the events of one run to stderr."""
 
-    def __init__(self, terminal: Terminal, run: Run) -> None:
-        """Take where to print, and the run as it was accepted."""
+    def __init__(self, terminal: Terminal, run: Run, names: StageNames) -> None:
+        """Take where to print, the run as it was accepted, and how its stages are called here."""
         self._terminal = terminal
-        self._column = min(_NAME_COLUMNS_MAX, max((len(stage.name) for stage in run.stages), default=10))
+        self._names = names
+        lengths = (len(names.seen(stage.name)) for stage in run.stages)
+        self._column = min(_NAME_COLUMNS_MAX, max(lengths, default=10))
         self._last: dict[str, str] = {}
         self._cached: dict[str, bool] = {}
         self._early: dict[str, list[LogLine]] = {}
@@ -86,7 +94,7 @@ class RunFollower:
         self._terminal.note(f"{self._name(line.stage)}  | {text}")
 
     def _name(self, name: str) -> str:
-        return plain(name or "run").ljust(self._column)
+        return plain(self._names.seen(name) or "run").ljust(self._column)
 
 
 def stage_words(stage: StageRecord) -> str:
@@ -110,6 +118,8 @@ def stage_words(stage: StageRecord) -> str:
 def _success_words(stage: StageRecord) -> str:
     whose = f" by {plain(stage.from_user)}" if stage.from_user else ""
     if stage.cache == CACHE_USE_HIT:
+        if stage.source in _FOREIGN:
+            return f"cached, {_FOREIGN[stage.source]}"
         run = f" from run {plain(stage.from_run)}" if stage.from_run else ""
         saved = f", saved {duration_words(stage.wall_s)}" if stage.HasField("wall_s") else ""
         return f"cached{run}{whose}{saved}"
@@ -164,10 +174,12 @@ def tell_failures(terminal: Terminal, client: Client, run: Run, *, with_logs: bo
         if run.error.hint:
             print(f"  hint: {plain(run.error.hint)}", file=sys.stderr)
         return
+    names = client.stage_names(run)
     for stage in run.stages:
         if stage.state not in {STATE_FAILED, STATE_LOST}:
             continue
-        print(f"error: stage {plain(stage.name)!r} {stage_words(stage)}", file=sys.stderr)
+        name = plain(names.seen(stage.name))
+        print(f"error: stage {name!r} {stage_words(stage)}", file=sys.stderr)
         if with_logs:
             try:
                 lines = deque(client.logs(run.id, stage=stage.name), maxlen=_LAST_LINES)
@@ -176,4 +188,4 @@ def tell_failures(terminal: Terminal, client: Client, run: Run, *, with_logs: bo
             for line in lines:
                 text = output_text(line.text, color=terminal.colors(sys.stderr))
                 print(f"  | {text}", file=sys.stderr)
-        print(f"  hint: all of its output: `wherry logs {run.id} {plain(stage.name)}`", file=sys.stderr)
+        print(f"  hint: all of its output: `wherry logs {run.id} {name}`", file=sys.stderr)

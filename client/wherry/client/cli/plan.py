@@ -8,6 +8,7 @@ from wherry.client.cli.session import open_session
 from wherry.client.cli.settings import Command, Settings
 from wherry.client.cli.terminal import Terminal, plain, table
 from wherry.client.documents import decision_word, plan_document
+from wherry.client.stage_names import StageNames
 from wherry.client.submission import Selection
 from wherry.v1.pipelines_pb2 import DECISION_FROZEN, DECISION_HIT, Plan
 
@@ -33,10 +34,11 @@ def status(
     """
     with open_session(settings) as (client, terminal):
         if as_dvc:
-            return tell_lock_status(terminal, client.lock_status(Selection(targets=targets)), as_json=as_json)
+            compared = client.lock_status(Selection(targets=targets))
+            return tell_lock_status(terminal, compared, client.stage_names(), as_json=as_json)
         plan = client.plan(Selection(targets=targets, output_targets=True))
         if as_json or not settings.quiet:
-            tell_plan(terminal, plan, as_json=as_json)
+            tell_plan(terminal, plan, client.stage_names(), as_json=as_json)
         return exits.STAGE_FAILED if settings.quiet and has_work(plan) else exits.SUCCESS
 
 
@@ -45,14 +47,14 @@ def has_work(plan: Plan) -> bool:
     return any(stage.decision not in {DECISION_HIT, DECISION_FROZEN} for stage in plan.stages)
 
 
-def tell_plan(terminal: Terminal, plan: Plan, *, as_json: bool) -> None:
-    """Print a plan, as JSON or as a table."""
+def tell_plan(terminal: Terminal, plan: Plan, names: StageNames, *, as_json: bool) -> None:
+    """Print a plan, as JSON with names from the DVC root or as a table with names as seen here."""
     if as_json:
         terminal.document(plan_document(plan))
         return
     words = [decision_word(stage.decision) for stage in plan.stages]
     rows = [
-        (plain(stage.name), word, plain("; ".join(stage.reasons)))
+        (plain(names.seen(stage.name)), word, plain("; ".join(stage.reasons)))
         for stage, word in zip(plan.stages, words, strict=True)
     ]
     # -v shows reasons whole; otherwise a line is a line.

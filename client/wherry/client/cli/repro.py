@@ -110,7 +110,8 @@ def repro(  # noqa: PLR0913, PLR0917 - one parameter for each flag of the contra
     with open_session(settings) as (client, terminal):
         project = client.project
         if dry:
-            tell_plan(terminal, client.plan(selection, force=force or no_run_cache), as_json=as_json)
+            plan = client.plan(selection, force=force or no_run_cache)
+            tell_plan(terminal, plan, client.stage_names(), as_json=as_json)
             return exits.SUCCESS
         run = client.submit(selection, options)
         if detach:
@@ -136,7 +137,9 @@ def watch_to_end(
     # Output that nobody is shown need not travel.
     shown = logs and not terminal.quiet
     try:
-        RunFollower(terminal, run).follow(client.watch(run.id, logs=shown, timeout=timeout))
+        RunFollower(terminal, run, client.stage_names(run)).follow(
+            client.watch(run.id, logs=shown, timeout=timeout)
+        )
         return client.run(run.id)
     except KeyboardInterrupt:
         terminal.note("")

@@ -60,7 +60,10 @@ def show(settings: Settings, run: str, as_json: bool) -> None:  # noqa: FBT001
             return
         for line in _run_lines(found):
             terminal.answer(line)
-        rows = [(plain(stage.name), stage_words(stage) or state_word(stage.state)) for stage in found.stages]
+        seen = client.stage_names(found).seen
+        rows = [
+            (plain(seen(stage.name)), stage_words(stage) or state_word(stage.state)) for stage in found.stages
+        ]
         for line in table(("STAGE", "STATE"), rows, width=terminal.width):
             terminal.answer(line)
         if found.HasField("error"):
@@ -83,8 +86,11 @@ def logs(settings: Settings, run: str, stage: str, follow: bool) -> int:  # noqa
     with open_session(settings) as (client, terminal):
         color = terminal.colors(sys.stdout)
         try:
-            for line in client.logs(run, stage=stage, follow=follow):
-                prefix = "" if stage else f"{plain(line.stage or 'run')} | "
+            found = client.run(run)
+            names = client.stage_names(found)
+            wanted = stage and names.find(stage, {known.name for known in found.stages})
+            for line in client.logs(found.id, stage=wanted, follow=follow):
+                prefix = "" if stage else f"{plain(names.seen(line.stage) or 'run')} | "
                 print(prefix + output_text(line.text, color=color), flush=follow)
         except KeyboardInterrupt:
             return exits.SUCCESS

@@ -11,12 +11,10 @@ from wherry.v1.pipelines_pb2 import Explanation, ResultOrigin
 
 @click.command(cls=Command)
 @click.argument("stage")
-@click.option(
-    "--run", metavar="RUN", help="Explain what was decided in this run (STAGE named from the DVC root)."
-)
+@click.option("--run", "run_name", metavar="RUN", help="Explain what was decided in this run.")
 @click.option("--json", "as_json", is_flag=True, help="Print wherry.why/1.")
 @click.pass_obj
-def why(settings: Settings, stage: str, run: str | None, as_json: bool) -> None:  # noqa: FBT001 - click passes flags by name
+def why(settings: Settings, stage: str, run_name: str | None, as_json: bool) -> None:  # noqa: FBT001 - click passes flags by name
     """Explain why a stage runs, or whose result is used instead.
 
     Of a stage that runs it names the nearest known result, of a stage with the same outputs in the same
@@ -24,16 +22,22 @@ def why(settings: Settings, stage: str, run: str | None, as_json: bool) -> None:
     With --run, parts that were not recorded with a failed stage (command, environment, network) are not compared.
     """
     with open_session(settings) as (client, terminal):
-        explanation = client.explain_run(run, stage) if run else client.explain(stage)
+        run = client.run(run_name) if run_name else None
+        names = client.stage_names(run)
+        if run is None:
+            explanation = client.explain(stage)
+        else:
+            known = {record.name for record in run.stages}
+            explanation = client.explain_run(run.id, names.find(stage, known))
         if as_json:
             terminal.document(explanation_document(explanation))
         else:
-            _tell(terminal, explanation)
+            _tell(terminal, explanation, names.seen(explanation.stage))
 
 
-def _tell(terminal: Terminal, explanation: Explanation) -> None:
+def _tell(terminal: Terminal, explanation: Explanation, name: str) -> None:
     word = decision_word(explanation.decision)
-    terminal.answer(f"{plain(explanation.stage)}: {terminal.paint(word, word)}")
+    terminal.answer(f"{plain(name)}: {terminal.paint(word, word)}")
     for reason in explanation.reasons:
         terminal.answer(f"  {plain(reason)}")
     if explanation.HasField("nearest"):

@@ -49,6 +49,34 @@ OUTPUT_KIND_PLOT: OutputKind.ValueType  # 3
 """plots"""
 Global___OutputKind: _TypeAlias = OutputKind  # noqa: Y015
 
+class _HitSource:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _HitSourceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_HitSource.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    HIT_SOURCE_UNSPECIFIED: _HitSource.ValueType  # 0
+    """Not said, or no hit."""
+    HIT_SOURCE_RUN: _HitSource.ValueType  # 1
+    """A run of this service."""
+    HIT_SOURCE_DVC_LOCK: _HitSource.ValueType  # 2
+    """The project's dvc.lock."""
+    HIT_SOURCE_DVC_RUN_CACHE: _HitSource.ValueType  # 3
+    """An entry of DVC's run cache in the bucket, which anybody may have pushed. Only with run_cache.trust_dvc."""
+
+class HitSource(_HitSource, metaclass=_HitSourceEnumTypeWrapper):
+    """Who vouches for a known result."""
+
+HIT_SOURCE_UNSPECIFIED: HitSource.ValueType  # 0
+"""Not said, or no hit."""
+HIT_SOURCE_RUN: HitSource.ValueType  # 1
+"""A run of this service."""
+HIT_SOURCE_DVC_LOCK: HitSource.ValueType  # 2
+"""The project's dvc.lock."""
+HIT_SOURCE_DVC_RUN_CACHE: HitSource.ValueType  # 3
+"""An entry of DVC's run cache in the bucket, which anybody may have pushed. Only with run_cache.trust_dvc."""
+Global___HitSource: _TypeAlias = HitSource  # noqa: Y015
+
 class _Decision:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -788,12 +816,15 @@ class PlannedStage(_message.Message):
     REASONS_FIELD_NUMBER: _builtins.int
     KEY_FIELD_NUMBER: _builtins.int
     OUTS_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Address relative to the working folder."""
+    """Address from the DVC root."""
     decision: Global___Decision.ValueType
     """The decision."""
     key: _builtins.str
     """The strict key; empty while inputs are unknown."""
+    source: Global___HitSource.ValueType
+    """For a hit and a frozen stage, who vouches for the outputs."""
     @_builtins.property
     def reasons(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Why, a sentence each."""
@@ -810,10 +841,11 @@ class PlannedStage(_message.Message):
         reasons: _abc.Iterable[_builtins.str] | None = ...,
         key: _builtins.str = ...,
         outs: _abc.Iterable[Global___FileRecord] | None = ...,
+        source: Global___HitSource.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "key", b"key", "name", b"name", "outs", b"outs", "reasons", b"reasons"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "key", b"key", "name", b"name", "outs", b"outs", "reasons", b"reasons", "source", b"source"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1286,19 +1318,22 @@ class Explanation(_message.Message):
     ORIGIN_FIELD_NUMBER: _builtins.int
     NEAREST_FIELD_NUMBER: _builtins.int
     DIFFERENCES_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
     stage: _builtins.str
     """Address of the stage from the DVC root."""
     decision: Global___Decision.ValueType
     """The decision."""
     key: _builtins.str
     """The strict key; empty while inputs are unknown."""
+    source: Global___HitSource.ValueType
+    """For a hit and a frozen stage, who vouches for the outputs."""
     @_builtins.property
     def reasons(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Why, a sentence each."""
 
     @_builtins.property
     def origin(self) -> Global___ResultOrigin:
-        """For a hit, whose result it is. Unset when it is what dvc.lock records."""
+        """For a hit, whose result it is. Unset unless source is HIT_SOURCE_RUN."""
 
     @_builtins.property
     def nearest(self) -> Global___ResultOrigin:
@@ -1318,10 +1353,11 @@ class Explanation(_message.Message):
         origin: Global___ResultOrigin | None = ...,
         nearest: Global___ResultOrigin | None = ...,
         differences: _abc.Iterable[Global___Difference] | None = ...,
+        source: Global___HitSource.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["nearest", b"nearest", "origin", b"origin"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "differences", b"differences", "key", b"key", "nearest", b"nearest", "origin", b"origin", "reasons", b"reasons", "stage", b"stage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "differences", b"differences", "key", b"key", "nearest", b"nearest", "origin", b"origin", "reasons", b"reasons", "source", b"source", "stage", b"stage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

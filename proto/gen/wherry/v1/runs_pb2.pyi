@@ -350,8 +350,9 @@ class StageRecord(_message.Message):
     PARAMS_JSON_FIELD_NUMBER: _builtins.int
     UNDECLARED_FIELD_NUMBER: _builtins.int
     FROM_USER_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Address relative to the folder of the submission."""
+    """Address from the DVC root."""
     state: Global___State.ValueType
     """State."""
     cache: Global___CacheUse.ValueType
@@ -376,6 +377,8 @@ class StageRecord(_message.Message):
     """Parameters and values as JSON: {file: {key: value}}."""
     from_user: _builtins.str
     """For a hit, who computed the result."""
+    source: _pipelines_pb2.HitSource.ValueType
+    """For a hit, who vouches for the result. from_run and from_user are set with HIT_SOURCE_RUN only."""
     @_builtins.property
     def deps(self) -> _containers.RepeatedCompositeFieldContainer[_pipelines_pb2.FileRecord]:
         """Dependencies with content."""
@@ -407,10 +410,11 @@ class StageRecord(_message.Message):
         params_json: _builtins.str = ...,
         undeclared: _abc.Iterable[_pipelines_pb2.FileRecord] | None = ...,
         from_user: _builtins.str = ...,
+        source: _pipelines_pb2.HitSource.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "_wall_s", b"_wall_s", "exit_code", b"exit_code", "wall_s", b"wall_s"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "_wall_s", b"_wall_s", "attempt", b"attempt", "cache", b"cache", "deps", b"deps", "exit_code", b"exit_code", "from_run", b"from_run", "from_user", b"from_user", "image", b"image", "key", b"key", "name", b"name", "node", b"node", "outs", b"outs", "params_json", b"params_json", "reason", b"reason", "state", b"state", "undeclared", b"undeclared", "wall_s", b"wall_s"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "_wall_s", b"_wall_s", "attempt", b"attempt", "cache", b"cache", "deps", b"deps", "exit_code", b"exit_code", "from_run", b"from_run", "from_user", b"from_user", "image", b"image", "key", b"key", "name", b"name", "node", b"node", "outs", b"outs", "params_json", b"params_json", "reason", b"reason", "source", b"source", "state", b"state", "undeclared", b"undeclared", "wall_s", b"wall_s"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__exit_code: _TypeAlias = _typing.Literal["exit_code"]  # noqa: Y015
     _WhichOneofArgType__exit_code: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code"]  # noqa: Y015

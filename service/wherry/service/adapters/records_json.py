@@ -16,7 +16,7 @@ from wherry.service.domain.explanation import Circumstances, DeclaredOutput
 from wherry.service.domain.paths import ProjectPath
 from wherry.service.domain.records import FileEntry, OutputKind, StageEntry
 from wherry.service.domain.run import FileRecord, Run, RunError, StageRecord, WriteBack, WriteBackKind
-from wherry.service.domain.states import CacheUse, State
+from wherry.service.domain.states import CacheUse, HitSource, State
 from wherry.service.domain.task import Image, RunId
 
 _TAG = "$"
@@ -236,6 +236,7 @@ def _plain_stage(stage: StageRecord) -> dict[str, Any]:
         "key": stage.key,
         "from_run": stage.from_run,
         "from_user": stage.from_user,
+        "source": stage.source,
         "attempt": stage.attempt,
         "node": stage.node,
         "image": stage.image,
@@ -249,7 +250,7 @@ def _plain_stage(stage: StageRecord) -> dict[str, Any]:
 
 
 def _stage(plain: dict[str, Any]) -> StageRecord:
-    cache, from_run = plain.get("cache"), plain.get("from_run")
+    cache, from_run, source = plain.get("cache"), plain.get("from_run"), plain.get("source")
     return StageRecord(
         **(
             plain
@@ -258,6 +259,7 @@ def _stage(plain: dict[str, Any]) -> StageRecord:
                 "state": State(plain["state"]),
                 "cache": None if cache is None else CacheUse(cache),
                 "from_run": None if from_run is None else RunId(from_run),
+                "source": None if source is None else HitSource(source),
                 "deps": tuple(_file_record(item) for item in plain["deps"]),
                 "outs": tuple(_file_record(item) for item in plain["outs"]),
             }

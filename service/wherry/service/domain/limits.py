@@ -19,6 +19,9 @@ BATCH_BYTES_MAX = 2 * 1024 * 1024
 # under 5 MB.
 DVC_FILE_BYTES_MAX = 32 * 1024 * 1024
 
+# An entry of DVC's run cache: a few hundred bytes, more where a large params file is tracked whole.
+RUN_ENTRY_BYTES_MAX = 4 * 1024 * 1024
+
 # A tree of a million files is about 100 MB of JSON.
 TREE_BYTES_MAX = 256 * 1024 * 1024
 

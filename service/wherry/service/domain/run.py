@@ -9,7 +9,7 @@ from wherry.service.domain.blob import BlobHash, Digest
 from wherry.service.domain.dvc.stage import StageName
 from wherry.service.domain.paths import ProjectPath
 from wherry.service.domain.records import OutputKind
-from wherry.service.domain.states import CacheUse, State
+from wherry.service.domain.states import CacheUse, HitSource, State
 from wherry.service.domain.task import RunId
 
 
@@ -38,6 +38,8 @@ class StageRecord:
     key: str = ""
     from_run: RunId | None = None
     from_user: str = ""
+    source: HitSource | None = None
+    """For a hit; None also in records that were written before there were several."""
     attempt: int = 0
     node: str = ""
     image: str = ""

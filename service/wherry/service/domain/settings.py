@@ -1,6 +1,6 @@
 """Stage settings: `meta.wherry` of a stage over `[defaults]` of .dvc/wherry.toml over the server's default.
 
-This version reads `image`, `network` and `env`. A key it does not read is refused, so that nobody
+This version reads `image`, `network` and `env`, and of the project's own settings `trust_dvc` in `[run_cache]`. A key it does not read is refused, so that nobody
 believes in a limit that is not there.
 """
 
@@ -50,6 +50,16 @@ class StageSettings:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectSettings:
+    """What .dvc/wherry.toml says to the service."""
+
+    defaults: StageSettings = field(default_factory=StageSettings)
+    """For all stages."""
+    trust_dvc: bool = False
+    """Whether what laptops recorded, in dvc.lock and in DVC's run cache, may stand for running a stage."""
+
+
 def parse_stage_settings(value: Mapping[str, Any], place: Place) -> StageSettings:
     """Read the mapping under meta.wherry, or under [defaults].
 
@@ -65,11 +75,11 @@ def parse_stage_settings(value: Mapping[str, Any], place: Place) -> StageSetting
     )
 
 
-def parse_settings_file(data: bytes) -> StageSettings:
-    """Read `[defaults]` of .dvc/wherry.toml; the rest of the file is the client's.
+def parse_settings_file(data: bytes) -> ProjectSettings:
+    """Read `[defaults]` and `[run_cache]` of .dvc/wherry.toml; the rest of the file is the client's.
 
     Raises:
-        PipelineInvalid: if it is not TOML, or the table is wrong.
+        PipelineInvalid: if it is not TOML, or one of the tables is wrong.
     """
     place = Place(path=SETTINGS_FILE)
     try:
@@ -81,7 +91,29 @@ def parse_settings_file(data: bytes) -> StageSettings:
     defaults = document.get("defaults", {})
     if not isinstance(defaults, dict):
         raise PipelineInvalid("[defaults] must be a table", place=place)
-    return parse_stage_settings(defaults, place)
+    return ProjectSettings(
+        defaults=parse_stage_settings(defaults, place),
+        trust_dvc=parse_run_cache_settings(document.get("run_cache", {}), place),
+    )
+
+
+def parse_run_cache_settings(table: object, place: Place) -> bool:
+    """Read the table `[run_cache]`: whether DVC's records are trusted.
+
+    Raises:
+        PipelineInvalid: for anything but `trust_dvc` with true or false.
+    """
+    if not isinstance(table, Mapping):
+        raise PipelineInvalid("[run_cache] must be a table", place=place)
+    for key in table:
+        if key != "trust_dvc":
+            raise PipelineInvalid(
+                f"unknown setting {key!r} in [run_cache]", hint="It has one: trust_dvc.", place=place
+            )
+    trust = table.get("trust_dvc", False)
+    if not isinstance(trust, bool):
+        raise PipelineInvalid("the setting 'trust_dvc' must be true or false", place=place)
+    return trust
 
 
 def _check_key(key: str, place: Place) -> None:

@@ -35,6 +35,17 @@ class CacheUse(StrEnum):
     MERGED = "merged"
 
 
+class HitSource(StrEnum):
+    """Who vouches for a known result."""
+
+    RUN = "run"
+    """A run of this service, under the strict key."""
+    DVC_LOCK = "dvc_lock"
+    """The project's dvc.lock."""
+    DVC_RUN_CACHE = "dvc_run_cache"
+    """An entry in the bucket's `runs/`, which anybody may have pushed."""
+
+
 def run_state_from(stages: Iterable[State]) -> State:
     """Decide how a run ended from how its stages did; the worst that is its own fault wins."""
     states = set(stages)

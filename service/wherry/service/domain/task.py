@@ -10,7 +10,7 @@ from wherry.service.domain.dvc.stage import Stage
 from wherry.service.domain.paths import ProjectPath
 from wherry.service.domain.records import FileEntry, Params, StageEntry
 from wherry.service.domain.snapshot import SnapshotFile
-from wherry.service.domain.states import CacheUse
+from wherry.service.domain.states import CacheUse, HitSource
 
 RunId = NewType("RunId", str)
 """A number, as text. Unique on a service."""
@@ -75,6 +75,10 @@ class StageTask:
     """Whether it is to run even if dvc.lock says that nothing changed."""
     cacheable: bool
     """Whether the result may be kept."""
+    recorded: StageEntry | None = field(repr=False, default=None)
+    """What the project's dvc.lock says of the stage."""
+    trusts_dvc: bool = False
+    """Whether what laptops recorded may stand for running the stage."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +91,8 @@ class Succeeded:
     """Seconds of the command; for a hit, those of the original."""
     from_run: RunId | None = None
     from_user: str | None = None
+    source: HitSource | None = None
+    """For a hit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from wherry.service.domain.dvc.changes import status_document
 from wherry.service.domain.errors import InvalidInput
 from wherry.service.domain.explanation import Difference, Part, describe
 from wherry.service.domain.paths import PATH_BYTES_MAX, ProjectPath
-from wherry.service.rpc.convert_pipelines import DECISION_TO
+from wherry.service.rpc.convert_pipelines import DECISION_TO, source_to
 from wherry.service.usecases.compare_with_lock import Comparison
 from wherry.service.usecases.explain_stage import Explanation, Origin
 from wherry.v1 import pipelines_pb2
@@ -47,6 +47,7 @@ def explanation_to(explanation: Explanation) -> pipelines_pb2.Explanation:
         reasons=explanation.reasons,
         key=explanation.key,
         origin=_origin_to(explanation.origin),
+        source=source_to(explanation.source),
         nearest=_origin_to(explanation.nearest),
         differences=[_difference_to(difference) for difference in explanation.differences],
     )

@@ -4,6 +4,7 @@ from wherry.service.domain.dvc.addresses import address_from
 from wherry.service.domain.dvc.stage import DataSource, Pipeline, Stage, StageName
 from wherry.service.domain.records import OutputKind
 from wherry.service.domain.run import FileRecord
+from wherry.service.domain.states import HitSource
 from wherry.service.usecases.describe_pipeline import Description
 from wherry.service.usecases.plan_run import Decision, Plan, PlannedStage
 from wherry.v1 import pipelines_pb2
@@ -21,6 +22,18 @@ DECISION_TO = {
     Decision.FROZEN: pipelines_pb2.DECISION_FROZEN,
     Decision.INVALID: pipelines_pb2.DECISION_INVALID,
 }
+
+
+_SOURCE_TO = {
+    HitSource.RUN: pipelines_pb2.HIT_SOURCE_RUN,
+    HitSource.DVC_LOCK: pipelines_pb2.HIT_SOURCE_DVC_LOCK,
+    HitSource.DVC_RUN_CACHE: pipelines_pb2.HIT_SOURCE_DVC_RUN_CACHE,
+}
+
+
+def source_to(source: HitSource | None) -> "pipelines_pb2.HitSource.ValueType":
+    """Write who vouches for a hit."""
+    return _SOURCE_TO[source] if source else pipelines_pb2.HIT_SOURCE_UNSPECIFIED
 
 
 def pipeline_to(description: Description) -> pipelines_pb2.Pipeline:
@@ -79,6 +92,7 @@ def _planned_to(stage: PlannedStage) -> pipelines_pb2.PlannedStage:
         reasons=stage.reasons,
         key=stage.key,
         outs=[file_to(out) for out in stage.outs],
+        source=source_to(stage.source),
     )
 
 

@@ -8,7 +8,7 @@ from wherry.service.domain.run import Event, Run, RunError, StageRecord, WriteBa
 from wherry.service.domain.states import CacheUse, State
 from wherry.service.ports.logs import LogLine, LogStream
 from wherry.service.rpc.convert import digest_to
-from wherry.service.rpc.convert_pipelines import file_to
+from wherry.service.rpc.convert_pipelines import file_to, source_to
 from wherry.v1 import runs_pb2
 
 _STATE_TO = {
@@ -74,6 +74,7 @@ def stage_to(stage: StageRecord) -> runs_pb2.StageRecord:
         key=stage.key,
         from_run=stage.from_run or "",
         from_user=stage.from_user,
+        source=source_to(stage.source),
         attempt=stage.attempt,
         node=stage.node,
         image=stage.image,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from wherry.service.domain.dvc.stage import Stage
 from wherry.service.domain.errors import Unavailable, WherryError
 from wherry.service.domain.run import Run, StageRecord
-from wherry.service.domain.states import CacheUse, State
+from wherry.service.domain.states import CacheUse, HitSource, State
 from wherry.service.domain.submission import RunOptions
 from wherry.service.domain.task import Cancelled, Failed, Lost, Outcome, RunId, StageTask, Succeeded
 from wherry.service.ports.clock import Clock, Identities
@@ -80,15 +80,12 @@ class AttemptStage:
         recorded = going.state.project.recorded(stage)
         if recorded is None or not await self._find.is_complete(stage, recorded):
             return Failed(reason=FROZEN_WITHOUT_OUTPUTS, exit_code=None, wall_s=None)
-        return Succeeded(entry=recorded, cache=CacheUse.HIT, wall_s=0.0)
+        return Succeeded(entry=recorded, cache=CacheUse.HIT, wall_s=0.0, source=HitSource.DVC_LOCK)
 
     async def _outcome(self, going: GoingRun, task: StageTask, record: StageRecord) -> Outcome:
         stage = task.stage
         if not is_up_to_date(going.state.project, task):
             going.progress.renewed.add(stage.name)
-        recorded = await self._find.recorded(task, going.state.project.recorded(stage))
-        if recorded is not None:
-            return Succeeded(entry=recorded, cache=CacheUse.HIT, wall_s=0.0)
         observer = _Observer(self, going, replace(record, attempt=1, node=self._node))
         outcome = await going.runner.run(task, self._identities.new_attempt_id(), observer)
         if not isinstance(outcome, Succeeded):
@@ -126,6 +123,10 @@ class AttemptStage:
                 await self._say(run_id, stage, reason)
             case Succeeded(cache=CacheUse.HIT, from_run=str(origin), from_user=user):
                 await self._say(run_id, stage, f"cached: computed in run {origin} by {user}")
+            case Succeeded(cache=CacheUse.HIT, source=HitSource.DVC_LOCK):
+                await self._say(run_id, stage, "cached: as dvc.lock records it")
+            case Succeeded(cache=CacheUse.HIT, source=HitSource.DVC_RUN_CACHE):
+                await self._say(run_id, stage, "cached: taken from DVC's run cache (run_cache.trust_dvc)")
             case _:
                 pass
 
@@ -173,6 +174,7 @@ def _ended(latest: StageRecord, record: StageRecord, stage: Stage, outcome: Outc
                 exit_code=None if outcome.cache == CacheUse.HIT else 0,
                 from_run=outcome.from_run,
                 from_user=outcome.from_user or "",
+                source=outcome.source,
                 outs=output_records(stage, outcome.entry),
             )
         case Failed():

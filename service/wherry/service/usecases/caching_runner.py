@@ -34,9 +34,10 @@ class CachingStageRunner(StageRunner):
             return Succeeded(
                 entry=known.entry,
                 cache=CacheUse.HIT,
-                wall_s=known.wall_s,
-                from_run=known.run_id,
-                from_user=known.user,
+                wall_s=known.result.wall_s if known.result else 0.0,
+                from_run=known.result.run_id if known.result else None,
+                from_user=known.result.user if known.result else None,
+                source=known.source,
             )
         outcome = await self._inner.run(task, attempt, observer)
         if not isinstance(outcome, Succeeded):

@@ -144,7 +144,7 @@ def _recorded_outputs(project: Project) -> Iterator[BlobHash]:
     """Outputs that may be taken from dvc.lock instead of being made."""
     for stage in project.stages:
         entry = project.recorded(stage)
-        if entry is not None and may_stand_recorded(stage):
+        if entry is not None and may_stand_recorded(stage, trusts_dvc=project.trusts_dvc):
             yield from (out.hash for out in entry.outs)
 
 

@@ -8,7 +8,7 @@ from wherry.service.domain.dvc.stage import StageName
 from wherry.service.domain.errors import InvalidInput, StageUnknown
 from wherry.service.domain.explanation import Difference
 from wherry.service.domain.run import Run, StageRecord
-from wherry.service.domain.states import CacheUse, State
+from wherry.service.domain.states import CacheUse, HitSource, State
 from wherry.service.domain.submission import Needs, Submission
 from wherry.service.domain.task import RunId, StrictKey
 from wherry.service.ports.run_cache import Result, RunCache
@@ -39,10 +39,12 @@ class Explanation:
     reasons: tuple[str, ...]
     key: str = ""
     origin: Origin | None = None
-    """Of a hit: whose result; None when it is what dvc.lock records."""
+    """Of a hit that a run vouches for: whose result."""
     nearest: Origin | None = None
     """Of a stage that runs: the result that differs least; None when none of the same stage is known."""
     differences: tuple[Difference, ...] = ()
+    source: HitSource | None = None
+    """Of a hit and a frozen stage: who vouches for its outputs."""
 
 
 class ExplainStage:
@@ -91,7 +93,14 @@ class ExplainStage:
 
     async def _explain_hit(self, record: StageRecord) -> Explanation:
         if record.from_run is None:
-            return _of(record, Decision.HIT, "its outputs were those that dvc.lock recorded")
+            from_cache = record.source == HitSource.DVC_RUN_CACHE
+            return _of(
+                record,
+                Decision.HIT,
+                "it was in DVC's run cache (run_cache.trust_dvc)"
+                if from_cache
+                else "its outputs were those that dvc.lock recorded",
+            )
         result = await self._cache.find(StrictKey(record.key))
         is_same = result is not None and result.run_id == record.from_run
         return Explanation(
@@ -99,6 +108,7 @@ class ExplainStage:
             decision=Decision.HIT,
             reasons=(f"computed in run {record.from_run} by {record.from_user}",),
             key=record.key,
+            source=HitSource.RUN,
             origin=Origin(
                 run_id=record.from_run,
                 user=record.from_user,
@@ -145,7 +155,7 @@ def _explain_plan(plan: Plan, target: str) -> Explanation:
     if len(targets) != 1:
         raise InvalidInput(
             f"{target!r} stands for {len(targets)} stages",
-            hint=f"Name one of them: {', '.join(stage.name for stage in targets[:10])}",
+            hint=f"Name one of them: {', '.join(plan.addresses[stage.name] for stage in targets[:10])}",
         )
     planned = targets[0]
     return Explanation(
@@ -153,6 +163,7 @@ def _explain_plan(plan: Plan, target: str) -> Explanation:
         decision=planned.decision,
         reasons=_reasons(plan, planned),
         key=planned.key,
+        source=planned.source,
         origin=_origin(planned.origin),
         nearest=_origin(planned.nearest),
         differences=planned.differences,
@@ -164,7 +175,10 @@ def _reasons(plan: Plan, planned: PlannedStage) -> tuple[str, ...]:
         first = [stage for stage in plan.stages if stage.decision in {Decision.RUN, Decision.INVALID}]
         return (
             *planned.reasons,
-            *(f"{stage.name} has to run first: {', '.join(stage.reasons)}" for stage in first),
+            *(
+                f"{plan.addresses[stage.name]} has to run first: {', '.join(stage.reasons)}"
+                for stage in first
+            ),
         )
     return (NO_RESULT,) if planned.nearest is not None else planned.reasons
 
@@ -183,7 +197,9 @@ def _explain_settled(record: StageRecord) -> Explanation | None:
 
 
 def _of(record: StageRecord, decision: Decision, reason: str) -> Explanation:
-    return Explanation(stage=record.name, decision=decision, reasons=(reason,), key=record.key)
+    return Explanation(
+        stage=record.name, decision=decision, reasons=(reason,), key=record.key, source=record.source
+    )
 
 
 def _origin(result: Result | None) -> Origin | None:

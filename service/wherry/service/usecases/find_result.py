@@ -1,48 +1,58 @@
 """Find a result that can stand for running a stage: known, and whole."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from wherry.service.domain.dvc.lockfile import is_unchanged
 from wherry.service.domain.dvc.stage import Stage
-from wherry.service.domain.records import StageEntry
+from wherry.service.domain.records import FileEntry, StageEntry
+from wherry.service.domain.states import HitSource
 from wherry.service.domain.task import StageTask
 from wherry.service.ports.blob_index import BlobIndex
 from wherry.service.ports.run_cache import Result, RunCache
 from wherry.service.usecases.adopt_blobs import AdoptBlobs
+from wherry.service.usecases.find_dvc_result import FindDvcResult
+from wherry.service.usecases.resolve_stage import may_stand_recorded
 
 FROZEN_WITHOUT_OUTPUTS = "is frozen, but dvc.lock records no outputs of it that the store holds"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What stands for running a stage."""
+
+    entry: StageEntry
+    source: HitSource
+    result: Result | None = None
+    """With HitSource.RUN."""
 
 
 class FindResult:
     """Looks results up. One whose blobs are not all held is no result."""
 
-    def __init__(self, *, cache: RunCache, index: BlobIndex, adopt: AdoptBlobs) -> None:
-        """Look in `cache`; ask `index`, and about results `adopt`, whether the content is there."""
+    def __init__(self, *, cache: RunCache, index: BlobIndex, adopt: AdoptBlobs, dvc: FindDvcResult) -> None:
+        """Look in `cache` and in DVC's; ask `index`, and about results `adopt`, whether the content is there."""
         self._cache = cache
         self._index = index
         self._adopt = adopt
+        self._dvc = dvc
 
-    async def __call__(self, task: StageTask) -> Result | None:
-        """The result of the task's strict key, if it may be used and is whole."""
-        if not (task.use_cache and task.cacheable):
-            return None
-        result = await self._cache.find(task.key)
-        if result is None or await self._adopt.find_missing({out.hash for out in result.entry.outs}):
-            return None
-        return result
+    async def __call__(self, task: StageTask) -> Known | None:
+        """What may be used for the task.
 
-    async def recorded(self, task: StageTask, recorded: StageEntry | None) -> StageEntry | None:
-        """What dvc.lock records of a stage that DVC would not run and whose results are not shared.
-
-        Of such a stage nothing but dvc.lock says whether it has to run again. Nor does anything else of a stage
-        that goes on from what its persistent outputs are: what it last made is what it would start from now.
+        First what dvc.lock records, where that counts: it must not change where nothing changed. Then the
+        service's own results, then DVC's, if the project trusts them.
         """
-        stage = task.stage
-        if recorded is None or stage.runs_always:
-            return None
-        if task.forced if stage.persistent_outs else task.cacheable or not task.use_cache:
-            return None
-        if not stands_as_recorded(task, recorded):
-            return None
-        return recorded if await self.is_complete(stage, recorded) else None
+        recorded = await self._recorded(task)
+        if not task.use_cache:
+            return None if recorded is None else Known(entry=recorded, source=HitSource.DVC_LOCK)
+        own = await self._own(task)
+        if own is not None and (recorded is None or _hashes(own.entry.outs) == _hashes(recorded.outs)):
+            return Known(entry=own.entry, source=HitSource.RUN, result=own)
+        if recorded is not None:
+            return Known(entry=recorded, source=HitSource.DVC_LOCK)
+        foreign = await self._dvc(task) if task.trusts_dvc and task.cacheable else None
+        return None if foreign is None else Known(entry=foreign, source=HitSource.DVC_RUN_CACHE)
 
     async def is_complete(self, stage: Stage, recorded: StageEntry | None) -> bool:
         """Whether dvc.lock records every declared output, and the store holds them.
@@ -52,6 +62,32 @@ class FindResult:
         if recorded is None or {out.path for out in stage.outs} - {out.path for out in recorded.outs}:
             return False
         return not await self._index.find_missing({out.hash for out in recorded.outs})
+
+    async def _own(self, task: StageTask) -> Result | None:
+        """The result of the task's strict key."""
+        result = await self._cache.find(task.key) if task.cacheable else None
+        if result is None or await self._adopt.find_missing({out.hash for out in result.entry.outs}):
+            return None
+        return result
+
+    async def _recorded(self, task: StageTask) -> StageEntry | None:
+        """What dvc.lock records of a stage that DVC would not run, where the lock may be believed.
+
+        A stage that goes on from its persistent outputs is at rest where nothing changed, unless it is forced: what it
+        last made is what it would start from now.
+        """
+        stage, recorded = task.stage, task.recorded
+        if task.forced if stage.persistent_outs else not task.use_cache:
+            return None
+        if recorded is None or not may_stand_recorded(stage, trusts_dvc=task.trusts_dvc):
+            return None
+        if not stands_as_recorded(task, recorded):
+            return None
+        return recorded if await self.is_complete(stage, recorded) else None
+
+
+def _hashes(outs: Sequence[FileEntry]) -> dict[str, str]:
+    return {out.path: out.hash for out in outs}
 
 
 def stands_as_recorded(task: StageTask, recorded: StageEntry) -> bool:

@@ -5,23 +5,27 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from wherry.service.domain.blob import BlobHash
+from wherry.service.domain.dvc.addresses import address_from
 from wherry.service.domain.dvc.stage import Stage, StageName
 from wherry.service.domain.errors import WherryError
 from wherry.service.domain.explanation import Difference, describe
 from wherry.service.domain.paths import ProjectPath
 from wherry.service.domain.records import StageEntry
 from wherry.service.domain.run import FileRecord
+from wherry.service.domain.states import HitSource
 from wherry.service.domain.submission import Needs, Submission
 from wherry.service.domain.task import RunId, StageTask
 from wherry.service.ports.run_cache import Result
 from wherry.service.usecases.file_records import output_records
 from wherry.service.usecases.find_nearest_result import FindNearestResult
-from wherry.service.usecases.find_result import FROZEN_WITHOUT_OUTPUTS, FindResult
+from wherry.service.usecases.find_result import FROZEN_WITHOUT_OUTPUTS, FindResult, Known
 from wherry.service.usecases.force_downstream import is_forced, is_up_to_date
 from wherry.service.usecases.open_project import OpenProject
 from wherry.service.usecases.resolve_stage import ProjectState, ResolveStage
 
 NO_RESULT = "no result is known for these inputs"
+UNCHANGED_IN_LOCK = "unchanged since dvc.lock was written"
+FROM_DVC_RUN_CACHE = "in DVC's run cache (run_cache.trust_dvc)"
 
 # Of what differs from the nearest result; `wherry why` tells all.
 _SHOWN_DIFFERENCES = 3
@@ -46,8 +50,10 @@ class PlannedStage:
     reasons: tuple[str, ...]
     key: str = ""
     outs: tuple[FileRecord, ...] = ()
+    source: HitSource | None = None
+    """Of a hit and a frozen stage: who vouches for its outputs."""
     origin: Result | None = None
-    """Of a hit: the result; None when it is what dvc.lock records."""
+    """Of a hit that a run vouches for: its result."""
     nearest: Result | None = None
     """Of a stage that runs for want of a result: the known one that differs least."""
     differences: tuple[Difference, ...] = ()
@@ -62,6 +68,8 @@ class Plan:
     sources: tuple[FileRecord, ...]
     upstream: Mapping[StageName, tuple[StageName, ...]] = field(default_factory=dict, repr=False)
     """For each stage of the project, what it reads from."""
+    addresses: Mapping[StageName, str] = field(default_factory=dict, repr=False)
+    """How each stage and data source is called in the folder of the submission, for sentences."""
 
 
 class PlanRun:
@@ -95,6 +103,7 @@ class PlanRun:
             stages=tuple(planned),
             sources=tuple(_sources(state)),
             upstream=state.project.pipeline.upstream,
+            addresses={name: _address(state, name) for name in state.project.selected},
         )
 
     async def _plan(
@@ -111,7 +120,7 @@ class PlanRun:
         before = [name for name in state.project.pipeline.upstream[stage.name] if name in unknown]
         if before:
             unknown.add(stage.name)
-            reasons = tuple(f"needs what {name} makes" for name in before)
+            reasons = tuple(f"needs what {_address(state, name)} makes" for name in before)
             return PlannedStage(name=stage.name, decision=Decision.WAITS, reasons=reasons)
         try:
             task = await self._resolve(state, stage, run_id=RunId(""), use_cache=not force, forced=force)
@@ -138,17 +147,15 @@ class PlanRun:
             decision=Decision.FROZEN,
             reasons=("frozen: dvc.lock records its outputs",),
             outs=output_records(stage, recorded),
+            source=HitSource.DVC_LOCK,
         )
 
     async def _look_up(
         self, state: ProjectState, stage: Stage, task: StageTask, *, force: bool
     ) -> tuple[PlannedStage, StageEntry | None]:
-        recorded = await self._find.recorded(task, state.project.recorded(stage))
-        if recorded is not None:
-            return _known(task, "unchanged since dvc.lock was written", recorded), recorded
-        result = await self._find(task)
-        if result is not None:
-            return replace(_known(task, _origin(result), result.entry), origin=result), result.entry
+        known = await self._find(task)
+        if known is not None:
+            return _hit(task, known), known.entry
         return await self._plan_to_run(task, force=force), None
 
     async def _plan_to_run(self, task: StageTask, *, force: bool) -> PlannedStage:
@@ -167,18 +174,26 @@ class PlanRun:
         )
 
 
-def _known(task: StageTask, reason: str, entry: StageEntry) -> PlannedStage:
+def _address(state: ProjectState, name: StageName) -> str:
+    return address_from(state.project.pipeline, name, state.project.submission.working_folder)
+
+
+def _hit(task: StageTask, known: Known) -> PlannedStage:
     return PlannedStage(
         name=task.stage.name,
         decision=Decision.HIT,
-        reasons=(reason,),
+        reasons=(_why_hit(known),),
         key=task.key,
-        outs=output_records(task.stage, entry),
+        outs=output_records(task.stage, known.entry),
+        source=known.source,
+        origin=known.result,
     )
 
 
-def _origin(result: Result) -> str:
-    return f"computed in run {result.run_id} by {result.user}"
+def _why_hit(known: Known) -> str:
+    if known.result is not None:
+        return f"computed in run {known.result.run_id} by {known.result.user}"
+    return FROM_DVC_RUN_CACHE if known.source == HitSource.DVC_RUN_CACHE else UNCHANGED_IN_LOCK
 
 
 def _difference_reasons(differences: Sequence[Difference]) -> tuple[str, ...]:

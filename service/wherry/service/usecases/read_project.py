@@ -20,6 +20,7 @@ from wherry.service.domain.paths import ProjectPath, resolve_project_path
 from wherry.service.domain.records import StageEntry
 from wherry.service.domain.settings import (
     SETTINGS_FILE,
+    ProjectSettings,
     StageSettings,
     parse_settings_file,
     parse_stage_settings,
@@ -56,6 +57,8 @@ class Project:
     """For each selected stage, all levels merged but the server's default."""
     locks: Mapping[ProjectPath, Lock]
     """By the path of the dvc.yaml beside it."""
+    trusts_dvc: bool = False
+    """Whether what laptops recorded may stand for running a stage."""
 
     @property
     def stages(self) -> tuple[Stage, ...]:
@@ -103,14 +106,16 @@ class ReadProject:
             files=snapshot.files,
         )
         stages = [pipeline.stages[name] for name in selected if name in pipeline.stages]
+        settings = await self._read_settings(snapshot)
         return Project(
             submission=submission,
             snapshot=snapshot,
             changed_params=changed,
             pipeline=pipeline,
             selected=selected,
-            settings=await self._read_settings(submission, snapshot, stages),
+            settings=_stage_settings(submission, settings.defaults, stages),
             locks=await self._read_locks(snapshot, {stage.file for stage in stages}),
+            trusts_dvc=settings.trust_dvc,
         )
 
     async def _set_params(self, submission: Submission) -> tuple[Snapshot, dict[ProjectPath, str]]:
@@ -163,21 +168,12 @@ class ReadProject:
             except FilesNeeded as exc:
                 contents.update(await self._contents(files, exc.paths))
 
-    async def _read_settings(
-        self, submission: Submission, snapshot: Snapshot, stages: Sequence[Stage]
-    ) -> dict[StageName, StageSettings]:
-        defaults = StageSettings()
-        if SETTINGS_FILE in snapshot.files:
-            defaults = parse_settings_file(
-                await self._read.read_project_file(SETTINGS_FILE, snapshot.files[SETTINGS_FILE])
-            )
-        flags = StageSettings(image=submission.image or None)
-        return {
-            stage.name: flags.over(
-                parse_stage_settings(stage.settings, stage.settings_place or stage.place).over(defaults)
-            )
-            for stage in stages
-        }
+    async def _read_settings(self, snapshot: Snapshot) -> ProjectSettings:
+        if SETTINGS_FILE not in snapshot.files:
+            return ProjectSettings()
+        return parse_settings_file(
+            await self._read.read_project_file(SETTINGS_FILE, snapshot.files[SETTINGS_FILE])
+        )
 
     async def _read_locks(
         self, snapshot: Snapshot, pipeline_files: Iterable[ProjectPath]
@@ -197,6 +193,18 @@ class ReadProject:
     ) -> dict[ProjectPath, bytes]:
         contents = await asyncio.gather(*(self._read.read_project_file(path, files[path]) for path in paths))
         return dict(zip(paths, contents, strict=True))
+
+
+def _stage_settings(
+    submission: Submission, defaults: StageSettings, stages: Sequence[Stage]
+) -> dict[StageName, StageSettings]:
+    flags = StageSettings(image=submission.image or None)
+    return {
+        stage.name: flags.over(
+            parse_stage_settings(stage.settings, stage.settings_place or stage.place).over(defaults)
+        )
+        for stage in stages
+    }
 
 
 def require_stages(project: Project) -> None:

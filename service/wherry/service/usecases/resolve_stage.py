@@ -132,6 +132,8 @@ class ResolveStage:
             use_cache=use_cache,
             forced=forced,
             cacheable=is_cacheable(stage),
+            recorded=project.recorded(stage),
+            trusts_dvc=project.trusts_dvc,
         )
 
     async def _view(self, state: ProjectState, stage: Stage) -> ProjectView:
@@ -185,15 +187,16 @@ def is_cacheable(stage: Stage) -> bool:
     return not stage.runs_always and bool(stage.outs) and bool(stage.deps or stage.params)
 
 
-def may_stand_recorded(stage: Stage) -> bool:
+def may_stand_recorded(stage: Stage, *, trusts_dvc: bool) -> bool:
     """Whether what dvc.lock records of the stage can stand for running it.
 
-    It does for a frozen stage, for one that goes on from its persistent outputs, and where nothing else says that the
-    stage need not run again.
+    It does for a frozen stage, for one that goes on from its persistent outputs, where nothing else says that the
+    stage need not run again, and where the project trusts DVC's records.
     """
     if stage.frozen:
         return True
-    return not stage.runs_always and bool(stage.persistent_outs or not is_cacheable(stage))
+    believed = trusts_dvc or stage.persistent_outs or not is_cacheable(stage)
+    return not stage.runs_always and bool(believed)
 
 
 def _dvc_key(stage: Stage, deps: tuple[FileEntry, ...], params: Params) -> str | None:

@@ -27,7 +27,12 @@ from wherry.service.domain.dvc.stage import DataSource, ParamsDependency, Stage
 from wherry.service.domain.dvc.yaml12 import YamlDocument, parse_yaml
 from wherry.service.domain.errors import PipelineInvalid, Place
 from wherry.service.domain.paths import PathSet, ProjectPath
-from wherry.service.domain.settings import SETTINGS_FILE, parse_settings_file, parse_stage_settings
+from wherry.service.domain.settings import (
+    SETTINGS_FILE,
+    parse_run_cache_settings,
+    parse_settings_file,
+    parse_stage_settings,
+)
 
 # Nobody mends more at a time, and each costs a reading of the file.
 MISTAKES_PER_FILE_MAX = 100
@@ -183,12 +188,13 @@ def _settings_file_mistakes(data: bytes) -> Iterator[PipelineInvalid]:
         parse_settings_file(data)
     except PipelineInvalid as exc:
         try:
-            defaults = tomllib.loads(data.decode()).get("defaults")
+            document = tomllib.loads(data.decode())
         except ValueError as cause:
             found = _TOML_PLACE.search(str(cause))
             line, column = (int(group) for group in found.groups()) if found else (0, 0)
             yield _at(exc, Place(path=SETTINGS_FILE, line=line, column=column))
             return
+        defaults = document.get("defaults", {})
         if not isinstance(defaults, dict):
             yield exc
             return
@@ -198,18 +204,27 @@ def _settings_file_mistakes(data: bytes) -> Iterator[PipelineInvalid]:
                 parse_stage_settings({key: value}, place)
             except PipelineInvalid as wrong:
                 yield wrong
+        run_cache = document.get("run_cache", {})
+        if not isinstance(run_cache, dict):
+            yield exc
+            return
+        for key, value in run_cache.items():
+            try:
+                parse_run_cache_settings({key: value}, _toml_place(data, key, "run_cache"))
+            except PipelineInvalid as wrong:
+                yield wrong
 
 
-def _toml_place(data: bytes, key: str) -> Place:
-    """Where a key of [defaults] is written plainly; tomllib tells no places."""
+def _toml_place(data: bytes, key: str, table: str = "defaults") -> Place:
+    """Where a key of a table is written plainly; tomllib tells no places."""
     section = ""
     wanted = re.compile(rf"""(\s*)["']?{re.escape(key)}["']?\s*[=.]""")
     for number, line in enumerate(data.decode().splitlines(), 1):
         section = line.strip() if line.lstrip().startswith("[") else section
         found = wanted.match(line)
-        if found and section.startswith("[defaults]"):
+        if found and section.startswith(f"[{table}]"):
             return Place(path=SETTINGS_FILE, line=number, column=len(found[1]) + 1)
-        if section == line.strip() and section.startswith(f"[defaults.{key}"):
+        if section == line.strip() and section.startswith(f"[{table}.{key}"):
             return Place(path=SETTINGS_FILE, line=number, column=1)
     return Place(path=SETTINGS_FILE)
 

@@ -66,6 +66,17 @@ def parse_lock(data: bytes, path: ProjectPath, *, legacy: bool = False) -> Mappi
     }
 
 
+def parse_run_entry(data: bytes, path: str) -> StageEntry:
+    """Read an entry of DVC's run cache, which is a stage as dvc.lock has it; `path` is for messages.
+
+    Raises:
+        PipelineInvalid: if DVC would refuse it.
+    """
+    place = ProjectPath(path)
+    document = parse_yaml(data, place)
+    return _read_entry(Shape(document, (), document.value, place), legacy=False)
+
+
 def _read_entry(shape: Shape, *, legacy: bool) -> StageEntry:
     fields = shape.fields(_STAGE_KEYS)
     if "cmd" not in fields:

@@ -1,11 +1,12 @@
 """DVC's own run cache: what it keys on, what it keeps, where.
 
 Its key drops every mapping entry named size or nfiles, parameters included: changing only such a parameter hits.
-Wherry publishes entries for laptops and never trusts that key itself; keys.py has its own.
+Wherry publishes entries for laptops and never trusts that key alone; keys.py has its own.
 """
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from wherry.service.domain.dvc.emit import dump_yaml
@@ -73,6 +74,37 @@ def entry_bytes(entry: StageEntry) -> bytes:
 def entry_path(key: str, value: str) -> str:
     """Where that file lies below a cache folder or a remote's URL."""
     return f"runs/{key[:2]}/{key}/{value}"
+
+
+def entries_folder(key: str) -> str:
+    """Where all results of a key lie, below a cache folder or a remote's URL."""
+    return f"runs/{key[:2]}/{key}/"
+
+
+def is_same_work(entry: StageEntry, wanted: StageEntry) -> bool:
+    """Whether an entry is about just this command on just these inputs, with these outputs by path.
+
+    DVC's key says less: it leaves out parameters named size or nfiles.
+    """
+    return (
+        entry.cmd == wanted.cmd
+        and _inputs(entry) == _inputs(wanted)
+        and _is_same_value(entry.params, wanted.params)
+        and sorted(out.path for out in entry.outs) == sorted(out.path for out in wanted.outs)
+    )
+
+
+def _inputs(entry: StageEntry) -> list[tuple[str, str, bool]]:
+    return sorted((dep.path, dep.hash, dep.executable) for dep in entry.deps)
+
+
+def _is_same_value(one: Any, other: Any) -> bool:
+    """Equality that knows 1, 1.0 and true apart, and takes NaN for itself and a tuple for a list."""
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return one.keys() == other.keys() and all(_is_same_value(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        return len(one) == len(other) and all(map(_is_same_value, one, other))
+    return type(one) is type(other) and bool(one == other or (one != one and other != other))  # noqa: PLR0124 - NaN
 
 
 def is_eligible(stage: Stage, params: Params | None = None) -> bool:
