@@ -36,13 +36,14 @@ def test_two_runs_are_two_dvc_repros(make_project: Make, tmp_path: Path) -> None
     project = make_project(FILES)
     laptop = project.clone(tmp_path / "laptop", user="ben")
 
+    runs = []
     for content in ("1\n", "2\n"):
         project.write({"in": content})
         laptop.write({"in": content})
-        run = project.repro()
+        runs.append(project.repro())
         laptop.dvc("repro").expect(0)
 
-    assert states(run) == {"append": ("succeeded", "miss"), "use": ("succeeded", "miss")}
+    assert states(runs[-1]) == {"append": ("succeeded", "miss"), "use": ("succeeded", "miss")}
     assert (project.root / "log").read_text() == "1\n2\n"
     for name in MADE:
         assert (project.root / name).read_bytes() == (laptop.root / name).read_bytes(), name

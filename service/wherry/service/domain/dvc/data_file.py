@@ -14,7 +14,7 @@ from wherry.service.domain.dvc.shape import Shape
 from wherry.service.domain.dvc.stage import DataSource, SourceOutput, StageName
 from wherry.service.domain.dvc.yaml12 import parse_yaml
 from wherry.service.domain.errors import DigestMalformed
-from wherry.service.domain.paths import ProjectPath
+from wherry.service.domain.paths import NOWHERE, ProjectPath, Surroundings
 
 _FILE_KEYS = frozenset({"md5", "wdir", "deps", "outs", "frozen", "locked", "always_changed", "desc", "meta"})
 _CLOUD_KEYS = frozenset({"etag", "checksum", "version_id", "cloud", "files"})
@@ -27,14 +27,14 @@ _OUT_KEYS = frozenset(
 )
 
 
-def parse_data_file(data: bytes, path: ProjectPath) -> DataSource:
-    """Read a .dvc file.
+def parse_data_file(data: bytes, path: ProjectPath, around: Surroundings = NOWHERE) -> DataSource:
+    """Read a .dvc file. `around` says where the project lies, for absolute paths.
 
     Raises:
         PipelineInvalid: with the place, if DVC would refuse the file or Wherry does not understand it yet.
     """
     document = parse_yaml(data, path)
-    root = Shape(document, (), {} if document.value is None else document.value, path)
+    root = Shape(document, (), {} if document.value is None else document.value, path, around)
     fields = root.fields(_FILE_KEYS)
     for name in ("frozen", "locked", "always_changed"):
         if name in fields:
@@ -46,7 +46,7 @@ def parse_data_file(data: bytes, path: ProjectPath) -> DataSource:
     folder = ProjectPath(posixpath.dirname(path) or ".")
     wdir = fields.get("wdir")
     if wdir is not None and wdir.value is not None:
-        folder = wdir.project_path(folder, wdir.text(), "wdir")
+        folder = wdir.path_inside(folder, wdir.text(), "wdir")
     outs = fields.get("outs")
     items = outs.items() if outs is not None and outs.value is not None else ()
     return DataSource(
@@ -70,7 +70,7 @@ def _read_out(item: Shape, folder: ProjectPath) -> SourceOutput:
     written = fields["path"].text()
     if "hash" in fields and fields["hash"].value != "md5":
         raise fields["hash"].not_yet(f"hashes of the kind {fields['hash'].value!r}")
-    project_path = fields["path"].project_path(folder, written, "output")
+    project_path = fields["path"].path_inside(folder, written, "output")
     if is_dvc_file(project_path):
         raise fields["path"].refuse(f"{written!r} is a DVC file; it cannot be tracked data")
     try:
