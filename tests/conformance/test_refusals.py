@@ -165,10 +165,18 @@ TAKEN_BY_BOTH: Mapping[str, Mapping[str, str]] = {
         "data.dvc": "md5: 0123456789abcdef0123456789abcdef\nfrozen: true\ndeps: [{path: d, repo: {url: x, rev_lock: y}}]\n"
         + _DATA
     },
+    "import of a URL that is not frozen": {
+        "data.dvc": "frozen: false\ndeps: [{path: 'https://x.y/z', etag: '123', hash: md5}]\n" + _DATA
+    },
+    "import of a repository that is not frozen": {
+        "data.dvc": "deps: [{path: d, repo: {url: 'https://x.y/z.git', rev_lock: y}}]\n" + _DATA
+    },
+    "import from beside the project that is not frozen": {"data.dvc": "deps: [{path: ../src/z}]\n" + _DATA},
     "no outs": {"data.dvc": "outs:\n"},
 }
 
 NOT_READ_YET: Mapping[str, tuple[Mapping[str, str], str, int]] = {
+    "import from within": ({"data.dvc": "deps:\n- path: made\n" + _DATA}, "imports from within", 2),
     "pattern in params": (_stages("  a:\n    cmd: x\n    params: ['tr*']\n"), "patterns", 4),
 }
 

@@ -109,6 +109,7 @@ class CompareWithLock:
             return Needs(blobs=tuple(lacking))
         around = submission.snapshot.around
         out_of_reach = {stage.name: _unseen(around, stage) for stage in stages}
+        out_of_reach |= {source.name: source.origins for source in sources}
         return Comparison(changes=_compare(scene), around=around, unseen=out_of_reach)
 
     async def _recorded(self, project: Project, stages: Iterable[Stage]) -> dict[StageName, StageEntry]:

@@ -19,6 +19,7 @@ from wherry.service.usecases.find_nearest_result import FindNearestResult
 from wherry.service.usecases.find_result import FROZEN_WITHOUT_OUTPUTS, FindResult
 from wherry.service.usecases.force_downstream import is_forced, is_up_to_date
 from wherry.service.usecases.open_project import OpenProject
+from wherry.service.usecases.read_project import find_unlooked
 from wherry.service.usecases.resolve_stage import ProjectState, ResolveStage
 
 NO_RESULT = "no result is known for these inputs"
@@ -62,6 +63,8 @@ class Plan:
     sources: tuple[FileRecord, ...]
     upstream: Mapping[StageName, tuple[StageName, ...]] = field(default_factory=dict, repr=False)
     """For each stage of the project, what it reads from."""
+    warnings: tuple[str, ...] = ()
+    """What whoever submits should know."""
 
 
 class PlanRun:
@@ -95,6 +98,7 @@ class PlanRun:
             stages=tuple(planned),
             sources=tuple(_sources(state)),
             upstream=state.project.pipeline.upstream,
+            warnings=find_unlooked(state.project),
         )
 
     async def _plan(

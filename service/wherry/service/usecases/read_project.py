@@ -227,6 +227,16 @@ class ReadProject:
         return dict(zip(paths, contents, strict=True))
 
 
+def find_unlooked(project: Project) -> tuple[str, ...]:
+    """Say of which selected data `dvc repro` would first look whether its source has changed."""
+    return tuple(
+        f"{source.name} is taken as it is recorded; DVC would see whether {', '.join(source.origins)} has changed:"
+        f" dvc update {source.name}"
+        for source in project.sources
+        if source.origins
+    )
+
+
 def require_stages(project: Project) -> None:
     """Refuse a selection in which there is nothing to run, or something that cannot be.
 

@@ -8,6 +8,7 @@ from wherry.service.ports.clock import Clock
 from wherry.service.ports.runs import RunStore
 from wherry.service.usecases.drive_run import DriveRun
 from wherry.service.usecases.open_project import OpenProject
+from wherry.service.usecases.read_project import find_unlooked
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +16,8 @@ class Accepted:
     """The submission is a run now, or was one already."""
 
     run: Run
+    warnings: tuple[str, ...] = ()
+    """What whoever submits should know."""
 
 
 class SubmitRun:
@@ -49,4 +52,4 @@ class SubmitRun:
         )
         if is_new:
             self._drive.start(run, state, options)
-        return Accepted(run)
+        return Accepted(run, find_unlooked(state.project))

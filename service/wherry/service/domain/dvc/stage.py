@@ -123,6 +123,8 @@ class DataSource:
     file: ProjectPath
     place: Place
     outs: tuple[SourceOutput, ...]
+    origins: tuple[str, ...] = ()
+    """Of an import that is not frozen: from where it came. DVC looks there for something newer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
