@@ -18,7 +18,7 @@ from wherry.service.domain.dvc.params import read_params
 from wherry.service.domain.dvc.pipeline_file import parse_pipeline_file
 from wherry.service.domain.dvc.stage import DataSource, Pipeline, Stage, StageName
 from wherry.service.domain.dvc.view import ProjectView
-from wherry.service.domain.paths import ProjectPath
+from wherry.service.domain.paths import ProjectPath, Surroundings
 from wherry.service.domain.records import FileEntry, StageEntry
 from wherry.service.domain.snapshot import SnapshotFile
 
@@ -118,8 +118,12 @@ def reproduce(folder: Path, case: Case) -> RanProject:
     )
 
 
-def read_pipeline(folder: Path) -> Pipeline:
-    """Read all DVC files, in the order in which DVC meets them: that of the file system."""
+def read_pipeline(folder: Path, *, levels: int = 0) -> Pipeline:
+    """Read all DVC files, in the order in which DVC meets them: that of the file system.
+
+    `levels` folders above are in the repository too.
+    """
+    around = Surroundings(folder.as_posix(), levels)
     stages: list[Stage] = []
     sources: list[DataSource] = []
     config = folder / CONFIG_FILE
@@ -135,11 +139,13 @@ def read_pipeline(folder: Path) -> Pipeline:
             project_path = ProjectPath(path.relative_to(folder).as_posix())
             if name == "dvc.yaml":
                 stages.extend(
-                    parse_pipeline_file(path.read_bytes(), project_path, load=load, parsing=parsing)
+                    parse_pipeline_file(
+                        path.read_bytes(), project_path, load=load, parsing=parsing, around=around
+                    )
                 )
             elif name.endswith(".dvc"):
-                sources.append(parse_data_file(path.read_bytes(), project_path))
-    return build_pipeline(stages, sources)
+                sources.append(parse_data_file(path.read_bytes(), project_path, around))
+    return build_pipeline(stages, sources, around)
 
 
 def view_of(folder: Path) -> ProjectView:

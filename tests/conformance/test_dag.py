@@ -74,7 +74,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return folders
 
 
-def _draw(pipeline: Pipeline, question: _Question) -> str | None:
+def draw(pipeline: Pipeline, question: _Question) -> str | None:
     folder, arguments = question
     submission = Submission(
         project="p",
@@ -104,7 +104,7 @@ def _differences(
     pipeline = pipeline or read_pipeline(root)
     wrong = []
     for question, expected in zip(questions, ask_dag(root, questions), strict=True):
-        drawn = _draw(pipeline, question)
+        drawn = draw(pipeline, question)
         texts = [text and _by_names(text) if is_sorted else text for text in (expected, drawn)]
         if texts[0] != texts[1]:
             wrong.append(f"{question}:\nDVC\n{expected}\nwe\n{drawn}")
@@ -173,6 +173,6 @@ def test_groups_collapse_as_they_do_in_dvc(tmp_path: Path) -> None:
 
 def test_an_output_as_target_of_a_drawing_of_outputs_stands_for_itself(folders: dict[str, Path]) -> None:
     pipeline = read_pipeline(folders["one"])
-    text = _draw(pipeline, (".", ("--outs", "--mermaid", "out/g")))
+    text = draw(pipeline, (".", ("--outs", "--mermaid", "out/g")))
     assert text is not None
     assert re.findall(r'\["(.*)"\]', text) == ["lib/a", "out/g", "z"]

@@ -95,6 +95,25 @@ REFUSED_BY_DVC: Mapping[str, Mapping[str, str]] = {
     "output inside an output": _stages("  a: {cmd: x, outs: [d]}\n  b: {cmd: x, outs: [d/e/f]}\n"),
     "output around an output": _stages("  b: {cmd: x, outs: [d/e/f]}\n  a: {cmd: x, outs: [d]}\n"),
     "output that a .dvc file tracks": {**_stage("outs: [data]"), "data.dvc": _DATA},
+    "one output in two stages outside": _stages(
+        "  a: {cmd: x, outs: [../o]}\n  b: {cmd: x, outs: [../x/../o]}\n"
+    ),
+    "one output in two stages elsewhere": _stages(
+        "  a: {cmd: x, outs: [/t/o]}\n  b: {cmd: x, outs: [/t/x/../o]}\n"
+    ),
+    "output inside an output outside": _stages(
+        "  a: {cmd: x, outs: [../o]}\n  b: {cmd: x, outs: [../o/i]}\n"
+    ),
+    "output inside an output at a URL": _stages(
+        "  a: {cmd: x, outs: [s3://b/o]}\n  b: {cmd: x, outs: [s3://b/o/i]}\n"
+    ),
+    "folder above around own output": _stage("deps: [..], outs: [o]"),
+    "cycle outside": _stages(
+        "  a: {cmd: x, deps: [../p], outs: [o]}\n  b: {cmd: x, deps: [o], outs: [../p/q]}\n"
+    ),
+    "cycle at a URL": _stages(
+        "  a: {cmd: x, deps: [s3://b/], outs: [o]}\n  b: {cmd: x, deps: [o], outs: [s3://b/q]}\n"
+    ),
     "cycle": _stages("  a: {cmd: x, deps: [p], outs: [o]}\n  b: {cmd: x, deps: [o], outs: [p]}\n"),
     "cycle of three": _stages(
         "  a: {cmd: x, deps: [r], outs: [o]}\n  b: {cmd: x, deps: [o/1], outs: [p/1]}\n  c: {cmd: x, deps: [p], outs: [r]}\n"
@@ -132,6 +151,11 @@ TAKEN_BY_BOTH: Mapping[str, Mapping[str, str]] = {
     "dollars": _stages("  a: {cmd: 'echo $HOME $(date) ${unfinished'}\n"),
     "anchors": _file("stages:\n  a: &a {cmd: x, deps: [i]}\n  b: {<<: *a, outs: [o]}\n"),
     "persist": _stage("outs: [{o: {persist: true}}], metrics: [{m: {persist: true, cache: false}}]"),
+    "urls": _stage("deps: [s3://b/k, 'https://x.y/z', 'ds://x'], outs: [{s3://b/out: {cache: false}}]"),
+    "absolute paths": _stage("deps: [/tmp/x], outs: [/tmp/y]"),
+    "paths above the project": _stage("deps: [../x, ../../z], params: [{../p.yaml: [k]}], outs: [../y]"),
+    "wdir above the project": _stage("wdir: .., deps: [x], outs: [y]"),
+    "two stages outside": _stages("  a: {cmd: x, outs: [../d]}\n  b: {cmd: x, outs: [../d2, ../../d]}\n"),
     "meta": _stage("meta: {wherry: {image: x}, other: [1]}"),
     "dvc.lock as out": _stage("outs: [sub/dvc.lock]"),
     "siblings": _stages("  a: {cmd: x, outs: [d]}\n  b: {cmd: x, outs: [d2, d.x, d-y]}\n"),
@@ -141,14 +165,18 @@ TAKEN_BY_BOTH: Mapping[str, Mapping[str, str]] = {
         "data.dvc": "md5: 0123456789abcdef0123456789abcdef\nfrozen: true\ndeps: [{path: d, repo: {url: x, rev_lock: y}}]\n"
         + _DATA
     },
+    "import of a URL that is not frozen": {
+        "data.dvc": "frozen: false\ndeps: [{path: 'https://x.y/z', etag: '123', hash: md5}]\n" + _DATA
+    },
+    "import of a repository that is not frozen": {
+        "data.dvc": "deps: [{path: d, repo: {url: 'https://x.y/z.git', rev_lock: y}}]\n" + _DATA
+    },
+    "import from beside the project that is not frozen": {"data.dvc": "deps: [{path: ../src/z}]\n" + _DATA},
     "no outs": {"data.dvc": "outs:\n"},
 }
 
 NOT_READ_YET: Mapping[str, tuple[Mapping[str, str], str, int]] = {
-    "external dep": (_stages("  a:\n    cmd: x\n    deps:\n    - s3://b/k\n"), "external", 5),
-    "data set dep": (_stages("  a:\n    cmd: x\n    deps: ['ds://x']\n"), "external", 4),
-    "absolute out": (_stages("  a:\n    cmd: x\n    outs: [/tmp/x]\n"), "external", 4),
-    "dep above the project": (_stages("  a:\n    cmd: x\n    deps: [../x]\n"), "outside", 4),
+    "import from within": ({"data.dvc": "deps:\n- path: made\n" + _DATA}, "imports from within", 2),
 }
 
 

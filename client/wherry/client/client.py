@@ -138,7 +138,9 @@ class Client:
             request = PlanRunRequest(submission=submission, force=force)
             return self._connection.unary(self._connection.pipelines.PlanRun, request, LONG_S)
 
-        return self._submitter().ask(selection or Selection(), call).plan
+        answer = self._submitter().ask(selection or Selection(), call)
+        self._warn(answer.warnings)
+        return answer.plan
 
     def explain(self, stage: str) -> Explanation:
         """Say why a stage of the project as it stands would be computed, or not."""
@@ -200,7 +202,13 @@ class Client:
             )
             return self._connection.unary(self._connection.runs.SubmitRun, request, LONG_S)
 
-        return self._submitter().ask(selection or Selection(), call).run
+        answer = self._submitter().ask(selection or Selection(), call)
+        self._warn(answer.warnings)
+        return answer.run
+
+    def _warn(self, warnings: Iterable[str]) -> None:
+        for warning in warnings:
+            self._progress.warn(warning)
 
     def watch(
         self, run: str, *, logs: bool = True, timeout: float | None = None, patience_s: float = 300.0

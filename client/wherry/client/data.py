@@ -10,7 +10,7 @@ from pathlib import Path
 from wherry.client.errors import FileTrouble
 from wherry.client.hashing import FoundFile, Hasher, LocalFile
 from wherry.client.ignore import IgnoreRules
-from wherry.client.paths import check_wire_path
+from wherry.client.paths import check_open, check_wire_path, find_outside, is_outside
 from wherry.v1.blobs_pb2 import BlobDigest
 from wherry.v1.pipelines_pb2 import SnapshotData
 
@@ -58,13 +58,22 @@ class LocalData:
         return SnapshotData(path=self.path)
 
 
-def look_up(root: Path, path: str, rules: IgnoreRules, hasher: Hasher) -> LocalData:
+def look_up(root: Path, path: str, rules: IgnoreRules, hasher: Hasher, *, levels: int = 0) -> LocalData:
     """See what lies at a path, and hash it. Links are followed, as DVC does: the user put them there.
+
+    A path may lead up to `levels` folders above the root, those of the git working tree; there no link is followed
+    that leads out of it.
 
     Raises:
         ProtocolBroken: if the path leads out of the project or to a private folder.
         FileTrouble: if something there cannot be read.
     """
+    if is_outside(path):
+        source = find_outside(root, path, levels)
+        top = Path(os.path.realpath(root)).parents[levels - 1]
+        if source.is_dir():
+            return LocalData(path=path, tree=_read_open_tree(source, path, top, hasher))
+        return LocalData(path=path, file=hasher.hash_if_there(path, source))
     source = root / check_wire_path(path)
     if source.is_dir():
         return LocalData(path=path, tree=read_tree(source, path, rules, hasher))
@@ -77,8 +86,16 @@ def read_tree(source: Path, path: str, rules: IgnoreRules, hasher: Hasher) -> Lo
     Raises:
         FileTrouble: if something there cannot be read.
     """
-    found = list(_walk(source, path, rules))
-    files = {file.path[len(path) + 1 :]: file for file in hasher.hash_files(found)}
+    return _tree_of(_walk(source, path, rules), path, hasher)
+
+
+def _read_open_tree(source: Path, path: str, top: Path, hasher: Hasher) -> LocalTree:
+    """Hash a folder outside the DVC root, where DVC ignores nothing."""
+    return _tree_of(_walk_open(source, path, top), path, hasher)
+
+
+def _tree_of(found: Iterator[FoundFile], path: str, hasher: Hasher) -> LocalTree:
+    files = {file.path[len(path) + 1 :]: file for file in hasher.hash_files(list(found))}
     content = tree_content({name: file.md5 for name, file in files.items()})
     return LocalTree(hash=tree_hash(content), content=content, members=files)
 
@@ -105,8 +122,33 @@ def _walk(source: Path, path: str, rules: IgnoreRules) -> Iterator[FoundFile]:
             if entry.name not in _NEVER_DATA and not rules.ignores_folder(below):
                 yield from _walk(Path(entry.path), below, rules)
         elif not rules.ignores_file(below) and entry.is_file():
-            try:
-                below.encode()
-                yield FoundFile(path=below, source=Path(entry.path), status=entry.stat())
-            except (OSError, UnicodeEncodeError) as exc:
-                raise FileTrouble(f"cannot take {below!r} as data: {exc}") from exc
+            yield _found(entry, below)
+
+
+def _walk_open(source: Path, path: str, top: Path) -> Iterator[FoundFile]:
+    try:
+        entries = list(os.scandir(source))
+    except OSError as exc:
+        raise FileTrouble(f"cannot list {path}: {exc.strerror or exc}") from exc
+    for entry in entries:
+        below = f"{path}/{entry.name}"
+        if entry.name.casefold() in {".git", ".dvc"}:
+            # DVC would hash it; left out, the folder would seem to be another one.
+            raise FileTrouble(
+                f"{path} holds {entry.name}, which stays on this machine",
+                hint="let the stage depend on the files that it reads",
+                where=below,
+            )
+        if entry.is_dir(follow_symlinks=False):
+            yield from _walk_open(Path(entry.path), below, top)
+        elif entry.is_file():
+            check_open(Path(os.path.realpath(entry.path)), top, below)
+            yield _found(entry, below)
+
+
+def _found(entry: "os.DirEntry[str]", path: str) -> FoundFile:
+    try:
+        path.encode()
+        return FoundFile(path=path, source=Path(entry.path), status=entry.stat())
+    except (OSError, UnicodeEncodeError) as exc:
+        raise FileTrouble(f"cannot take {path!r} as data: {exc}") from exc

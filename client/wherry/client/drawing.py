@@ -43,7 +43,9 @@ def outputs_drawing(pipeline: Pipeline, folder: str) -> Drawing:
     """Draw outputs, by their paths as seen from `folder` (relative to the DVC root; empty: the root)."""
 
     def label(path: str) -> str:
-        return posixpath.relpath(path, folder or ".")
+        # What lies outside the project has one name, wherever one looks from.
+        is_outside = path.startswith("/") or "://" in path
+        return path if is_outside else posixpath.relpath(path, folder or ".")
 
     return Drawing(
         nodes=tuple(label(path) for path in pipeline.outputs),

@@ -62,9 +62,15 @@ class _Leaf:
 class Placer:
     """Brings wanted content into one project."""
 
-    def __init__(self, root: Path, connection: Connection, hasher: Hasher, progress: Progress) -> None:
-        """Take the DVC root, the service, and what is known of local files."""
+    def __init__(
+        self, root: Path, connection: Connection, hasher: Hasher, progress: Progress, *, levels: int = 0
+    ) -> None:
+        """Take the DVC root, the service, and what is known of local files.
+
+        `levels` folders above the root are in the git working tree, and outputs may lie there.
+        """
         self._root = root
+        self._levels = levels
         self._connection = connection
         self._hasher = hasher
         self._progress = progress
@@ -80,7 +86,7 @@ class Placer:
             ClientError: as the download says.
         """
         for item in wanted:
-            place_inside(self._root, item.path)
+            place_inside(self._root, item.path, self._levels)
             if not _MD5.fullmatch(item.hash.removesuffix(TREE_SUFFIX)):
                 raise ProtocolBroken(f"not the hash of a blob: {item.hash[:40]!r}")
         trees = self._fetch_trees(wanted)
@@ -130,7 +136,7 @@ class Placer:
             return
         by_hash: dict[str, list[_Leaf]] = {}
         for leaf in leaves:
-            _clear_way(self._root, leaf)
+            _clear_way(self._root, leaf, self._levels)
             by_hash.setdefault(leaf.hash, []).append(leaf)
         sizes = [group[0].size_bytes for group in by_hash.values()]
         self._progress.begin("Downloading", len(leaves), sum(sizes) if all(sizes) else None)
@@ -138,7 +144,7 @@ class Placer:
             download(
                 self._connection,
                 [BlobDigest(hash=blob, size_bytes=group[0].size_bytes) for blob, group in by_hash.items()],
-                lambda blob: _FileSink(self._root, by_hash[blob]),
+                lambda blob: _FileSink(self._root, by_hash[blob], self._levels),
                 self._advanced,
             )
         finally:
@@ -153,7 +159,7 @@ class Placer:
         """Make a folder hold nothing else, as DVC does on checkout."""
         if not item.hash.endswith(TREE_SUFFIX) or item.only:
             return []
-        folder = place_inside(self._root, item.path)
+        folder = place_inside(self._root, item.path, self._levels)
         if folder.is_symlink() and not trees[item.hash]:
             folder.unlink()
         folder.mkdir(parents=True, exist_ok=True)
@@ -219,19 +225,19 @@ def _link_below(root: Path, leaf: _Leaf) -> Path | None:
     return None
 
 
-def _clear_way(root: Path, leaf: _Leaf) -> None:
+def _clear_way(root: Path, leaf: _Leaf, levels: int) -> None:
     """Make the folder for a file; inside its output, what stands in the way is removed."""
-    place_inside(root, leaf.out)
+    place_inside(root, leaf.out, levels)
     if leaf.path != leaf.out:
-        place = root
-        for part in leaf.path.split("/")[:-1]:
-            place /= part
-            within = place.relative_to(root).as_posix()
+        parts = leaf.path.split("/")[:-1]
+        for end in range(1, len(parts) + 1):
+            within = "/".join(parts[:end])
+            place = root / within
             if (within == leaf.out or within.startswith(leaf.out + "/")) and (
                 place.is_symlink() or (place.exists() and not place.is_dir())
             ):
                 place.unlink()
-    target = place_inside(root, leaf.path)
+    target = place_inside(root, leaf.path, levels)
     target.parent.mkdir(parents=True, exist_ok=True)
     if target.is_dir() and not target.is_symlink():
         shutil.rmtree(target)
@@ -240,8 +246,8 @@ def _clear_way(root: Path, leaf: _Leaf) -> None:
 class _FileSink(Sink):
     """Writes beside the final name, then renames: readers see the old file or the new one."""
 
-    def __init__(self, root: Path, leaves: Sequence[_Leaf]) -> None:
-        self._targets = [(place_inside(root, leaf.path), bool(leaf.executable)) for leaf in leaves]
+    def __init__(self, root: Path, leaves: Sequence[_Leaf], levels: int) -> None:
+        self._targets = [(place_inside(root, leaf.path, levels), bool(leaf.executable)) for leaf in leaves]
         self._temporary = self._name_beside(self._targets[0][0])
         self._stream = _create(self._temporary, executable=self._targets[0][1])
 

@@ -27,6 +27,11 @@ class Project:
     name: str
     """Under which its runs are listed."""
 
+    @property
+    def levels(self) -> int:
+        """How many folders above the root are in the git working tree."""
+        return 0 if self.git_root is None else len(self.root.relative_to(self.git_root).parts)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Commit:

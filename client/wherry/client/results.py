@@ -46,7 +46,7 @@ class Results:
         self._project = project
         self._memory = StateMemory(project.root / ".dvc" / "tmp" / "wherry" / "state.db")
         self._hasher = Hasher(self._memory)
-        self._placer = Placer(project.root, connection, self._hasher, progress)
+        self._placer = Placer(project.root, connection, self._hasher, progress, levels=project.levels)
 
     def apply(self, run: Run, *, force: bool = False, outputs: bool = True) -> ApplyReport:
         """Write back what a run changed. A dvc.lock or params file that was changed since stays, unless forced.
@@ -57,7 +57,7 @@ class Results:
         kept = []
         wanted = []
         for item in run.write_backs:
-            check_wire_path(item.path)
+            check_wire_path(item.path, self._project.levels)
             is_output = item.kind == WRITE_BACK_KIND_OUTPUT
             if is_output and not outputs:
                 continue
@@ -93,7 +93,7 @@ class Results:
 
     def _was_changed(self, item: WriteBack) -> bool:
         rules = IgnoreRules(self._project.root)
-        local = look_up(self._project.root, item.path, rules, self._hasher)
+        local = look_up(self._project.root, item.path, rules, self._hasher, levels=self._project.levels)
         now = local.file.md5 if local.file is not None else local.tree.hash if local.tree is not None else ""
         return now not in {item.submitted_hash, item.digest.hash}
 

@@ -10,6 +10,7 @@ from wherry.client.errors import ProtocolBroken
 from wherry.client.hashing import Hasher
 from wherry.client.ignore import IgnoreRules
 from wherry.client.memory import StateMemory
+from wherry.client.paths import find_outside, is_outside
 from wherry.client.progress import Progress
 from wherry.client.project import Project, read_commit
 from wherry.client.scanning import Scan, scan_project
@@ -26,6 +27,7 @@ from wherry.v1.pipelines_pb2 import (
     Snapshot,
     SnapshotFile,
     Submission,
+    Surroundings,
 )
 from wherry.v1.pipelines_pb2 import Selection as SelectionFlags
 from wherry.v1.runs_pb2 import SubmitRunResponse
@@ -120,7 +122,10 @@ class Submitter:
         commit = read_commit(self._project)
         submission = Submission(
             project=self._project.name,
-            snapshot=Snapshot(files=self._announce(scan)),
+            snapshot=Snapshot(
+                files=self._announce(scan),
+                surroundings=Surroundings(root=self._project.root.as_posix(), levels=self._project.levels),
+            ),
             working_folder=self._project.folder,
             targets=selection.targets,
             selection=_flags(selection),
@@ -131,7 +136,9 @@ class Submitter:
         )
         # What was asked last time will be asked again: answering at once saves a round.
         for path in self._memory.asked():
-            self._look_at(path, submission)
+            # The project may have moved within its repository since.
+            if not is_outside(path) or self._is_open(path):
+                self._look_at(path, submission)
         self._memory.save()
         return submission
 
@@ -157,10 +164,17 @@ class Submitter:
         self._memory.save(asked=data)
         upload(self._connection, self._holdings, [digest.hash for digest in needs.blobs], self._progress)
 
+    def _is_open(self, path: str) -> bool:
+        try:
+            find_outside(self._project.root, path, self._project.levels)
+        except ProtocolBroken:
+            return False
+        return True
+
     def _look_at(self, path: str, submission: Submission) -> None:
         if path in self._data:
             return
-        data = look_up(self._project.root, path, self._rules, self._hasher)
+        data = look_up(self._project.root, path, self._rules, self._hasher, levels=self._project.levels)
         self._data[path] = data
         if data.file is not None:
             self._holdings.add_file(data.file)

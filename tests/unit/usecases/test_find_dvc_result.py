@@ -86,7 +86,7 @@ class House:
         rules = await ReadIgnoreRules(self.read)(project)
         state = open_state(project, {}, {stage.name: image for stage in project.stages}, rules)
         resolve = ResolveStage(index=self.index, read=self.read, network=True)
-        return await resolve(state, project.stages[0], run_id=RunId("1"), use_cache=use_cache)
+        return await resolve(state, project.stages[0], run_id=RunId("1"), use_cache=use_cache, forced=False)
 
     async def push_entry(self, task: StageTask, text: str, name: str = "e") -> None:
         assert task.dvc_key is not None

@@ -177,6 +177,7 @@ class Snapshot(_message.Message):
 
     FILES_FIELD_NUMBER: _builtins.int
     DATA_FIELD_NUMBER: _builtins.int
+    SURROUNDINGS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def files(self) -> _containers.RepeatedCompositeFieldContainer[Global___SnapshotFile]:
         """The project's own files, paths unique."""
@@ -185,19 +186,52 @@ class Snapshot(_message.Message):
     def data(self) -> _containers.RepeatedCompositeFieldContainer[Global___SnapshotData]:
         """Data that the service asked about (Needs.data) and the client has looked at."""
 
+    @_builtins.property
+    def surroundings(self) -> Global___Surroundings:
+        """Where the project lies. Unset: nothing outside the DVC root can be had."""
+
     def __init__(
         self,
         *,
         files: _abc.Iterable[Global___SnapshotFile] | None = ...,
         data: _abc.Iterable[Global___SnapshotData] | None = ...,
+        surroundings: Global___Surroundings | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["surroundings", b"surroundings"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "files", b"files"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "files", b"files", "surroundings", b"surroundings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Snapshot: _TypeAlias = Snapshot  # noqa: Y015
+
+@_typing.final
+class Surroundings(_message.Message):
+    """Where a project lies on the machine that it is submitted from."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROOT_FIELD_NUMBER: _builtins.int
+    LEVELS_FIELD_NUMBER: _builtins.int
+    root: _builtins.str
+    """The DVC root as an absolute path, "/" between parts. Absolute paths and ".." parts in DVC files are resolved with it."""
+    levels: _builtins.int
+    """How many folders above the DVC root belong to the same git working tree. The service may ask for data in them,
+    with as many ".." parts in front at most.
+    """
+    def __init__(
+        self,
+        *,
+        root: _builtins.str = ...,
+        levels: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["levels", b"levels", "root", b"root"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Surroundings: _TypeAlias = Surroundings  # noqa: Y015
 
 @_typing.final
 class SnapshotFile(_message.Message):
@@ -243,7 +277,7 @@ class SnapshotData(_message.Message):
     NFILES_FIELD_NUMBER: _builtins.int
     EXECUTABLE_FIELD_NUMBER: _builtins.int
     path: _builtins.str
-    """Relative to the DVC root, as in the Needs that asked for it."""
+    """Relative to the DVC root, as in the Needs that asked for it: above the root ".." parts stand in front."""
     total_bytes: _builtins.int
     """Sum of the sizes of the files, in bytes."""
     nfiles: _builtins.int
@@ -751,6 +785,7 @@ class PlanRunResponse(_message.Message):
 
     PLAN_FIELD_NUMBER: _builtins.int
     NEEDS_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def plan(self) -> Global___Plan:
         """The plan."""
@@ -759,15 +794,20 @@ class PlanRunResponse(_message.Message):
     def needs(self) -> Global___Needs:
         """What to provide before asking again."""
 
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What whoever submits should know of the project, one sentence each."""
+
     def __init__(
         self,
         *,
         plan: Global___Plan | None = ...,
         needs: Global___Needs | None = ...,
+        warnings: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["needs", b"needs", "outcome", b"outcome", "plan", b"plan"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["needs", b"needs", "outcome", b"outcome", "plan", b"plan"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["needs", b"needs", "outcome", b"outcome", "plan", b"plan", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["plan", "needs"]  # noqa: Y015
     _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
@@ -1504,22 +1544,54 @@ class LockStatus(_message.Message):
 
     DOCUMENT_JSON_FIELD_NUMBER: _builtins.int
     FROZEN_FIELD_NUMBER: _builtins.int
+    UNSEEN_FIELD_NUMBER: _builtins.int
     document_json: _builtins.str
     """The document that `dvc status --json` prints in the working folder."""
     @_builtins.property
     def frozen(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Stages that are frozen: changes of their dependencies are left out."""
 
+    @_builtins.property
+    def unseen(self) -> _containers.RepeatedCompositeFieldContainer[Global___UnseenPath]:
+        """What nobody looked at, because it lies outside the repository; it counts as unchanged."""
+
     def __init__(
         self,
         *,
         document_json: _builtins.str = ...,
         frozen: _abc.Iterable[_builtins.str] | None = ...,
+        unseen: _abc.Iterable[Global___UnseenPath] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["document_json", b"document_json", "frozen", b"frozen"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["document_json", b"document_json", "frozen", b"frozen", "unseen", b"unseen"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___LockStatus: _TypeAlias = LockStatus  # noqa: Y015
+
+@_typing.final
+class UnseenPath(_message.Message):
+    """A dependency or output of a stage that nobody can look at."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STAGE_FIELD_NUMBER: _builtins.int
+    PATH_FIELD_NUMBER: _builtins.int
+    stage: _builtins.str
+    """The stage."""
+    path: _builtins.str
+    """The path or URL, as written."""
+    def __init__(
+        self,
+        *,
+        stage: _builtins.str = ...,
+        path: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["path", b"path", "stage", b"stage"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnseenPath: _TypeAlias = UnseenPath  # noqa: Y015

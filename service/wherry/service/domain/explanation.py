@@ -6,13 +6,14 @@ are never kept or told, only a hash of each.
 
 import hashlib
 import json
+import posixpath
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, NewType, TypeVar
 
 from wherry.service.domain.dvc.stage import Stage
-from wherry.service.domain.paths import ProjectPath
+from wherry.service.domain.paths import ROOT, ProjectPath
 from wherry.service.domain.records import FileEntry, OutputKind, Params
 from wherry.service.domain.run import FileRecord
 from wherry.service.domain.task import Image, StageTask
@@ -125,9 +126,10 @@ def dependency_text(dep: FileEntry | FileRecord) -> str:
     return f"{dep.hash}{_EXECUTABLE}" if dep.executable else dep.hash
 
 
-def family_of(stage: Stage) -> Family:
-    """Name the family of a stage's results."""
-    return Family(_hash(json.dumps([stage.wdir, sorted(out.path for out in stage.outs)])))
+def family_of(stage: Stage, root_at: ProjectPath = ROOT) -> Family:
+    """Name the family of a stage's results; `root_at` is where in its repository the project lies."""
+    wdir = posixpath.normpath(posixpath.join(root_at, stage.wdir))
+    return Family(_hash(json.dumps([wdir, sorted(out.path for out in stage.outs)])))
 
 
 def find_nearest(

@@ -7,18 +7,20 @@ alone rather than misread.
 
 import hashlib
 import json
+import posixpath
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
 from wherry.service.domain.dvc.stage import Stage
+from wherry.service.domain.paths import ROOT, ProjectPath
 from wherry.service.domain.records import FileEntry, Params
 from wherry.service.domain.task import Image, StrictKey
 
 KEY_VERSION = 1
 
 
-def strict_key(
+def strict_key(  # noqa: PLR0913 - every part of a key has its name
     stage: Stage,
     *,
     deps: Sequence[FileEntry],
@@ -28,17 +30,19 @@ def strict_key(
     network: bool,
     ignored: str = "",
     previous: Mapping[str, FileEntry | None] = MappingProxyType({}),
+    root_at: ProjectPath = ROOT,
 ) -> StrictKey:
     """Name the result of a stage with these inputs, 64 hex digits. The order of deps and params does not matter.
 
     `ignored` names the project's .dvcignore patterns, empty when there is none: they decide what of a folder is an
-    output. `previous` is what persistent outputs were before, by path: the stage goes on from there. The stage's name, its description and the name under which somebody wrote the image are no part of the key.
+    output. `previous` is what persistent outputs were before, by path: the stage goes on from there. `root_at` is where in its repository
+    the project lies: the stage sees that as it sees its wdir. The stage's name, its description and the name under which somebody wrote the image are no part of the key.
     """
     outs = [[out.path, out.kind.value, out.cache] for out in stage.outs]
     content = {
         "version": KEY_VERSION,
         "cmd": stage.cmd if isinstance(stage.cmd, str) else list(stage.cmd),
-        "wdir": stage.wdir,
+        "wdir": posixpath.normpath(posixpath.join(root_at, stage.wdir)),
         "deps": sorted([dep.path, dep.hash, dep.executable] for dep in deps),
         "params": _canonical(params),
         "outs": sorted(outs),

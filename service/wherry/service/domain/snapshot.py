@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from wherry.service.domain.blob import BlobHash, Digest
-from wherry.service.domain.paths import ProjectPath
+from wherry.service.domain.paths import NOWHERE, ProjectPath, Surroundings, is_inside_root
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,3 +36,18 @@ class Snapshot:
     files: Mapping[ProjectPath, SnapshotFile]
     data: Mapping[ProjectPath, SnapshotData | None]
     """What the client found at the paths it was asked about; None: nothing is there."""
+    around: Surroundings = NOWHERE
+    """Where the project lies. Of what is outside the DVC root the client is asked, as of data."""
+
+    def file_at(self, path: ProjectPath) -> SnapshotFile | None:
+        """A file of the project, or one outside the DVC root that the client has seen."""
+        data = None if path in self.files or is_inside_root(path) else self.data.get(path)
+        if data is None or data.nfiles is not None:
+            return self.files.get(path)
+        return SnapshotFile(
+            hash=data.digest.hash, size_bytes=data.digest.size_bytes, executable=data.executable
+        )
+
+    def is_unseen(self, path: ProjectPath) -> bool:
+        """Whether it lies outside the DVC root, in reach, and the client has not looked there yet."""
+        return not is_inside_root(path) and path not in self.data and self.around.reach(path)

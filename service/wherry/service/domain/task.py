@@ -7,7 +7,7 @@ from typing import NewType
 from wherry.service.domain.blob import BlobHash
 from wherry.service.domain.dvc.ignore import IgnoreRules
 from wherry.service.domain.dvc.stage import Stage
-from wherry.service.domain.paths import ProjectPath
+from wherry.service.domain.paths import ROOT, ProjectPath
 from wherry.service.domain.records import FileEntry, Params, StageEntry
 from wherry.service.domain.snapshot import SnapshotFile
 from wherry.service.domain.states import CacheUse, HitSource
@@ -65,6 +65,8 @@ class StageTask:
     """The project's own files to lay out, outputs of stages left out."""
     data: tuple[InputData, ...]
     """Inputs to lay out beside them."""
+    root_at: ProjectPath = ROOT
+    """The DVC root as seen from the top of the repository, which is the top of the workspace."""
     previous: Mapping[str, FileEntry | None] = field(default_factory=dict)
     """What persistent outputs are before the stage runs, by path as written; None: nothing."""
     ignore: IgnoreRules = field(repr=False, default_factory=lambda: IgnoreRules({}))

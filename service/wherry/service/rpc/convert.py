@@ -12,7 +12,13 @@ from wherry.service.domain.limits import (
     SNAPSHOT_FILES_MAX,
     TARGETS_MAX,
 )
-from wherry.service.domain.paths import ROOT, ProjectPath, parse_project_path
+from wherry.service.domain.paths import (
+    ROOT,
+    ProjectPath,
+    parse_project_path,
+    parse_reachable_path,
+    parse_surroundings,
+)
 from wherry.service.domain.snapshot import Snapshot, SnapshotData, SnapshotFile
 from wherry.service.domain.submission import Needs, Selection, Submission
 from wherry.v1 import blobs_pb2, pipelines_pb2
@@ -114,12 +120,15 @@ def _selection_from(message: pipelines_pb2.Selection) -> Selection:
 def _snapshot_from(message: pipelines_pb2.Snapshot) -> Snapshot:
     expect_at_most(len(message.files), SNAPSHOT_FILES_MAX, "files")
     expect_at_most(len(message.data), SNAPSHOT_FILES_MAX, "pieces of data")
+    around = parse_surroundings(message.surroundings.root, message.surroundings.levels)
     files = {parse_project_path(file.path): _file_from(file) for file in message.files}
     if len(files) != len(message.files):
         raise InvalidInput("a path occurs twice in the snapshot")
     _expect_no_file_is_a_folder(files)
     return Snapshot(
-        files=files, data={parse_project_path(data.path): _data_from(data) for data in message.data}
+        files=files,
+        data={parse_reachable_path(data.path, around): _data_from(data) for data in message.data},
+        around=around,
     )
 
 

@@ -56,8 +56,15 @@ def explanation_to(explanation: Explanation) -> pipelines_pb2.Explanation:
 def lock_status_to(comparison: Comparison, folder: ProjectPath) -> pipelines_pb2.LockStatus:
     """Write a comparison as DVC does in `folder`."""
     return pipelines_pb2.LockStatus(
-        document_json=json.dumps(status_document(comparison.changes, folder=folder)),
+        document_json=json.dumps(
+            status_document(comparison.changes, folder=folder, around=comparison.around)
+        ),
         frozen=[name for name, changes in comparison.changes.items() if changes.frozen],
+        unseen=[
+            pipelines_pb2.UnseenPath(stage=name, path=path)
+            for name, paths in comparison.unseen.items()
+            for path in paths
+        ],
     )
 
 

@@ -2,6 +2,7 @@
 
 from wherry.service.domain.dvc.addresses import address_from
 from wherry.service.domain.dvc.stage import DataSource, Pipeline, Stage, StageName
+from wherry.service.domain.paths import ROOT
 from wherry.service.domain.records import OutputKind
 from wherry.service.domain.run import FileRecord
 from wherry.service.domain.states import HitSource
@@ -40,6 +41,10 @@ def pipeline_to(description: Description) -> pipelines_pb2.Pipeline:
     """Write the shown part of a pipeline, with the edges inside it; names as seen from the working folder."""
     pipeline = description.pipeline
     shown = {name: address_from(pipeline, name, description.folder) for name in description.shown}
+    outputs = {
+        pipeline.around.shown(path, ROOT): [pipeline.around.shown(before, ROOT) for before in producers]
+        for path, producers in description.outputs.items()
+    }
     positions = {name: position for position, name in enumerate((*pipeline.stages, *pipeline.sources))}
     stages = []
     for name, address in shown.items():
@@ -54,12 +59,12 @@ def pipeline_to(description: Description) -> pipelines_pb2.Pipeline:
             for producer in pipeline.upstream.get(name, ())
             if producer in shown
         ],
-        outputs=description.outputs,
+        outputs=outputs,
         output_edges=[
             pipelines_pb2.PipelineEdge(producer=producer, consumer=path)
-            for path, producers in description.outputs.items()
+            for path, producers in outputs.items()
             for producer in producers
-            if producer in description.outputs
+            if producer in outputs
         ],
     )
 

@@ -54,7 +54,7 @@ class PipelineServicer(pipelines_pb2_grpc.PipelineServiceServicer):
         answer = await self._plan(submission_from(request.submission, user_of(context)), force=request.force)
         if isinstance(answer, Needs):
             return pipelines_pb2.PlanRunResponse(needs=needs_to(answer))
-        return pipelines_pb2.PlanRunResponse(plan=plan_to(answer))
+        return pipelines_pb2.PlanRunResponse(plan=plan_to(answer), warnings=answer.warnings)
 
     async def ExplainStage(  # noqa: N802
         self, request: pipelines_pb2.ExplainStageRequest, context: Context

@@ -43,7 +43,7 @@ class RunServicer(runs_pb2_grpc.RunServiceServicer):
         )
         if isinstance(answer, Needs):
             return runs_pb2.SubmitRunResponse(needs=needs_to(answer))
-        return runs_pb2.SubmitRunResponse(run=run_to(answer.run, with_stages=True))
+        return runs_pb2.SubmitRunResponse(run=run_to(answer.run, with_stages=True), warnings=answer.warnings)
 
     async def GetRun(  # noqa: N802
         self, request: runs_pb2.GetRunRequest, context: Context

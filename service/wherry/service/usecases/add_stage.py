@@ -41,7 +41,7 @@ class AddStage:
             PipelineInvalid: if a pipeline file or .dvc file is wrong, or the graph would not hold.
         """
         file = ProjectPath(posixpath.normpath(posixpath.join(submission.working_folder, PIPELINE_FILE_NAME)))
-        stage = resolve_new_stage(new, file)
+        stage = resolve_new_stage(new, file, submission.snapshot.around)
         known = submission.snapshot.files.get(file)
 
         def ask(files: DvcFiles, load: Load) -> bytes:

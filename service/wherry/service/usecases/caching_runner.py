@@ -58,7 +58,7 @@ class CachingStageRunner(StageRunner):
                 image=task.image.digest,
                 wall_s=outcome.wall_s,
                 created_at=self._clock.now(),
-                family=family_of(task.stage),
+                family=family_of(task.stage, task.root_at),
                 circumstances=circumstances_of(task),
             )
         )

@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from wherry.service.domain.blob import TREE_SUFFIX, BlobHash
-from wherry.service.domain.dvc.stage import Dependency, SourceOutput, Stage, StageName
+from wherry.service.domain.dvc.stage import ParamsDependency, SourceOutput, Stage, StageName
 from wherry.service.domain.dvc.view import PlacedData
-from wherry.service.domain.errors import DataChanged, DataMissing, Place
-from wherry.service.domain.paths import PathSet, ProjectPath, is_within
+from wherry.service.domain.errors import DataChanged, DataMissing, PipelineInvalid, Place
+from wherry.service.domain.paths import PathSet, ProjectPath, is_inside_root, is_within
 from wherry.service.domain.snapshot import SnapshotData
 from wherry.service.domain.submission import DataNeed, Needs
 from wherry.service.ports.blob_index import BlobIndex
@@ -114,8 +114,8 @@ def _wanted(project: Project) -> Iterator[_Wanted]:
     for source in project.sources:
         for out in source.outs:
             yield _Wanted(out.project_path, source.place, out, is_tracked=True)
-    for stage, dep in _plain_inputs(project):
-        yield _Wanted(dep.project_path, stage.place, None)
+    for stage, path in _plain_inputs(project):
+        yield _Wanted(path, stage.place, None)
     yield from _from_unselected(project)
     for stage in project.stages:
         if stage.persistent_outs and not stage.frozen:
@@ -174,18 +174,30 @@ def _outputs_of(project: Project, name: StageName) -> Iterator[tuple[ProjectPath
         )
 
 
-def _plain_inputs(project: Project) -> Iterator[tuple[Stage, Dependency]]:
-    """Inputs that stand neither in the project's files, nor come from a stage or a .dvc file."""
+def _plain_inputs(project: Project) -> Iterator[tuple[Stage, ProjectPath]]:
+    """Inputs that stand neither in the project's files, nor come from a stage or a .dvc file.
+
+    Raises:
+        PipelineInvalid: if a folder outside the DVC root holds what a stage makes: nobody looks at its other files.
+    """
     tracked = (out.project_path for source in project.pipeline.sources.values() for out in source.outs)
     known = PathSet((*project.pipeline.outputs, *tracked))
     files = PathSet(project.snapshot.files)
     listed = set[ProjectPath]()
     for stage in project.stages:
-        for dep in () if stage.frozen else stage.deps:
-            path = dep.project_path
+        for item in () if stage.frozen else stage.inputs:
+            path = item.project_path
+            if isinstance(item, ParamsDependency) and is_inside_root(path):
+                continue  # of the project's files, or made by a stage; else its parameters are missing
+            if not is_inside_root(path) and not known.covers(path) and known.touches(path):
+                raise PipelineInvalid(
+                    f"stage {stage.name!r} reads the folder {item.path!r} outside the DVC root, into which stages write",
+                    hint="Name the files that it reads.",
+                    place=item.place or stage.place,
+                )
             if path not in listed and not known.touches(path) and not files.touches(path):
                 listed.add(path)
-                yield stage, dep
+                yield stage, path
 
 
 def _need(item: _Wanted) -> DataNeed:

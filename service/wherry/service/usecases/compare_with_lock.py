@@ -19,7 +19,7 @@ from wherry.service.domain.dvc.params import ParamsParser, find_params
 from wherry.service.domain.dvc.project_files import lock_path
 from wherry.service.domain.dvc.stage import DataSource, Stage, StageName
 from wherry.service.domain.dvc.view import PathOrder, PlacedData, ProjectView
-from wherry.service.domain.paths import ROOT, ProjectPath
+from wherry.service.domain.paths import ROOT, ProjectPath, Surroundings, is_inside_root
 from wherry.service.domain.records import FileEntry, StageEntry
 from wherry.service.domain.submission import DataNeed, Needs, Selection, Submission
 from wherry.service.domain.tree import Tree
@@ -35,6 +35,9 @@ class Comparison:
 
     changes: Mapping[StageName, StageChanges]
     """Of all stages and data sources that were asked for, changed or not."""
+    around: Surroundings
+    unseen: Mapping[StageName, tuple[str, ...]]
+    """Of stages, what nobody looked at because it lies outside the repository, as written."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +93,11 @@ class CompareWithLock:
         pipeline = project.pipeline
         stages = tuple(pipeline.stages.values()) if everything else project.stages
         sources = tuple(pipeline.sources.values()) if everything else project.sources
-        unseen = [need for need in _needed(stages, sources) if not _is_seen(project, need.path)]
+        unseen = [
+            need
+            for need in _needed(project.snapshot.around, stages, sources)
+            if not _is_seen(project, need.path)
+        ]
         if unseen:
             return Needs(data=tuple({need.path: need for need in unseen}.values()))
         recorded = await self._recorded(project, pipeline.stages.values())
@@ -102,7 +109,12 @@ class CompareWithLock:
             stored=await self._stored(project, stages, recorded),
         )
         lacking = await self._read_params_files(scene)
-        return Needs(blobs=tuple(lacking)) if lacking else Comparison(changes=_compare(scene))
+        if lacking:
+            return Needs(blobs=tuple(lacking))
+        around = submission.snapshot.around
+        out_of_reach = {stage.name: _unseen(around, stage) for stage in stages}
+        out_of_reach |= {source.name: source.origins for source in sources}
+        return Comparison(changes=_compare(scene), around=around, unseen=out_of_reach)
 
     async def _recorded(self, project: Project, stages: Iterable[Stage]) -> dict[StageName, StageEntry]:
         entries: dict[ProjectPath, Mapping[str, StageEntry]] = {}
@@ -174,15 +186,25 @@ def _workspace(scene: _Scene, stage: Stage) -> Workspace:
         deps={dep.path: scene.entry(dep.path, dep.project_path) for dep in stage.deps},
         params=find_params(stage, scene.contents, scene.parser),
         outs={out.path: scene.entry(out.path, out.project_path) for out in stage.outs},
+        unseen=_unseen(scene.project.snapshot.around, stage),
     )
 
 
-def _needed(stages: Sequence[Stage], sources: Sequence[DataSource]) -> Iterable[DataNeed]:
+def _unseen(around: Surroundings, stage: Stage) -> tuple[str, ...]:
+    items = (*stage.inputs, *stage.outs)
+    return tuple(item.path for item in items if not _is_in_reach(around, item.project_path))
+
+
+def _is_in_reach(around: Surroundings, path: ProjectPath) -> bool:
+    return is_inside_root(path) or around.reach(path)
+
+
+def _needed(
+    around: Surroundings, stages: Sequence[Stage], sources: Sequence[DataSource]
+) -> Iterable[DataNeed]:
     for stage in stages:
-        paths = [item.project_path for item in stage.deps]
-        paths += [item.project_path for item in stage.params]
-        paths += [item.project_path for item in stage.outs]
-        for path in paths:
+        paths = [item.project_path for item in (*stage.inputs, *stage.outs)]
+        for path in (path for path in paths if _is_in_reach(around, path)):
             yield DataNeed(path=path, recorded_hash="", declared_in=str(stage.place))
     for source in sources:
         for out in source.outs:

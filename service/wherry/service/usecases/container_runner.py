@@ -3,13 +3,15 @@
 import asyncio
 import contextlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from wherry.service.domain.blob import Digest
+from wherry.service.domain.dvc.stage import Output
 from wherry.service.domain.errors import BlobMissing, Unavailable, WherryError
 from wherry.service.domain.limits import LOG_BYTES_PER_STAGE_MAX, LOG_LINE_BYTES_MAX
 from wherry.service.domain.lines import LineSplitter
-from wherry.service.domain.paths import ROOT, ProjectPath
+from wherry.service.domain.paths import ROOT, ProjectPath, resolve_project_path
 from wherry.service.domain.records import FileEntry, StageEntry
 from wherry.service.domain.shell import shell_argv
 from wherry.service.domain.states import CacheUse, State
@@ -87,10 +89,13 @@ class ContainerStageRunner(StageRunner):
         """Lay the workspace out; returns what is to be mounted in it."""
         # DVC leaves the parents of outputs to the command; they are made here because a fresh
         # workspace has none of the folders that earlier runs left on a laptop.
-        parents = {_parent(out.project_path) for out in task.stage.outs}
-        return await self._workspaces.lay_out(
-            workspace, files=task.files, data=task.data, folders={task.stage.wdir, *parents}
-        )
+        parents = {_parent(at) for at in _outputs_at(task)}
+        files, data = task.files, task.data
+        if task.root_at != ROOT:
+            files = {_at(task, path): file for path, file in files.items()}
+            data = tuple(replace(item, project_path=_at(task, item.project_path)) for item in data)
+        folders = {task.root_at, _at(task, task.stage.wdir), *parents}
+        return await self._workspaces.lay_out(workspace, files=files, data=data, folders=folders)
 
     async def _run_container(
         self, task: StageTask, spec: ContainerSpec, observer: StageObserver
@@ -123,10 +128,14 @@ class ContainerStageRunner(StageRunner):
             image=task.image,
             argv=shell_argv(stage.commands),
             # As DVC sets them (research: running a stage), and what the stage declares.
-            environment={"DVC_ROOT": WORKSPACE_AT, "DVC_STAGE": stage.name, **task.environment},
+            environment={
+                "DVC_ROOT": _in_container(task.root_at),
+                "DVC_STAGE": stage.name,
+                **task.environment,
+            },
             workspace=workspace,
             workspace_at=WORKSPACE_AT,
-            working_folder=WORKSPACE_AT if stage.wdir == "." else f"{WORKSPACE_AT}/{stage.wdir}",
+            working_folder=_in_container(_at(task, stage.wdir)),
             user=self._user,
             home=HOME_AT,
             network=task.network,
@@ -140,9 +149,9 @@ class ContainerStageRunner(StageRunner):
         )
 
     async def _keep_outputs(self, task: StageTask, workspace: Path) -> tuple[FileEntry, ...]:
-        declared = sorted(task.stage.outs, key=lambda out: out.path)
+        declared = _declared(task)
         collected = await self._workspaces.collect(
-            workspace, [out.project_path for out in declared], task.ignore
+            workspace, _outputs_at(task), task.ignore.moved_to(task.root_at)
         )
         await self._put.put_files(
             LocalBlob(digest=file.digest, sha256=file.sha256, source=file.source)
@@ -196,6 +205,24 @@ class _Output:
         if self._bytes > LOG_BYTES_PER_STAGE_MAX:
             marker = f"the stage wrote more than {LOG_BYTES_PER_STAGE_MAX} bytes: the rest is not kept"
             await self._observer.wrote(LogStream.SYSTEM, [marker.encode()])
+
+
+def _declared(task: StageTask) -> list[Output]:
+    return sorted(task.stage.outs, key=lambda out: out.path)
+
+
+def _outputs_at(task: StageTask) -> list[ProjectPath]:
+    """Where the declared outputs are in the workspace."""
+    return [_at(task, out.project_path) for out in _declared(task)]
+
+
+def _at(task: StageTask, path: ProjectPath) -> ProjectPath:
+    """Where a path of the project is in the workspace, whose top is that of the repository."""
+    return resolve_project_path(task.root_at, path)
+
+
+def _in_container(path: ProjectPath) -> str:
+    return WORKSPACE_AT if path == ROOT else f"{WORKSPACE_AT}/{path}"
 
 
 def _parent(path: ProjectPath) -> ProjectPath:

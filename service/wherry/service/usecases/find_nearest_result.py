@@ -31,7 +31,7 @@ class FindNearestResult:
 
     async def __call__(self, task: StageTask) -> Near | None:
         """Compare with a stage that is ready to run; None when no result of it is known."""
-        found = await self._cache.list_family(family_of(task.stage), limit=_COMPARED_MAX)
+        found = await self._cache.list_family(family_of(task.stage, task.root_at), limit=_COMPARED_MAX)
         # One under the same key is here only when its blobs are gone: nothing differs from it.
         others = [result for result in found if result.key != task.key]
         return find_nearest(parts_of(task), others, _parts)

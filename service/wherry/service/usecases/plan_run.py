@@ -21,6 +21,7 @@ from wherry.service.usecases.find_nearest_result import FindNearestResult
 from wherry.service.usecases.find_result import FROZEN_WITHOUT_OUTPUTS, FindResult, Known
 from wherry.service.usecases.force_downstream import is_forced, is_up_to_date
 from wherry.service.usecases.open_project import OpenProject
+from wherry.service.usecases.read_project import find_unlooked
 from wherry.service.usecases.resolve_stage import ProjectState, ResolveStage
 
 NO_RESULT = "no result is known for these inputs"
@@ -70,6 +71,8 @@ class Plan:
     """For each stage of the project, what it reads from."""
     addresses: Mapping[StageName, str] = field(default_factory=dict, repr=False)
     """How each stage and data source is called in the folder of the submission, for sentences."""
+    warnings: tuple[str, ...] = ()
+    """What whoever submits should know."""
 
 
 class PlanRun:
@@ -104,6 +107,7 @@ class PlanRun:
             sources=tuple(_sources(state)),
             upstream=state.project.pipeline.upstream,
             addresses={name: _address(state, name) for name in state.project.selected},
+            warnings=find_unlooked(state.project),
         )
 
     async def _plan(

@@ -9,7 +9,7 @@ from wherry.service.domain.dvc.context import FilesNeeded, Load
 from wherry.service.domain.dvc.project_files import DvcFiles, find_dvc_files
 from wherry.service.domain.paths import ProjectPath
 from wherry.service.domain.snapshot import Snapshot
-from wherry.service.domain.submission import Needs
+from wherry.service.domain.submission import DataNeed, Needs
 from wherry.service.usecases.put_blobs import PutBlobs
 from wherry.service.usecases.read_blobs import ReadBlobs
 
@@ -32,11 +32,11 @@ class ReadDvcFiles:
         Raises:
             TooMany: if a file is larger than what Wherry reads.
         """
-        files = find_dvc_files(snapshot.files)
+        files = find_dvc_files(snapshot.files, snapshot.around)
         contents: dict[ProjectPath, bytes] = {}
 
         def load(path: ProjectPath) -> bytes | None:
-            if path in snapshot.files and path not in contents:
+            if path not in contents and (snapshot.is_unseen(path) or snapshot.file_at(path)):
                 raise FilesNeeded([path])
             return contents.get(path)
 
@@ -53,7 +53,12 @@ class ReadDvcFiles:
     async def _fetch(
         self, snapshot: Snapshot, paths: Iterable[ProjectPath], contents: dict[ProjectPath, bytes]
     ) -> Needs | None:
-        wanted = {path: snapshot.files[path] for path in paths}
+        unseen = [path for path in paths if snapshot.is_unseen(path)]
+        if unseen:
+            return Needs(
+                data=tuple(DataNeed(path=path, recorded_hash="", declared_in="dvc.yaml") for path in unseen)
+            )
+        wanted = {path: file for path in paths if (file := snapshot.file_at(path)) is not None}
         missing = await self._put.find_missing(
             [Digest(file.hash, file.size_bytes) for file in wanted.values()]
         )

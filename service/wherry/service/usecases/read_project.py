@@ -10,13 +10,14 @@ from wherry.service.domain.dvc.data_file import parse_data_file
 from wherry.service.domain.dvc.dvc_config import CONFIG_FILE, ParsingSettings, parse_parsing_settings
 from wherry.service.domain.dvc.graph import build_pipeline
 from wherry.service.domain.dvc.lockfile import parse_lock
+from wherry.service.domain.dvc.outside_paths import find_obstacle
 from wherry.service.domain.dvc.pipeline_file import PIPELINE_FILE_NAME, parse_pipeline_file
 from wherry.service.domain.dvc.project_files import find_dvc_files, lock_path
 from wherry.service.domain.dvc.set_param import apply_overrides, split_override
 from wherry.service.domain.dvc.stage import DataSource, Pipeline, Stage, StageName
 from wherry.service.domain.dvc.targets import select_stages
 from wherry.service.domain.errors import InvalidInput, PipelineInvalid, Place
-from wherry.service.domain.paths import ProjectPath, resolve_project_path
+from wherry.service.domain.paths import ProjectPath, is_inside_root, resolve_project_path
 from wherry.service.domain.records import StageEntry
 from wherry.service.domain.settings import (
     SETTINGS_FILE,
@@ -26,7 +27,7 @@ from wherry.service.domain.settings import (
     parse_stage_settings,
 )
 from wherry.service.domain.snapshot import Snapshot, SnapshotFile
-from wherry.service.domain.submission import Needs, Submission
+from wherry.service.domain.submission import DataNeed, Needs, Submission
 from wherry.service.usecases.put_blobs import PutBlobs
 from wherry.service.usecases.read_blobs import ReadBlobs
 
@@ -97,7 +98,9 @@ class ReadProject:
         if missing:
             return Needs(blobs=tuple(dict.fromkeys(missing)))
         snapshot, changed = await self._set_params(submission)
-        pipeline = await self._read_pipeline(snapshot.files)
+        pipeline = await self._read_pipeline(snapshot)
+        if isinstance(pipeline, Needs):
+            return pipeline
         selected = select_stages(
             pipeline,
             submission.targets,
@@ -137,36 +140,61 @@ class ReadProject:
                 files[path] = replace(files[path], hash=digest.hash, size_bytes=digest.size_bytes)
         return replace(submission.snapshot, files=files), changed
 
-    async def _read_pipeline(self, files: Mapping[ProjectPath, SnapshotFile]) -> Pipeline:
+    async def _read_pipeline(self, snapshot: Snapshot) -> Pipeline | Needs:
+        files, around = snapshot.files, snapshot.around
         found = find_dvc_files(files)
         # What templating always reads comes along; what else it needs it says.
         contents = await self._contents(files, [*found.pipelines, *found.sources, *found.values])
         parsing = parse_parsing_settings(contents.get(CONFIG_FILE, b""))
-        read = [self._read_stages(path, files, contents, parsing=parsing) for path in found.pipelines]
-        stages = [stage for of_file in await asyncio.gather(*read) for stage in of_file]
-        sources = [parse_data_file(contents[path], path) for path in found.sources]
-        return build_pipeline(stages, sources)
+        read = [self._read_stages(path, snapshot, contents, parsing=parsing) for path in found.pipelines]
+        stages = list[Stage]()
+        for answer in await asyncio.gather(*read):
+            if isinstance(answer, Needs):
+                return answer
+            stages.extend(answer)
+        sources = [parse_data_file(contents[path], path, around) for path in found.sources]
+        return build_pipeline(stages, sources, around)
 
     async def _read_stages(
         self,
         path: ProjectPath,
-        files: Mapping[ProjectPath, SnapshotFile],
+        snapshot: Snapshot,
         contents: dict[ProjectPath, bytes],
         *,
         parsing: ParsingSettings,
-    ) -> tuple[Stage, ...]:
+    ) -> tuple[Stage, ...] | Needs:
         """Read one dvc.yaml, fetching what it needs until it needs no more; each round adds to `contents`."""
 
         def load(wanted: ProjectPath) -> bytes | None:
-            if wanted in files and wanted not in contents:
+            if wanted not in contents and (snapshot.is_unseen(wanted) or snapshot.file_at(wanted)):
                 raise FilesNeeded([wanted])
             return contents.get(wanted)
 
         while True:
             try:
-                return parse_pipeline_file(contents[path], path, load=load, parsing=parsing)
+                return parse_pipeline_file(
+                    contents[path], path, load=load, parsing=parsing, around=snapshot.around
+                )
             except FilesNeeded as exc:
-                contents.update(await self._contents(files, exc.paths))
+                needs = await self._needs(path, snapshot, exc.paths)
+                if needs is not None:
+                    return needs
+                files = {wanted: file for wanted in exc.paths if (file := snapshot.file_at(wanted))}
+                contents.update(await self._contents(files, list(files)))
+
+    async def _needs(
+        self, declared_in: ProjectPath, snapshot: Snapshot, paths: Iterable[ProjectPath]
+    ) -> Needs | None:
+        """What of files outside the DVC root must be provided first; those inside are held."""
+        outside = [path for path in paths if not is_inside_root(path)]
+        unseen = [path for path in outside if snapshot.is_unseen(path)]
+        if unseen:
+            return Needs(
+                data=tuple(DataNeed(path=path, recorded_hash="", declared_in=declared_in) for path in unseen)
+            )
+        files = [file for path in outside if (file := snapshot.file_at(path)) is not None]
+        missing = await self._put.find_missing([Digest(file.hash, file.size_bytes) for file in files])
+        return Needs(blobs=tuple(dict.fromkeys(missing))) if missing else None
 
     async def _read_settings(self, snapshot: Snapshot) -> ProjectSettings:
         if SETTINGS_FILE not in snapshot.files:
@@ -207,12 +235,27 @@ def _stage_settings(
     }
 
 
+def find_unlooked(project: Project) -> tuple[str, ...]:
+    """Say of which selected data `dvc repro` would first look whether its source has changed."""
+    return tuple(
+        f"{source.name} is taken as it is recorded; DVC would see whether {', '.join(source.origins)} has changed:"
+        f" dvc update {source.name}"
+        for source in project.sources
+        if source.origins
+    )
+
+
 def require_stages(project: Project) -> None:
-    """Refuse a selection in which there is nothing to run.
+    """Refuse a selection in which there is nothing to run, or something that cannot be.
 
     Raises:
-        PipelineInvalid: if no stage is selected.
+        PipelineInvalid: if no stage is selected, or one reads or writes where the service does not reach.
     """
+    for stage in project.stages:
+        # A frozen stage is never run: dvc.lock says all of it.
+        obstacle = None if stage.frozen else find_obstacle(stage, project.pipeline.around)
+        if obstacle is not None:
+            raise obstacle
     if not project.stages:
         raise PipelineInvalid(
             "there is no stage to run",

@@ -123,11 +123,13 @@ class ResolveStage:
                 network=network,
                 ignored=state.ignore.fingerprint,
                 previous=previous,
+                root_at=project.snapshot.around.prefix,
             ),
             dvc_key=_dvc_key(stage, deps, params),
             files=state.files,
             data=(*_inputs(state, stage), *_persistent_data(state, stage)),
             previous=previous,
+            root_at=project.snapshot.around.prefix,
             ignore=state.ignore,
             use_cache=use_cache,
             forced=forced,
@@ -261,4 +263,4 @@ def _inputs(state: ProjectState, stage: Stage) -> Iterable[InputData]:
 
 
 def _input_paths(stage: Stage) -> list[ProjectPath]:
-    return [dep.project_path for dep in stage.deps] + [params.project_path for params in stage.params]
+    return [item.project_path for item in stage.inputs]

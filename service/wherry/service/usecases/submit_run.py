@@ -9,6 +9,7 @@ from wherry.service.ports.runs import RunStore
 from wherry.service.usecases.drive_run import DriveRun
 from wherry.service.usecases.note_use import NoteUse
 from wherry.service.usecases.open_project import OpenProject
+from wherry.service.usecases.read_project import find_unlooked
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +17,8 @@ class Accepted:
     """The submission is a run now, or was one already."""
 
     run: Run
+    warnings: tuple[str, ...] = ()
+    """What whoever submits should know."""
 
 
 class SubmitRun:
@@ -61,4 +64,4 @@ class SubmitRun:
             self._note_use(file.hash for file in state.project.snapshot.files.values())
             self._note_use(data.hash for data in state.placed.values())
             self._drive.start(run, state, options)
-        return Accepted(run)
+        return Accepted(run, find_unlooked(state.project))

@@ -11,7 +11,7 @@ from typing import Any
 
 from wherry.service.domain.dvc.lockfile import values_equal
 from wherry.service.domain.dvc.stage import DataSource, ParamsDependency, Stage, StageName
-from wherry.service.domain.paths import ROOT, ProjectPath, relative_to
+from wherry.service.domain.paths import NOWHERE, ROOT, ProjectPath, Surroundings, relative_to
 from wherry.service.domain.records import FileEntry, StageEntry
 
 
@@ -38,6 +38,8 @@ class Workspace:
     outs: Mapping[str, FileEntry | None] = field(default_factory=dict)
     uncached: Collection[str] = ()
     """Outputs whose recorded content the cache does not hold. DVC says that before all else."""
+    unseen: Collection[str] = ()
+    """Paths at which nobody can look. They count as unchanged."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,10 +87,15 @@ def find_source_changes(source: DataSource, now: Workspace) -> StageChanges:
 
 
 def status_document(
-    changes: Mapping[StageName, StageChanges], *, folder: ProjectPath = ROOT
+    changes: Mapping[StageName, StageChanges],
+    *,
+    folder: ProjectPath = ROOT,
+    around: Surroundings = NOWHERE,
 ) -> dict[str, list[Any]]:
     """Write what `dvc status --json` prints in `folder`: unchanged stages are left out, and so are empty parts."""
-    return {_addressing(name, folder): _items(found, folder) for name, found in changes.items() if found}
+    return {
+        _addressing(name, folder): _items(found, folder, around) for name, found in changes.items() if found
+    }
 
 
 def _dependency_changes(
@@ -96,11 +103,11 @@ def _dependency_changes(
 ) -> dict[ProjectPath, DependencyChange]:
     found: dict[ProjectPath, DependencyChange] = {}
     hashes = {entry.path: entry.hash for entry in before.deps}
-    for dep in stage.deps:
+    for dep in (dep for dep in stage.deps if dep.path not in now.unseen):
         change = _file_change(now.deps.get(dep.path), hashes.get(dep.path))
         if change is not None:
             found[dep.project_path] = change
-    for params in stage.params:
+    for params in (params for params in stage.params if params.path not in now.unseen):
         # Of a file that is a plain dependency too, DVC shows the keys only.
         changed = _params_change(params, now.params.get(params.path), before.params.get(params.path))
         if changed:
@@ -113,7 +120,7 @@ def _output_changes(
 ) -> dict[ProjectPath, Change]:
     hashes = {entry.path: entry.hash for entry in before}
     found: dict[ProjectPath, Change] = {}
-    for written, path in outs:
+    for written, path in ((written, path) for written, path in outs if written not in now.unseen):
         change = _file_change(now.outs.get(written), hashes.get(written))
         if written in now.uncached and written in hashes:
             change = Change.NOT_IN_CACHE
@@ -147,15 +154,15 @@ def _value_change(key: str, now: Mapping[str, Any], recorded: Mapping[str, Any])
     return None if values_equal(recorded[key], now[key]) else Change.MODIFIED
 
 
-def _items(found: StageChanges, folder: ProjectPath) -> list[Any]:
+def _items(found: StageChanges, folder: ProjectPath, around: Surroundings) -> list[Any]:
     items: list[Any] = []
     if found.deps:
         items.append(
-            {"changed deps": {relative_to(path, folder): _plain(found.deps[path]) for path in found.deps}}
+            {"changed deps": {around.shown(path, folder): _plain(found.deps[path]) for path in found.deps}}
         )
     if found.outs:
         items.append(
-            {"changed outs": {relative_to(path, folder): str(found.outs[path]) for path in found.outs}}
+            {"changed outs": {around.shown(path, folder): str(found.outs[path]) for path in found.outs}}
         )
     if found.always:
         items.append("always changed")

@@ -16,7 +16,7 @@ from wherry.service.domain.dvc.params_section import DEFAULT_PARAMS_FILE
 from wherry.service.domain.dvc.shape import kind_of
 from wherry.service.domain.dvc.yaml12 import parse_yaml
 from wherry.service.domain.errors import PathEscapes, PipelineInvalid, Place
-from wherry.service.domain.paths import ProjectPath, resolve_project_path
+from wherry.service.domain.paths import NOWHERE, ProjectPath, Surroundings, resolve_project_path
 
 Load = Callable[[ProjectPath], bytes | None]
 """Gives the content of a file of the project; None: there is none. May raise FilesNeeded."""
@@ -36,10 +36,28 @@ class FilesNeeded(Exception):
 class ValueFiles:
     """The files of values that one dvc.yaml reads, each parsed once."""
 
-    def __init__(self, load: Load) -> None:
-        """Get contents through `load`."""
+    def __init__(self, load: Load, around: Surroundings = NOWHERE) -> None:
+        """Get contents through `load`; `around` says where the project lies."""
         self._load = load
+        self._around = around
         self._parsed: dict[ProjectPath, Mapping[Any, Any] | None] = {}
+
+    def find(self, folder: ProjectPath, written: str) -> ProjectPath:
+        """Resolve a path as written in `vars`.
+
+        Raises:
+            TemplateError: if it leads to where no file can be had from.
+        """
+        try:
+            path = self._around.resolve(folder, written)
+        except PathEscapes as exc:
+            raise TemplateError(exc.message) from exc
+        if not self._around.reach(path):
+            raise TemplateError(
+                f"{written!r} is not a file inside the repository",
+                hint="Put it there; the service reads no other.",
+            )
+        return path
 
     def read(self, path: ProjectPath) -> Mapping[Any, Any] | None:
         """The mapping in a file; None: there is no such file.
@@ -144,10 +162,7 @@ class Context:
         """
         written, _, selection = item.partition(":")
         keys = tuple(key for key in selection.split(",") if key) if selection else None
-        try:
-            path = resolve_project_path(folder, written)
-        except PathEscapes as exc:
-            raise TemplateError(f"{written!r} is not a file inside the project") from exc
+        path = files.find(folder, written)
         if path in self.loaded:
             if not keys and self.loaded[path] is None:
                 return self
@@ -276,10 +291,10 @@ def _require(items: Iterable[str], folder: ProjectPath, files: ValueFiles) -> No
     needed: list[ProjectPath] = []
     for item in items:
         try:
-            files.read(resolve_project_path(folder, item.partition(":")[0]))
+            files.read(files.find(folder, item.partition(":")[0]))
         except FilesNeeded as exc:
             needed.extend(exc.paths)
-        except (PathEscapes, PipelineInvalid):
+        except (TemplateError, PipelineInvalid):
             continue  # said when it is the item's turn
     if needed:
         raise FilesNeeded(needed)

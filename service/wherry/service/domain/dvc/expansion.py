@@ -7,7 +7,7 @@ Literal stages with `@` in their name are refused: DVC finds none of them, or ta
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from wherry.service.domain.dvc.context import (
@@ -172,7 +172,7 @@ def _instances(stage: Shape, name: str, templates: Templates) -> Iterator[_Insta
     for key, context in contexts.items():
         _check_generated_key(source, key)
         generated = f"{name}@{key}"
-        named = Shape(template.document, template.keys, template.value, f"stage {generated!r}")
+        named = replace(template, what=f"stage {generated!r}")
         yield _Instance(key=generated, template=named, context=context, left_out=left_out)
 
 
@@ -215,7 +215,7 @@ def _resolve_stage(instance: _Instance, templates: Templates) -> Shape:
             resolved[name] = resolve(value, command if name == "cmd" else scalars)
         except TemplateError as exc:
             raise _refuse(shape.inner(name, value), exc, name) from exc
-    return Shape(shape.document, shape.keys, resolved, shape.what)
+    return replace(shape, value=resolved)
 
 
 def _local_context(instance: _Instance, templates: Templates) -> Context:
@@ -226,7 +226,7 @@ def _local_context(instance: _Instance, templates: Templates) -> Context:
         try:
             # The stage's own vars cannot be seen here: their files are found from wdir.
             resolved = resolve_text(wdir.value, templates.rules(context, Accepts.ANYTHING))
-            folder = wdir.project_path(folder, to_text(resolved), "wdir")
+            folder = wdir.path_anywhere(folder, to_text(resolved))
         except TemplateError as exc:
             raise _refuse(wdir, exc, "wdir") from exc
     section = shape.inner("vars", shape.value["vars"])

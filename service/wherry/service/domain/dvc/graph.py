@@ -6,6 +6,7 @@ from typing import TypeVar
 from wherry.service.domain.dvc.output_tree import OutputTree, Owner
 from wherry.service.domain.dvc.stage import DataSource, Pipeline, Stage, StageName
 from wherry.service.domain.errors import PipelineInvalid
+from wherry.service.domain.paths import NOWHERE, Surroundings
 
 # A cycle of more stages is shown by its ends.
 _NAMES_SHOWN = 20
@@ -14,7 +15,9 @@ _Item = TypeVar("_Item", Stage, DataSource)
 _Node = TypeVar("_Node")
 
 
-def build_pipeline(stages: Iterable[Stage], sources: Iterable[DataSource]) -> Pipeline:
+def build_pipeline(
+    stages: Iterable[Stage], sources: Iterable[DataSource], around: Surroundings = NOWHERE
+) -> Pipeline:
     """Connect stages and data sources, in the order given, with DVC's checks of the whole graph.
 
     A stage reads from another when a dependency or parameters file of it is an output of the other, lies in one,
@@ -25,8 +28,8 @@ def build_pipeline(stages: Iterable[Stage], sources: Iterable[DataSource]) -> Pi
     """
     by_name = _by_name(stages)
     sources_by_name = _by_name(sources)
-    tree = OutputTree()
     items: list[Stage | DataSource] = [*by_name.values(), *sources_by_name.values()]
+    tree = open_output_tree(items)
     for item in items:
         for out in item.outs:
             tree.add(Owner(item.name, item.place, out.project_path))
@@ -40,7 +43,17 @@ def build_pipeline(stages: Iterable[Stage], sources: Iterable[DataSource]) -> Pi
             )
     upstream = {stage.name: _upstream_of(stage, tree) for stage in by_name.values()}
     _refuse_cycle(upstream, by_name)
-    return Pipeline(stages=by_name, sources=sources_by_name, upstream=upstream)
+    return Pipeline(stages=by_name, sources=sources_by_name, upstream=upstream, around=around)
+
+
+def open_output_tree(items: Iterable[Stage | DataSource]) -> OutputTree:
+    """An empty tree for all paths of these."""
+    paths = (
+        item.project_path
+        for owner in items
+        for item in ((*owner.inputs, *owner.outs) if isinstance(owner, Stage) else owner.outs)
+    )
+    return OutputTree(paths)
 
 
 def _by_name(items: Iterable[_Item]) -> dict[StageName, _Item]:
@@ -56,8 +69,8 @@ def _by_name(items: Iterable[_Item]) -> dict[StageName, _Item]:
 
 
 def _upstream_of(stage: Stage, tree: OutputTree) -> tuple[StageName, ...]:
-    paths = [*(dep.project_path for dep in stage.deps), *(params.project_path for params in stage.params)]
-    return tuple(dict.fromkeys(owner.name for path in paths for owner in tree.touching(path)))
+    owners = (owner for item in stage.inputs for owner in tree.touching(item.project_path))
+    return tuple(dict.fromkeys(owner.name for owner in owners))
 
 
 def _refuse_cycle(

@@ -13,7 +13,7 @@ from pathspec import GitIgnoreSpec
 from wherry.service.domain.blob import TREE_SUFFIX
 from wherry.service.domain.dvc.stage import Pipeline
 from wherry.service.domain.errors import PipelineInvalid, Place
-from wherry.service.domain.paths import ROOT, ProjectPath
+from wherry.service.domain.paths import ROOT, ProjectPath, is_inside_root
 
 IGNORE_FILE = ".dvcignore"
 
@@ -23,6 +23,7 @@ class IgnoreRules:
 
     def __init__(self, files: Mapping[ProjectPath, bytes]) -> None:
         """Take the project's .dvcignore files by their paths; bytes that are no text are replaced."""
+        self._files = files
         patterns = {_folder_of(path): _patterns(data) for path, data in sorted(files.items())}
         used = {folder: lines for folder, lines in patterns.items() if lines}
         self._specs = {folder: GitIgnoreSpec.from_lines(lines) for folder, lines in used.items()}
@@ -32,9 +33,15 @@ class IgnoreRules:
 
     def ignores(self, path: ProjectPath, *, is_folder: bool) -> bool:
         """Whether a file or folder is ignored, by itself or with a folder above it."""
-        if not self._specs:
+        if not self._specs or not is_inside_root(path):
             return False
         return self._ignores_folder(path) if is_folder else self._ignores_file(path)
+
+    def moved_to(self, folder: ProjectPath) -> "IgnoreRules":
+        """The same patterns for paths that begin above the DVC root, which is `folder` as seen from there."""
+        if folder == ROOT:
+            return self
+        return IgnoreRules({ProjectPath(f"{folder}/{path}"): data for path, data in self._files.items()})
 
     def _ignores_file(self, path: ProjectPath) -> bool:
         folder = _folder_of(path)

@@ -26,7 +26,7 @@ from wherry.service.domain.dvc.project_files import DvcFiles
 from wherry.service.domain.dvc.stage import DataSource, ParamsDependency, Stage
 from wherry.service.domain.dvc.yaml12 import YamlDocument, parse_yaml
 from wherry.service.domain.errors import PipelineInvalid, Place
-from wherry.service.domain.paths import PathSet, ProjectPath
+from wherry.service.domain.paths import PathSet, ProjectPath, Surroundings, is_inside_root
 from wherry.service.domain.settings import (
     SETTINGS_FILE,
     parse_run_cache_settings,
@@ -73,7 +73,7 @@ def find_mistakes(files: DvcFiles, load: Load) -> list[PipelineInvalid]:
         *readable.mistakes,
         *_lock_mistakes(files.locks, load),
         *_settings_mistakes(readable, files.settings, load),
-        *_params_mistakes(readable, load),
+        *_params_mistakes(readable, load, files.around),
         *graph_mistakes(readable.stages, readable.sources),
     ]
     unique = {(error.place, error.message): error for error in found}
@@ -102,12 +102,12 @@ def read_files(files: DvcFiles, load: Load) -> Readable:
             mistakes.append(exc)
             continue
         documents.append(document)
-        more, wrong = _read_document(document, path, load, parsing)
+        more, wrong = _read_document(document, path, load, parsing=parsing, around=files.around)
         stages += more
         mistakes += wrong
     for path in files.sources:
         try:
-            sources.append(parse_data_file(load(path) or b"", path))
+            sources.append(parse_data_file(load(path) or b"", path, files.around))
         except PipelineInvalid as exc:
             mistakes.append(exc)
     return Readable(
@@ -133,18 +133,20 @@ def graph_mistakes(stages: Iterable[Stage], sources: Iterable[DataSource]) -> It
 
 
 def _read_document(
-    document: YamlDocument, path: ProjectPath, load: Load, parsing: ParsingSettings
+    document: YamlDocument, path: ProjectPath, load: Load, *, parsing: ParsingSettings, around: Surroundings
 ) -> tuple[tuple[Stage, ...], list[PipelineInvalid]]:
     mistakes: list[PipelineInvalid] = []
     while len(mistakes) < MISTAKES_PER_FILE_MAX:
         try:
-            return parse_pipeline_document(document, path, load=load, parsing=parsing), mistakes
+            stages = parse_pipeline_document(document, path, load=load, parsing=parsing, around=around)
         except PipelineInvalid as exc:
             mistakes.append(exc)
             wrong = _wrong_part(document, exc)
             if wrong is None:
                 break
             document = document.without(*wrong)
+        else:
+            return stages, mistakes
     return (), mistakes
 
 
@@ -229,8 +231,8 @@ def _toml_place(data: bytes, key: str, table: str = "defaults") -> Place:
     return Place(path=SETTINGS_FILE)
 
 
-def _params_mistakes(readable: Readable, load: Load) -> Iterator[PipelineInvalid]:
-    """Check parameters whose files are of the project; what stages write is not known yet."""
+def _params_mistakes(readable: Readable, load: Load, around: Surroundings) -> Iterator[PipelineInvalid]:
+    """Check parameters whose files can be had; what stages write is not known yet."""
     outputs = PathSet(
         [
             *(out.project_path for stage in readable.stages for out in stage.outs),
@@ -240,7 +242,8 @@ def _params_mistakes(readable: Readable, load: Load) -> Iterator[PipelineInvalid
     readers: dict[tuple[ProjectPath, bool], list[_Reader]] = {}
     for stage in readable.stages:
         for params in stage.params:
-            if not outputs.covers(params.project_path):
+            path = params.project_path
+            if not outputs.covers(path) and (is_inside_root(path) or around.reach(path)):
                 whole = params.keys is None
                 readers.setdefault((params.project_path, whole), []).append(_Reader(stage, params))
     _require((path for path, _ in readers), load)

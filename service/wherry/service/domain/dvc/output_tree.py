@@ -1,11 +1,14 @@
 """The outputs of a project by their paths: overlaps are refused, readers find what they read."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from wherry.service.domain.dvc.stage import StageName
 from wherry.service.domain.errors import PipelineInvalid, Place
-from wherry.service.domain.paths import ROOT, ProjectPath
+from wherry.service.domain.paths import ROOT, ProjectPath, is_elsewhere, levels_above
+
+# Stands for each folder above the root; their names do not matter.
+_UP = ".."
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,16 +28,25 @@ class _Node:
     children: "dict[str, _Node]" = field(default_factory=dict)
 
 
-def _parts(path: ProjectPath) -> list[str]:
-    return [] if path == ROOT else path.split("/")
-
-
 class OutputTree:
     """Outputs by the parts of their paths, so that overlaps are found in the length of a path."""
 
-    def __init__(self) -> None:
-        """Begin with no output."""
+    def __init__(self, paths: Iterable[ProjectPath] = ()) -> None:
+        """Begin with no output. `paths` are all that it will be asked about: some may lie above the DVC root."""
         self._root = _Node()
+        self._levels = max((_levels_needed(path) for path in paths), default=0)
+
+    def _parts(self, path: ProjectPath) -> list[str]:
+        """The way to a path. If any path leads out of the root, those inside begin above it."""
+        if is_elsewhere(path):
+            return path.split("/")
+        inside = [] if path == ROOT else path.split("/")
+        levels = levels_above(path)
+        return [_UP] * (self._levels - levels) + inside[levels:]
+
+    def all(self) -> Iterator[Owner]:
+        """All owners, in DVC's order."""
+        return _owners_of(self._root)
 
     def add(self, owner: Owner) -> None:
         """Add an output.
@@ -43,7 +55,7 @@ class OutputTree:
             PipelineInvalid: if it is there already, lies in another one or holds one.
         """
         node = self._root
-        for part in _parts(owner.path):
+        for part in self._parts(owner.path):
             if node.owner is not None:
                 raise _refuse_overlap(node.owner, owner)
             node = node.children.setdefault(part, _Node())
@@ -57,7 +69,7 @@ class OutputTree:
     def at_or_above(self, path: ProjectPath) -> Owner | None:
         """Find the output that is `path` or holds it."""
         node = self._root
-        for part in _parts(path):
+        for part in self._parts(path):
             if node.owner is not None or part not in node.children:
                 return node.owner
             node = node.children[part]
@@ -66,7 +78,7 @@ class OutputTree:
     def touching(self, path: ProjectPath) -> Iterator[Owner]:
         """Owners of outputs that are `path`, hold it, or lie below it, the latter in DVC's order."""
         node = self._root
-        for part in _parts(path):
+        for part in self._parts(path):
             if node.owner is not None or part not in node.children:
                 break
             node = node.children[part]
@@ -75,6 +87,14 @@ class OutputTree:
             return
         if node.owner is not None:
             yield node.owner
+
+
+def _levels_needed(path: ProjectPath) -> int:
+    """One more than the path goes up, so that what is elsewhere lies in no folder above the root."""
+    if is_elsewhere(path):
+        return 1
+    levels = levels_above(path)
+    return levels + 1 if levels else 0
 
 
 def _owners_of(node: _Node) -> Iterator[Owner]:

@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 
-from wherry.service.domain.dvc.output_tree import OutputTree, Owner
+from wherry.service.domain.dvc.graph import open_output_tree
+from wherry.service.domain.dvc.output_tree import Owner
 from wherry.service.domain.dvc.stage import DataSource, Pipeline, Stage
-from wherry.service.domain.paths import ROOT, ProjectPath
+from wherry.service.domain.paths import ProjectPath
 
 
 def build_outputs_graph(pipeline: Pipeline) -> Mapping[ProjectPath, tuple[ProjectPath, ...]]:
@@ -12,14 +13,14 @@ def build_outputs_graph(pipeline: Pipeline) -> Mapping[ProjectPath, tuple[Projec
 
     The outputs are in DVC's order: by the parts of their paths, each part where it was met first.
     """
-    tree = OutputTree()
     items: list[Stage | DataSource] = [*pipeline.stages.values(), *pipeline.sources.values()]
+    tree = open_output_tree(items)
     for item in items:
         for out in item.outs:
             tree.add(Owner(item.name, item.place, out.project_path))
-    upstream: dict[ProjectPath, tuple[ProjectPath, ...]] = {owner.path: () for owner in tree.touching(ROOT)}
+    upstream: dict[ProjectPath, tuple[ProjectPath, ...]] = {owner.path: () for owner in tree.all()}
     for stage in pipeline.stages.values():
-        read = [*(dep.project_path for dep in stage.deps), *(params.project_path for params in stage.params)]
-        producers = tuple(dict.fromkeys(owner.path for path in read for owner in tree.touching(path)))
+        owners = (owner for item in stage.inputs for owner in tree.touching(item.project_path))
+        producers = tuple(dict.fromkeys(owner.path for owner in owners))
         upstream.update((out.project_path, producers) for out in stage.outs)
     return upstream

@@ -1,6 +1,5 @@
 """The `params` list of a stage: which keys of which files it reads. Their values are params.py's."""
 
-import posixpath
 from collections.abc import Mapping
 from typing import Any
 
@@ -56,11 +55,12 @@ def _read_key(item: Shape) -> str:
 
 
 def _resolve(shape: Shape, file: str, keys: list[str] | None, wdir: ProjectPath) -> ParamsDependency:
-    path = shape.project_path(wdir, file, "parameters file")
+    path = shape.path_anywhere(wdir, file)
     return ParamsDependency(
         # DVC normalises this path, unlike those of deps and outs, before it writes dvc.lock.
-        path=path if wdir == ROOT else posixpath.relpath(path, wdir),
+        path=path if wdir == ROOT else shape.around.relative(path, wdir),
         project_path=path,
+        place=shape.place_outside(path),
         keys=None if keys is None else tuple(dict.fromkeys(keys)),
     )
 

@@ -1,7 +1,6 @@
 """dvc.yaml: read, checked as DVC's schema checks it, resolved, and made into stages.
 
-What is not understood yet is refused at its place, never read as something else: paths outside the project,
-patterns in parameter names. So is what DVC reads but fails on later, such as a command that resolves to
+What is not understood yet is refused at its place, never read as something else: patterns in parameter names. So is what DVC reads but fails on later, such as a command that resolves to
 a number. Sections on the top level are checked for shape; they do not change what a stage does.
 """
 
@@ -18,7 +17,7 @@ from wherry.service.domain.dvc.shape import Shape
 from wherry.service.domain.dvc.stage import Dependency, Output, Stage, StageName
 from wherry.service.domain.dvc.yaml12 import YamlDocument, parse_yaml
 from wherry.service.domain.errors import Place
-from wherry.service.domain.paths import ProjectPath
+from wherry.service.domain.paths import NOWHERE, ProjectPath, Surroundings
 from wherry.service.domain.records import OutputKind
 
 PIPELINE_FILE_NAME = "dvc.yaml"
@@ -33,9 +32,17 @@ def no_files(_path: ProjectPath) -> bytes | None:
 
 
 def parse_pipeline_file(
-    data: bytes, path: ProjectPath, *, load: Load = no_files, parsing: ParsingSettings = DEFAULT_PARSING
+    data: bytes,
+    path: ProjectPath,
+    *,
+    load: Load = no_files,
+    parsing: ParsingSettings = DEFAULT_PARSING,
+    around: Surroundings = NOWHERE,
 ) -> tuple[Stage, ...]:
     """Read the stages of a dvc.yaml, generated ones included, in its order. An empty file has none.
+
+    Dependencies and outputs may lie anywhere: `around` says where the project does. Whether a stage can be run with them
+    is outside_paths.py's to say.
 
     `load` gives the files that templating reads: always the params.yaml beside it, and what `vars` name. It may
     raise FilesNeeded, which comes through with all files that are needed next; ask again when they are at hand.
@@ -44,7 +51,8 @@ def parse_pipeline_file(
         FilesNeeded: from `load`.
         PipelineInvalid: with the place, if DVC would refuse the file or Wherry does not understand it yet.
     """
-    return parse_pipeline_document(parse_yaml(data, path), path, load=load, parsing=parsing)
+    document = parse_yaml(data, path)
+    return parse_pipeline_document(document, path, load=load, parsing=parsing, around=around)
 
 
 def parse_pipeline_document(
@@ -53,6 +61,7 @@ def parse_pipeline_document(
     *,
     load: Load = no_files,
     parsing: ParsingSettings = DEFAULT_PARSING,
+    around: Surroundings = NOWHERE,
 ) -> tuple[Stage, ...]:
     """Read the stages of a dvc.yaml that is parsed already.
 
@@ -60,14 +69,14 @@ def parse_pipeline_document(
         FilesNeeded: as `parse_pipeline_file`.
         PipelineInvalid: as `parse_pipeline_file`, but for the syntax.
     """
-    root = Shape(document, (), {} if document.value is None else document.value, path)
+    root = Shape(document, (), {} if document.value is None else document.value, path, around)
     fields = root.fields(TOP_LEVEL)
     check_top_level(fields)
     if "stages" in fields:
         stages = fields["stages"]
         for key, value in stages.mapping().items():
             check_definition(stages.inner(key, value, f"stage {key!r}"))
-    templates = open_templates(fields, path, ValueFiles(load), parsing)
+    templates = open_templates(fields, path, ValueFiles(load, around), parsing)
     if "stages" not in fields:
         return ()
     return tuple(_read_stage(stage, path) for stage in expand_stages(fields["stages"], templates))
@@ -119,7 +128,7 @@ def _read_wdir(fields: Mapping[str, Shape], path: ProjectPath) -> ProjectPath:
     if "wdir" not in fields or fields["wdir"].value in {"", None}:
         return folder
     wdir = fields["wdir"]
-    return wdir.project_path(folder, wdir.text(), "wdir")
+    return wdir.path_anywhere(folder, wdir.text())
 
 
 def _read_deps(fields: Mapping[str, Shape], wdir: ProjectPath) -> tuple[Dependency, ...]:
@@ -128,10 +137,11 @@ def _read_deps(fields: Mapping[str, Shape], wdir: ProjectPath) -> tuple[Dependen
     deps = []
     for item in fields["deps"].items():
         written = item.text()
-        path = item.project_path(wdir, written, "dependency")
+        path = item.path_anywhere(wdir, written)
         if is_dvc_file(path):
             raise item.refuse(f"{written!r} is a DVC file; it cannot be a dependency")
-        deps.append(Dependency(path=written, project_path=path))
+        recorded = item.around.recorded(written, path, wdir)
+        deps.append(Dependency(path=recorded, project_path=path, place=item.place_outside(path)))
     return tuple(deps)
 
 
@@ -140,16 +150,17 @@ def _read_outputs(fields: Mapping[str, Shape], wdir: ProjectPath) -> Iterator[Ou
         if section not in fields:
             continue
         for written, (shape, flags) in _merge_outputs(fields[section]).items():
-            path = shape.project_path(wdir, written, "output")
+            path = shape.path_anywhere(wdir, written)
             if is_dvc_file(path):
                 raise shape.refuse(f"{written!r} is a DVC file; it cannot be an output")
             yield Output(
-                path=written,
+                path=shape.around.recorded(written, path, wdir),
                 project_path=path,
                 kind=kind,
                 cache=flags.get("cache", True),
                 persist=flags.get("persist", False),
                 push=flags.get("push", True),
+                place=shape.place_outside(path),
             )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from wherry.service.domain.dvc.context import default_params_file, folder_of
 from wherry.service.domain.dvc.dvc_config import CONFIG_FILE
 from wherry.service.domain.dvc.pipeline_file import DATA_FILE_SUFFIX, PIPELINE_FILE_NAME
-from wherry.service.domain.paths import ProjectPath
+from wherry.service.domain.paths import NOWHERE, ProjectPath, Surroundings
 from wherry.service.domain.settings import SETTINGS_FILE
 
 LOCK_NAME = "dvc.lock"
@@ -23,6 +23,8 @@ class DvcFiles:
     settings: tuple[ProjectPath, ...]
     values: tuple[ProjectPath, ...]
     """What templating always reads: DVC's configuration, the params.yaml beside each dvc.yaml."""
+    around: Surroundings = NOWHERE
+    """Where the project lies."""
 
     @property
     def all(self) -> tuple[ProjectPath, ...]:
@@ -30,7 +32,7 @@ class DvcFiles:
         return (*self.pipelines, *self.sources, *self.locks, *self.settings, *self.values)
 
 
-def find_dvc_files(paths: Collection[ProjectPath]) -> DvcFiles:
+def find_dvc_files(paths: Collection[ProjectPath], around: Surroundings = NOWHERE) -> DvcFiles:
     """Pick the DVC files among a project's files; a dvc.lock counts where a dvc.yaml stands beside it."""
     pipelines = sorted(
         (path for path in paths if posixpath.basename(path) == PIPELINE_FILE_NAME), key=_walk_order
@@ -43,6 +45,7 @@ def find_dvc_files(paths: Collection[ProjectPath]) -> DvcFiles:
         locks=tuple(path for path in locks if path in paths),
         settings=(SETTINGS_FILE,) if SETTINGS_FILE in paths else (),
         values=tuple(path for path in values if path in paths),
+        around=around,
     )
 
 

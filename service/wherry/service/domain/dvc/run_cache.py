@@ -11,6 +11,7 @@ from typing import Any
 
 from wherry.service.domain.dvc.emit import dump_yaml
 from wherry.service.domain.dvc.stage import Stage
+from wherry.service.domain.paths import is_inside_root
 from wherry.service.domain.records import FileEntry, OutputKind, Params, StageEntry
 
 _NOT_HASHED = frozenset({"size", "nfiles"})
@@ -116,4 +117,9 @@ def is_eligible(stage: Stage, params: Params | None = None) -> bool:
         return False
     if params is not None and not all(params.values()):
         return False
-    return not any(out.persist or (out.kind is OutputKind.OUT and not out.cache) for out in stage.outs)
+    if any("://" in dep.path for dep in stage.deps):
+        return False
+    return all(
+        is_inside_root(out.project_path) and not out.persist and (out.cache or out.kind is not OutputKind.OUT)
+        for out in stage.outs
+    )

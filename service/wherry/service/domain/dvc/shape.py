@@ -10,7 +10,7 @@ from typing import Any
 
 from wherry.service.domain.dvc.yaml12 import YamlDocument
 from wherry.service.domain.errors import PathEscapes, PipelineInvalid, Place
-from wherry.service.domain.paths import ProjectPath, resolve_project_path
+from wherry.service.domain.paths import NOWHERE, ProjectPath, Surroundings, is_inside_root
 
 _KINDS = {
     dict: "a mapping",
@@ -39,6 +39,8 @@ class Shape:
     keys: tuple[str | int, ...]
     value: Any
     what: str
+    around: Surroundings = NOWHERE
+    """Where the project lies: what paths lead out of it, and where to."""
 
     @property
     def place(self) -> Place:
@@ -47,7 +49,7 @@ class Shape:
 
     def inner(self, key: str | int, value: Any, what: str = "") -> "Shape":
         """The value under a key or index of this one."""
-        return Shape(self.document, (*self.keys, key), value, what or self.what)
+        return Shape(self.document, (*self.keys, key), value, what or self.what, self.around)
 
     def refuse(self, message: str, *, hint: str = "") -> PipelineInvalid:
         """Make an error at this place; the caller raises it."""
@@ -110,14 +112,20 @@ class Shape:
                 raise self.inner(key, None).refuse(f"unknown key {key!r}", hint=hint)
         return {key: self.inner(key, value) for key, value in mapping.items()}
 
-    def project_path(self, folder: ProjectPath, written: str, role: str) -> ProjectPath:
-        """Resolve a path of this place; `role` names it in messages: "dependency", "output"."""
-        if "://" in written or written.startswith("/"):
-            raise self.not_yet(f"external {role} paths such as {written!r}")
+    def path_anywhere(self, folder: ProjectPath, written: str) -> ProjectPath:
+        """Resolve a path of this place, which may lead out of the project."""
         try:
-            path = resolve_project_path(folder, written)
+            return self.around.resolve(folder, written)
         except PathEscapes as exc:
-            if not written or "\0" in written:
-                raise self.refuse(f"{written!r} is not a path") from exc
-            raise self.not_yet(f"a {role} outside the project, as {written!r} is") from exc
+            raise self.refuse(exc.message) from exc
+
+    def place_outside(self, path: ProjectPath) -> Place | None:
+        """This place, if the path leads out of the DVC root: then an error may have to name it later."""
+        return None if is_inside_root(path) else self.place
+
+    def path_inside(self, folder: ProjectPath, written: str, role: str) -> ProjectPath:
+        """Resolve a path of this place that must be in the project; `role` names it in messages: "output"."""
+        path = self.path_anywhere(folder, written)
+        if not is_inside_root(path):
+            raise self.not_yet(f"a {role} outside the project, as {written!r} is")
         return path

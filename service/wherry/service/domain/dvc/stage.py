@@ -6,7 +6,7 @@ from typing import Any, NewType
 
 from wherry.service.domain.blob import BlobHash
 from wherry.service.domain.errors import Place
-from wherry.service.domain.paths import ProjectPath
+from wherry.service.domain.paths import NOWHERE, ProjectPath, Surroundings
 from wherry.service.domain.records import OutputKind
 
 StageName = NewType("StageName", str)
@@ -18,8 +18,10 @@ class Dependency:
     """A file or folder that a stage declares to read."""
 
     path: str
-    """As written, relative to wdir."""
+    """As written, relative to wdir; an absolute path into the project is made relative."""
     project_path: ProjectPath
+    place: Place | None = field(default=None, compare=False)
+    """Where it is declared, kept of what lies outside the DVC root."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +33,8 @@ class ParamsDependency:
     project_path: ProjectPath
     keys: tuple[str, ...] | None
     """Declared keys; None: the whole file."""
+    place: Place | None = field(default=None, compare=False)
+    """As of a Dependency."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +49,8 @@ class Output:
     persist: bool = False
     """Whether the stage starts from what the output was before."""
     push: bool = True
+    place: Place | None = field(default=None, compare=False)
+    """As of a Dependency."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +76,11 @@ class Stage:
     settings: Mapping[str, Any] = field(default_factory=dict)
     """The mapping under meta.wherry, not yet checked."""
     settings_place: Place | None = None
+
+    @property
+    def inputs(self) -> tuple["Dependency | ParamsDependency", ...]:
+        """Dependencies, then params files."""
+        return (*self.deps, *self.params)
 
     @property
     def runs_always(self) -> bool:
@@ -112,6 +123,8 @@ class DataSource:
     file: ProjectPath
     place: Place
     outs: tuple[SourceOutput, ...]
+    origins: tuple[str, ...] = ()
+    """Of an import that is not frozen: from where it came. DVC looks there for something newer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +134,8 @@ class Pipeline:
     stages: Mapping[StageName, Stage]
     """In the order in which files and their stages are read."""
     sources: Mapping[StageName, DataSource]
+    around: Surroundings = NOWHERE
+    """Where the project lies."""
     upstream: Mapping[StageName, tuple[StageName, ...]]
     """For each stage, the stages and sources it reads from, in the order of its deps, then params."""
 

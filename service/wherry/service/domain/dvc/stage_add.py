@@ -16,8 +16,8 @@ from wherry.service.domain.dvc.params_section import DEFAULT_PARAMS_FILE
 from wherry.service.domain.dvc.pipeline_file import is_dvc_file, stage_name
 from wherry.service.domain.dvc.stage import DataSource, Dependency, Output, ParamsDependency, Stage
 from wherry.service.domain.dvc.yaml12 import parse_yaml
-from wherry.service.domain.errors import InvalidInput, PathEscapes, Place
-from wherry.service.domain.paths import ROOT, ProjectPath, relative_to, resolve_project_path
+from wherry.service.domain.errors import InvalidInput, Place
+from wherry.service.domain.paths import NOWHERE, ROOT, ProjectPath, Surroundings, is_inside_root, relative_to
 from wherry.service.domain.records import OutputKind
 
 _NAME_REFUSED = frozenset(string.punctuation) - {"-", "_"}
@@ -65,13 +65,13 @@ class NewStage:
     desc: str = ""
 
 
-def resolve_new_stage(new: NewStage, file: ProjectPath) -> Stage:
+def resolve_new_stage(new: NewStage, file: ProjectPath, around: Surroundings = NOWHERE) -> Stage:
     """Make the stage that the arguments mean, in the dvc.yaml `file`, checked by itself.
 
-    Outputs are in the order in which DVC adds them to .gitignore.
+    Outputs are in the order in which DVC adds them to .gitignore. `around` says where the project lies.
 
     Raises:
-        InvalidInput: if DVC would refuse it, or a path leads out of the project.
+        InvalidInput: if DVC would refuse it.
     """
     folder = _folder_of(file)
     _check_name(new.name)
@@ -80,24 +80,36 @@ def resolve_new_stage(new: NewStage, file: ProjectPath) -> Stage:
         raise InvalidInput(
             "the stage needs a command", hint="It stands at the end: stage add -n NAME … COMMAND"
         )
-    wdir = _resolve(folder, new.wdir, "working folder") if new.wdir else folder
-    deps = [Dependency(path=path, project_path=_data_path(wdir, path, "dependency")) for path in new.deps]
+    wdir = around.resolve(folder, new.wdir) if new.wdir else folder
+    if not is_inside_root(wdir):
+        raise InvalidInput(f"the working folder {new.wdir!r} lies outside the DVC root")
+    place = _Folder(wdir, around)
+    deps = [
+        Dependency(path=place.recorded(path), project_path=place.resolve(path, "dependency"))
+        for path in new.deps
+    ]
     params = [
         ParamsDependency(
-            path=path, project_path=_data_path(wdir, path, "parameters file"), keys=tuple(keys) or None
+            path=path, project_path=place.resolve(path, "parameters file"), keys=tuple(keys) or None
         )
         for path, keys in parse_params_arguments(new.params).items()
     ]
     outs = [
         Output(
-            path=out.path,
-            project_path=_data_path(wdir, out.path, "output"),
+            path=place.recorded(out.path),
+            project_path=place.resolve(out.path, "output"),
             kind=out.kind,
             cache=out.cache,
             persist=out.persist,
         )
         for out in sorted(new.outs, key=_rank)
     ]
+    for out in outs:
+        if out.cache and not is_inside_root(out.project_path):
+            raise InvalidInput(
+                f"the output {out.path!r} lies outside the DVC root, and DVC keeps nothing in its cache from there",
+                hint="Write it below the DVC root, or declare it as not cached.",
+            )
     _check_paths([*deps, *params], outs)
     return Stage(
         name=stage_name(file, new.name),
@@ -198,20 +210,22 @@ def _check_name(name: str) -> None:
         )
 
 
-def _data_path(wdir: ProjectPath, written: str, role: str) -> ProjectPath:
-    path = _resolve(wdir, written, role)
-    if is_dvc_file(path):
-        raise InvalidInput(f"{written!r} is a DVC file; it cannot be a {role}")
-    return path
+@dataclass(frozen=True, slots=True)
+class _Folder:
+    """The folder that the arguments are relative to."""
 
+    wdir: ProjectPath
+    around: Surroundings
 
-def _resolve(folder: ProjectPath, written: str, role: str) -> ProjectPath:
-    if "://" in written:
-        raise InvalidInput(f"this version of Wherry does not read external {role} paths such as {written!r}")
-    try:
-        return resolve_project_path(folder, written)
-    except PathEscapes as exc:
-        raise PathEscapes(f"{role}: {exc.message}", hint="It must lie inside the project.") from exc
+    def resolve(self, written: str, role: str) -> ProjectPath:
+        path = self.around.resolve(self.wdir, written)
+        if is_dvc_file(path):
+            raise InvalidInput(f"{written!r} is a DVC file; it cannot be a {role}")
+        return path
+
+    def recorded(self, written: str) -> str:
+        path = self.around.resolve(self.wdir, written)
+        return self.around.recorded(written, path, self.wdir)
 
 
 def _check_paths(inputs: list[Dependency | ParamsDependency], outs: list[Output]) -> None:

@@ -21,7 +21,7 @@ from wherry.service.domain.dvc.pipeline_file import DATA_FILE_SUFFIX, PIPELINE_F
 from wherry.service.domain.dvc.stage import DataSource, Pipeline, Stage, StageName
 from wherry.service.domain.dvc.target_grammar import GROUP_MARK, Target, parse_pattern, parse_target
 from wherry.service.domain.errors import PathEscapes, PipelineInvalid, Place, StageUnknown
-from wherry.service.domain.paths import ROOT, ProjectPath, is_within, resolve_project_path
+from wherry.service.domain.paths import ROOT, ProjectPath, is_inside_root, is_within, resolve_project_path
 from wherry.service.domain.submission import NO_FLAGS, Selection
 
 
@@ -152,7 +152,7 @@ class TargetFinder:
 
     def _in_file(self, target: Target, *, glob: bool) -> list[StageName]:
         path = self._resolve(target.file or PIPELINE_FILE_NAME)
-        if path is None:
+        if path is None or not is_inside_root(path):
             raise StageUnknown(f"{target.text!r} leads out of the project")
         if path.endswith(DATA_FILE_SUFFIX):
             # DVC warns that a name behind a .dvc file is ignored, and goes on.
@@ -168,7 +168,7 @@ class TargetFinder:
 
     def _resolve(self, written: str) -> ProjectPath | None:
         try:
-            return resolve_project_path(self._folder, written)
+            return self._pipeline.around.resolve(self._folder, written)
         except PathEscapes:
             return None
 
