@@ -31,6 +31,8 @@ class ParamsDependency:
     project_path: ProjectPath
     keys: tuple[str, ...] | None
     """Declared keys; None: the whole file."""
+    written: str = ""
+    """As written, where that is not `path`: DVC records `path`, looks for this, and so never finds it again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
