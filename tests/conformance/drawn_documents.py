@@ -39,7 +39,7 @@ def draw_params(chance: Chance) -> dict[str, Any]:
             "d": chance.some(NUMBERS, 3, 1),
             "e": {"f": 1},
         },
-        "l": [chance.scalar(), {"x": chance.scalar()}],
+        "l": [chance.scalar(), {"x": chance.scalar() or 1}],
         "t": chance.one(SHELL_SAFE),
         "n": chance.number(0, 3),
         "size": chance.number(0, 3),

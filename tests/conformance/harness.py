@@ -14,6 +14,7 @@ from wherry.service.domain.dvc import run_cache
 from wherry.service.domain.dvc.data_file import parse_data_file
 from wherry.service.domain.dvc.dvc_config import CONFIG_FILE, parse_parsing_settings
 from wherry.service.domain.dvc.graph import build_pipeline
+from wherry.service.domain.dvc.ignore import IGNORE_FILE, IgnoreRules
 from wherry.service.domain.dvc.params import read_params
 from wherry.service.domain.dvc.pipeline_file import parse_pipeline_file
 from wherry.service.domain.dvc.stage import DataSource, Pipeline, Stage, StageName
@@ -129,14 +130,22 @@ def read_pipeline(folder: Path, *, levels: int = 0) -> Pipeline:
     config = folder / CONFIG_FILE
     parsing = parse_parsing_settings(config.read_bytes() if config.exists() else b"")
 
+    ignore = folder / IGNORE_FILE
+    rules = IgnoreRules({ProjectPath(IGNORE_FILE): ignore.read_bytes() if ignore.exists() else b""})
+
     def load(path: ProjectPath) -> bytes | None:
         return (folder / path).read_bytes() if (folder / path).is_file() else None
 
     for root, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if name not in _SKIPPED]
+        # A folder with a `.dvc` folder is a project of its own.
+        folders[:] = [
+            name for name in folders if name not in _SKIPPED and not Path(root, name, ".dvc").is_dir()
+        ]
         for name in names:
             path = Path(root, name)
             project_path = ProjectPath(path.relative_to(folder).as_posix())
+            if rules.ignores(project_path, is_folder=False):
+                continue
             if name == "dvc.yaml":
                 stages.extend(
                     parse_pipeline_file(

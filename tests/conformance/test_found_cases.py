@@ -27,6 +27,56 @@ CASES: Mapping[str, tuple[DrawnProject, str]] = {
         _project({"d/f": "1\n", "i": "1\n", "dvc.yaml": _COPY, ".dvcignore": "d/\n"}, added=("d",)),
         "refused",
     ),
+    "DVC files inside an output declared above": (
+        _project(
+            {
+                "d/dvc.yaml": "stages:\n  hidden: {cmd: x, outs: [o]}\n",
+                "d/f": "1\n",
+                "dvc.yaml": "stages:\n  s: {cmd: mkdir d && echo 2 > d/f, outs: [d]}\n",
+            },
+            added=("d/f",),
+        ),
+        "ran",
+    ),
+    "DVC files inside an output of hidden ones": (
+        _project(
+            {
+                "d/dvc.yaml": "stages:\n  hidden: {cmd: x, outs: [../e/o]}\n",
+                "e/o/dvc.yaml": "stages:\n  seen: {cmd: echo 1 > made, outs: [made]}\n",
+                "dvc.yaml": "stages:\n  s: {cmd: mkdir d && echo 2 > d/f, outs: [d]}\n",
+            },
+        ),
+        "ran",
+    ),
+    "stage inside its own output": (
+        _project({"d/dvc.yaml": "stages:\n  s: {cmd: x, outs: [../d]}\n"}),
+        "refused",
+    ),
+    "a project of its own below": (
+        _project(
+            {
+                "sub/.dvc/config": "",
+                "sub/dvc.yaml": "stages:\n  other: {cmd: x, outs: [o]}\n",
+                "sub/data": "1\n",
+                "d/inner/.dvc/config": "",
+                "d/inner/f": "1\n",
+                "d/f": "2\n",
+                "dvc.yaml": "stages:\n  s: {cmd: cp d/f o, deps: [d, sub], outs: [o]}\n",
+            },
+            FileChange("write", "d/inner/f", "unseen\n"),
+        ),
+        "ran",
+    ),
+    "a parameter called size": (
+        _project(
+            {
+                "params.yaml": "size: 1\n",
+                "dvc.yaml": "stages:\n  s: {cmd: echo 1 > o, params: [size], outs: [o]}\n",
+            },
+            FileChange("write", "params.yaml", "size: 2\n"),
+        ),
+        "ran",
+    ),
     "output that is ignored": (
         _project({"i": "1\n", "dvc.yaml": _COPY, ".dvcignore": "/o\n"}),
         "refused",

@@ -76,9 +76,16 @@ def test_a_mistake_names_the_stages_and_their_places(stages: str, parts: list[st
 
 def test_a_stage_file_inside_an_output_is_refused() -> None:
     inner = parse_pipeline_file(b"stages: {i: {cmd: x}}", ProjectPath("d/sub/dvc.yaml"))
-    outer = parse_pipeline_file(b"stages: {o: {cmd: x, outs: [d]}}", ProjectPath("dvc.yaml"))
+    outer = parse_pipeline_file(b"stages: {o: {cmd: x, outs: [../d]}}", ProjectPath("beside/dvc.yaml"))
     with pytest.raises(PipelineInvalid, match=r"'d/sub/dvc\.yaml'"):
         build_pipeline([*inner, *outer], [])
+
+
+def test_a_file_inside_an_output_declared_above_is_never_met() -> None:
+    hidden = parse_pipeline_file(b"stages: {h: {cmd: x, outs: [../e]}}", ProjectPath("d/dvc.yaml"))
+    seen = parse_pipeline_file(b"stages: {s: {cmd: x}}", ProjectPath("e/dvc.yaml"))
+    outer = parse_pipeline_file(b"stages: {o: {cmd: x, outs: [d]}}", ProjectPath("dvc.yaml"))
+    assert list(build_pipeline([*hidden, *seen, *outer], []).stages) == ["e/dvc.yaml:s", "o"]
 
 
 def test_a_cycle_of_ten_thousand_stages_is_found_without_recursion() -> None:

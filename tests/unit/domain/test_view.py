@@ -132,7 +132,8 @@ def test_an_empty_placed_folder_is_a_folder() -> None:
 
 def test_folders_of_dvc_and_git_are_not_part_of_a_folder() -> None:
     plain = {"d/x": b"1", "d/y.dvc": b"2", "d/.gitignore": b"3"}
-    ignored = {"d/.dvc/config": b"4", "d/.git/HEAD": b"5", "d/s/.hg/x": b"6"}
+    # A folder that holds a `.dvc` folder is a project of its own.
+    ignored = {"d/n/.dvc/config": b"4", "d/n/f": b"7", "d/.git/HEAD": b"5", "d/s/.hg/x": b"6"}
     assert _view({**plain, **ignored}, {}).resolve("w", ProjectPath("d")) == _view(plain, {}).resolve(
         "w", ProjectPath("d")
     )

@@ -109,7 +109,8 @@ def _dependency_changes(
             found[dep.project_path] = change
     for params in (params for params in stage.params if params.path not in now.unseen):
         # Of a file that is a plain dependency too, DVC shows the keys only.
-        changed = _params_change(params, now.params.get(params.path), before.params.get(params.path))
+        looked_for = params.written or params.path
+        changed = _params_change(params, now.params.get(params.path), before.params.get(looked_for))
         if changed:
             found[params.project_path] = changed
     return found

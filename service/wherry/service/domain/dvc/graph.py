@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import TypeVar
 
+from wherry.service.domain.dvc.collection import leave_out_files_in_outputs
 from wherry.service.domain.dvc.output_tree import OutputTree, Owner
 from wherry.service.domain.dvc.stage import DataSource, Pipeline, Stage, StageName
 from wherry.service.domain.errors import PipelineInvalid
@@ -26,8 +27,10 @@ def build_pipeline(
     Raises:
         PipelineInvalid: for one output written twice, outputs inside outputs, a DVC file inside an output, a cycle.
     """
-    by_name = _by_name(stages)
-    sources_by_name = _by_name(sources)
+    given: list[Stage | DataSource] = [*stages, *sources]
+    met = leave_out_files_in_outputs(given)
+    by_name = _by_name(item for item in met if isinstance(item, Stage))
+    sources_by_name = _by_name(item for item in met if isinstance(item, DataSource))
     items: list[Stage | DataSource] = [*by_name.values(), *sources_by_name.values()]
     tree = open_output_tree(items)
     for item in items:

@@ -56,10 +56,12 @@ def _read_key(item: Shape) -> str:
 
 def _resolve(shape: Shape, file: str, keys: list[str] | None, wdir: ProjectPath) -> ParamsDependency:
     path = shape.path_anywhere(wdir, file)
+    # DVC normalises this path, unlike those of deps and outs, before it writes dvc.lock.
+    normal = path if wdir == ROOT else shape.around.relative(path, wdir)
     return ParamsDependency(
-        # DVC normalises this path, unlike those of deps and outs, before it writes dvc.lock.
-        path=path if wdir == ROOT else shape.around.relative(path, wdir),
+        path=normal,
         project_path=path,
+        written="" if file == normal else file,
         place=shape.place_outside(path),
         keys=None if keys is None else tuple(dict.fromkeys(keys)),
     )

@@ -4,6 +4,7 @@ import posixpath
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from wherry.service.domain.dvc.collection import is_nested, nested_projects
 from wherry.service.domain.dvc.context import default_params_file, folder_of
 from wherry.service.domain.dvc.dvc_config import CONFIG_FILE
 from wherry.service.domain.dvc.pipeline_file import DATA_FILE_SUFFIX, PIPELINE_FILE_NAME
@@ -33,15 +34,20 @@ class DvcFiles:
 
 
 def find_dvc_files(paths: Collection[ProjectPath], around: Surroundings = NOWHERE) -> DvcFiles:
-    """Pick the DVC files among a project's files; a dvc.lock counts where a dvc.yaml stands beside it."""
+    """Pick the DVC files among a project's files; a dvc.lock counts where a dvc.yaml stands beside it.
+
+    Folders that are DVC projects of their own are passed by, as DVC does.
+    """
+    nested = nested_projects(paths)
+    own = [path for path in paths if not is_nested(path, nested)]
     pipelines = sorted(
-        (path for path in paths if posixpath.basename(path) == PIPELINE_FILE_NAME), key=_walk_order
+        (path for path in own if posixpath.basename(path) == PIPELINE_FILE_NAME), key=_walk_order
     )
     locks = (lock_path(path) for path in pipelines)
     values = dict.fromkeys([CONFIG_FILE, *(default_params_file(folder_of(path)) for path in pipelines)])
     return DvcFiles(
         pipelines=tuple(pipelines),
-        sources=tuple(sorted((path for path in paths if _is_data_file(path)), key=_walk_order)),
+        sources=tuple(sorted((path for path in own if _is_data_file(path)), key=_walk_order)),
         locks=tuple(path for path in locks if path in paths),
         settings=(SETTINGS_FILE,) if SETTINGS_FILE in paths else (),
         values=tuple(path for path in values if path in paths),

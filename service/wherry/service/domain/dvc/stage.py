@@ -35,6 +35,8 @@ class ParamsDependency:
     """Declared keys; None: the whole file."""
     place: Place | None = field(default=None, compare=False)
     """As of a Dependency."""
+    written: str = ""
+    """As written, where that is not `path`: DVC records `path`, looks for this, and so never finds it again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from wherry.service.domain.blob import TREE_SUFFIX, BlobHash
+from wherry.service.domain.dvc.collection import is_nested, nested_projects
 from wherry.service.domain.errors import PipelineInvalid, Place
 from wherry.service.domain.paths import ROOT, ProjectPath, is_within
 from wherry.service.domain.records import FileEntry
@@ -177,10 +178,12 @@ class ProjectView:
             name = _inner(path, folder)
             total_bytes += data.total_bytes
             entries.extend(self._expand(name, data))
-        for path in self._files_below(folder):
+        files = self._files_below(folder)
+        nested = nested_projects(files)
+        for path in files:
             found = True
             name = _inner(path, folder)
-            if self._is_covered(path, folder) or _is_ignored(name):
+            if self._is_covered(path, folder) or _is_ignored(name) or is_nested(path, nested):
                 continue
             entries.append(TreeEntry(name, self.files[path].hash))
             total_bytes += self.files[path].size_bytes
