@@ -24,6 +24,7 @@ from wherry.v1.pipelines_pb2 import (
     CompareWithLockResponse,
     DescribePipelineRequest,
     DescribePipelineResponse,
+    ExpandSweepRequest,
     ExplainStageRequest,
     ExplainStageResponse,
     Explanation,
@@ -199,6 +200,12 @@ class Client:
             return self._connection.unary(self._connection.runs.SubmitRun, request, LONG_S)
 
         return self._submitter().ask(selection or Selection(), call).run
+
+    def expand_sweep(self, set_params: Sequence[str]) -> list[tuple[str, ...]]:
+        """Make of parameter changes with sweeps over values those of single runs, in DVC's order."""
+        request = ExpandSweepRequest(set_params=set_params)
+        answer = self._connection.unary(self._connection.pipelines.ExpandSweep, request, LONG_S)
+        return [tuple(changes.set_params) for changes in answer.combinations]
 
     def watch(
         self, run: str, *, logs: bool = True, timeout: float | None = None, patience_s: float = 300.0
