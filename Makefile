@@ -68,7 +68,7 @@ COMPILE = .venv/uv/bin/uv pip compile -q --upgrade --generate-hashes --universal
 lock: setup ## bring the pinned packages of requirements/ up to date
 	$(COMPILE) --all-extras --group dev -o requirements/dev.txt pyproject.toml
 	$(COMPILE) --no-annotate --extra service --extra postgres -c requirements/dev.txt -o requirements/service.txt pyproject.toml
-	echo 'hatchling' | $(COMPILE) --no-annotate -c requirements/dev.txt -o requirements/build.txt -
+	printf 'hatchling\nsetuptools\n' | $(COMPILE) --no-annotate -c requirements/dev.txt -o requirements/build.txt -
 	echo 'uv' | $(COMPILE) --no-annotate -o requirements/uv.txt -
 	$(COMPILE) -o requirements/dvc.txt requirements/dvc.in
 

@@ -36,7 +36,7 @@ fetch_wheels() {
   rm -rf "$wheels"
   mkdir -p "$wheels"
   for list in service build uv; do
-    .venv/bin/python -m pip download -qq --disable-pip-version-check --no-deps --require-hashes --only-binary :all: \
+    .venv/bin/python -m pip download -qq --disable-pip-version-check --no-deps --require-hashes --only-binary :all: --no-binary antlr4-python3-runtime \
       --implementation cp --python-version 3.11 "${platforms[@]}" -d "$wheels" -r "requirements/$list.txt"
   done
   echo "$stamp $machine" >"$wheels/stamp"

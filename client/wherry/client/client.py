@@ -26,6 +26,7 @@ from wherry.v1.pipelines_pb2 import (
     CompareWithLockResponse,
     DescribePipelineRequest,
     DescribePipelineResponse,
+    ExpandSweepRequest,
     ExplainStageRequest,
     ExplainStageResponse,
     Explanation,
@@ -209,6 +210,12 @@ class Client:
     def _warn(self, warnings: Iterable[str]) -> None:
         for warning in warnings:
             self._progress.warn(warning)
+
+    def expand_sweep(self, set_params: Sequence[str]) -> list[tuple[str, ...]]:
+        """Make of parameter changes with sweeps over values those of single runs, in DVC's order."""
+        request = ExpandSweepRequest(set_params=set_params)
+        answer = self._connection.unary(self._connection.pipelines.ExpandSweep, request, LONG_S)
+        return [tuple(changes.set_params) for changes in answer.combinations]
 
     def watch(
         self, run: str, *, logs: bool = True, timeout: float | None = None, patience_s: float = 300.0

@@ -62,6 +62,11 @@ def runs_document(runs: Iterable[Run]) -> Json:
     }
 
 
+def sweep_document(runs: Iterable[Run]) -> Json:
+    """Write wherry.sweep/1: runs as wherry.run/1 has them."""
+    return {"schema": "wherry.sweep/1", "runs": [run_document(run) for run in runs]}
+
+
 def plan_document(plan: Plan) -> Json:
     """Write wherry.plan/1."""
     return {

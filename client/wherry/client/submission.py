@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from wherry.client.connection import Connection
 from wherry.client.data import LocalData, look_up
@@ -17,6 +17,9 @@ from wherry.client.scanning import Scan, scan_project
 from wherry.client.uploading import Holdings, upload
 from wherry.v1.blobs_pb2 import BlobDigest
 from wherry.v1.pipelines_pb2 import (
+    COMPOSITION_ALWAYS,
+    COMPOSITION_NEVER,
+    COMPOSITION_UNSPECIFIED,
     AddStageResponse,
     CompareWithLockResponse,
     DescribePipelineResponse,
@@ -35,6 +38,12 @@ from wherry.v1.runs_pb2 import SubmitRunResponse
 # Data may be found stage by stage, so several rounds are honest; an endless exchange is not.
 _ROUNDS_MAX = 50
 
+_COMPOSITIONS = {
+    "": COMPOSITION_UNSPECIFIED,
+    "always": COMPOSITION_ALWAYS,
+    "never": COMPOSITION_NEVER,
+}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
@@ -51,6 +60,8 @@ class Selection:
     output_targets: bool = False
     """The flags mean what they mean to `dvc repro`; the last one: a target may be an output."""
     set_params: Sequence[str] = ()
+    composition: Literal["", "always", "never"] = ""
+    """Whether Hydra composes params.yaml where the project enables it; empty: when there are set_params."""
     image: str = ""
 
 
@@ -130,6 +141,7 @@ class Submitter:
             targets=selection.targets,
             selection=_flags(selection),
             set_params=selection.set_params,
+            composition=_COMPOSITIONS[selection.composition],
             image=selection.image,
             rev=commit.rev,
             dirty=commit.dirty,

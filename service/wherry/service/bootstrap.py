@@ -21,6 +21,7 @@ from wherry.service.adapters.database import Database
 from wherry.service.adapters.logs_files import FileLogStore
 from wherry.service.adapters.node_cache_local import LocalNodeCache
 from wherry.service.adapters.objects_s3 import S3ObjectStore, S3Settings
+from wherry.service.adapters.param_composer_hydra import HydraParamComposer
 from wherry.service.adapters.run_cache_sql import SqlRunCache
 from wherry.service.adapters.runs_sql import SqlRunStore
 from wherry.service.adapters.s3_server_seaweedfs import SeaweedServer
@@ -60,6 +61,7 @@ from wherry.service.usecases.read_project import ReadProject
 from wherry.service.usecases.recover_runs import RecoverRuns
 from wherry.service.usecases.resolve_images import ResolveImages
 from wherry.service.usecases.resolve_stage import ResolveStage
+from wherry.service.usecases.set_params import SetParams
 from wherry.service.usecases.submit_run import SubmitRun
 from wherry.service.usecases.write_backs import WriteBacks
 
@@ -69,6 +71,9 @@ _GRACE_S = 2.0
 
 # Of the embedded store. Bucket names have three characters or more.
 _OWN_BUCKET = "wherry"
+
+# Each is a process that may use a gigabyte.
+_COMPOSITIONS_AT_ONCE = 2
 
 _LOOPBACK = ("127.", "localhost:", "[::1]:")
 
@@ -223,7 +228,10 @@ async def _build_server(
     adopt = AdoptBlobs(index=index, objects=parts.objects, read=read)
     note_use = NoteUse(index=index, log=log)
     stack.push_async_callback(note_use.close)
-    read_project = ReadProject(put=put, read=read)
+    composer = HydraParamComposer(at_once=_COMPOSITIONS_AT_ONCE)
+    read_project = ReadProject(
+        put=put, read=read, set_params=SetParams(put=put, read=read, composer=composer)
+    )
     open_project = OpenProject(
         read=read_project,
         check=CheckData(index=index, adopt=adopt, read=read),
@@ -277,6 +285,7 @@ async def _build_server(
                 compare=CompareWithLock(read_project=read_project, index=index, adopt=adopt, read=read),
                 add_stage=AddStage(ReadDvcFiles(put=put, read=read)),
                 lint=LintProject(ReadDvcFiles(put=put, read=read)),
+                composer=composer,
             ),
             runs=RunServicer(
                 submit=SubmitRun(

@@ -15,6 +15,7 @@ from tests.fakes.run_cache import FakeRunCache
 from tests.fakes.run_store import FakeRunStore
 from wherry.service.adapters.logs_files import FileLogStore
 from wherry.service.adapters.node_cache_local import LocalNodeCache
+from wherry.service.adapters.param_composer_hydra import HydraParamComposer
 from wherry.service.domain.blob import digest_content
 from wherry.service.domain.dvc.ignore import IgnoreRules
 from wherry.service.domain.dvc.stage import StageName
@@ -39,6 +40,7 @@ from wherry.service.usecases.put_blobs import PutBlobs
 from wherry.service.usecases.read_blobs import ReadBlobs
 from wherry.service.usecases.read_project import ReadProject
 from wherry.service.usecases.resolve_stage import ResolveStage, open_state
+from wherry.service.usecases.set_params import SetParams
 from wherry.service.usecases.write_backs import WriteBacks
 
 DIAMOND = """\
@@ -119,7 +121,11 @@ class House:
         adopt, cache = AdoptBlobs(index=index, objects=objects, read=read), FakeRunCache()
         dvc = FindDvcResult(objects=objects, index=index, adopt=adopt, read=read)
         find = FindResult(cache=cache, index=index, adopt=adopt, dvc=dvc)
-        self.read_project = ReadProject(put=self.put, read=read)
+        self.read_project = ReadProject(
+            put=self.put,
+            read=read,
+            set_params=SetParams(put=self.put, read=read, composer=HydraParamComposer(at_once=1)),
+        )
         self.clock = clock
         self.driver = DriveRun(
             attempt=AttemptStage(

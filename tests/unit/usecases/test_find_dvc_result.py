@@ -10,6 +10,7 @@ from tests.fakes.blob_index import FakeBlobIndex
 from tests.fakes.object_store import FakeObjectStore
 from tests.fakes.run_cache import FakeRunCache
 from wherry.service.adapters.node_cache_local import LocalNodeCache
+from wherry.service.adapters.param_composer_hydra import HydraParamComposer
 from wherry.service.domain.blob import BlobHash, digest_content, hash_content, object_key
 from wherry.service.domain.dvc.run_cache import entries_folder
 from wherry.service.domain.paths import ProjectPath
@@ -27,6 +28,7 @@ from wherry.service.usecases.read_blobs import ReadBlobs
 from wherry.service.usecases.read_ignore_rules import ReadIgnoreRules
 from wherry.service.usecases.read_project import ReadProject
 from wherry.service.usecases.resolve_stage import ResolveStage, open_state
+from wherry.service.usecases.set_params import SetParams
 
 FILES = {
     "dvc.yaml": "stages:\n  s: {cmd: make o, deps: [a], params: [lr, size, on], outs: [o]}\n",
@@ -80,7 +82,8 @@ class House:
             digest = await self.put.put_content(text.encode())
             entries[ProjectPath(path)] = SnapshotFile(hash=digest.hash, size_bytes=digest.size_bytes)
         submission = Submission(project="p", user="ana", snapshot=Snapshot(files=entries, data={}))
-        project = await ReadProject(put=self.put, read=self.read)(submission)
+        set_params = SetParams(put=self.put, read=self.read, composer=HydraParamComposer(at_once=1))
+        project = await ReadProject(put=self.put, read=self.read, set_params=set_params)(submission)
         assert not isinstance(project, Needs)
         image = Image(name="i", digest="sha256:0", platform="linux/amd64")
         rules = await ReadIgnoreRules(self.read)(project)

@@ -9,15 +9,17 @@ import pytest
 
 from tests.fakes.blob_index import FakeBlobIndex
 from tests.fakes.object_store import FakeObjectStore
+from wherry.service.adapters.param_composer_hydra import HydraParamComposer
 from wherry.service.domain.blob import BlobHash, Digest, digest_content, object_key
-from wherry.service.domain.errors import PipelineInvalid
+from wherry.service.domain.errors import InvalidInput, PipelineInvalid
 from wherry.service.domain.paths import ProjectPath
 from wherry.service.domain.snapshot import Snapshot, SnapshotFile
-from wherry.service.domain.submission import Needs, Submission
+from wherry.service.domain.submission import Composition, Needs, Submission
 from wherry.service.ports.workspaces import NodeCache, NodeLease
 from wherry.service.usecases.put_blobs import PutBlobs
 from wherry.service.usecases.read_blobs import ReadBlobs
 from wherry.service.usecases.read_project import Project, ReadProject
+from wherry.service.usecases.set_params import SetParams
 
 
 class StoreNodeCache(NodeCache):
@@ -45,7 +47,13 @@ class StoreNodeCache(NodeCache):
 
 
 def _read(
-    spool: Path, files: Mapping[str, str], *, missing: str = "", set_params: tuple[str, ...] = ()
+    spool: Path,
+    files: Mapping[str, str],
+    *,
+    missing: str = "",
+    set_params: tuple[str, ...] = (),
+    composition: Composition = Composition.WITH_CHANGES,
+    folder: str = ".",
 ) -> Project | Needs:
     objects = FakeObjectStore()
     node = StoreNodeCache(objects)
@@ -63,8 +71,17 @@ def _read(
         for path, text in files.items():
             if path != missing:
                 await put.put_content(text.encode())
-        submission = Submission(project="p", user="u", snapshot=snapshot, set_params=set_params)
-        return await ReadProject(put=put, read=ReadBlobs(node))(submission)
+        submission = Submission(
+            project="p",
+            user="u",
+            snapshot=snapshot,
+            set_params=set_params,
+            composition=composition,
+            working_folder=ProjectPath(folder),
+        )
+        read = ReadBlobs(node)
+        change = SetParams(put=put, read=read, composer=HydraParamComposer(at_once=1))
+        return await ReadProject(put=put, read=read, set_params=change)(submission)
 
     return asyncio.run(act())
 
@@ -123,3 +140,66 @@ def test_a_file_of_values_that_the_project_lacks_is_refused_where_it_is_named(tm
     ) as caught:
         _read(tmp_path, files)
     assert str(caught.value.place) == "dvc.yaml:1:8"
+
+
+HYDRA = {
+    ".dvc/config": "[hydra]\n    enabled = True\n",
+    "conf/config.yaml": "defaults: [db: mysql, _self_]\nlr: 0.1\ntwice: ${lr}\n",
+    "conf/db/mysql.yaml": "port: 3306\n",
+    "conf/db/pg.yaml": "port: 5432\n",
+    "params.yaml": "lr: 7\ndb: {port: 1}\n",
+    "dvc.yaml": "stages:\n  s: {cmd: 'x ${lr} ${db.port}'}\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("set_params", "composition", "cmd"),
+    [
+        ((), Composition.WITH_CHANGES, "x 7 1"),
+        ((), Composition.ALWAYS, "x 0.1 3306"),
+        (("db=pg", "lr=5"), Composition.WITH_CHANGES, "x 5 5432"),
+        (("db.port=2",), Composition.NEVER, "x 7 2"),
+    ],
+)
+def test_parameters_are_composed_where_dvc_composes_them(
+    tmp_path: Path, set_params: tuple[str, ...], composition: Composition, cmd: str
+) -> None:
+    project = _read(tmp_path, HYDRA, set_params=set_params, composition=composition)
+    assert isinstance(project, Project)
+    assert [stage.cmd for stage in project.stages] == [cmd]
+
+
+def test_a_params_file_that_was_not_there_is_made(tmp_path: Path) -> None:
+    files = {path: text for path, text in HYDRA.items() if path != "params.yaml"}
+    project = _read(tmp_path, files, composition=Composition.ALWAYS)
+    assert isinstance(project, Project)
+    assert project.changed_params == {"params.yaml": ""}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({".dvc/config": "[hydra]\nenabled = maybe\n"}, "hydra.enabled cannot be 'maybe'"),
+        (
+            {".dvc/config": "[hydra]\nenabled = true\nconfig_module = x.y\n"},
+            "config_module names Python code",
+        ),
+        ({".dvc/config": "[hydra]\nenabled = true\nplugins_path = x\n"}, "plugins_path names Python code"),
+        ({".dvc/config": "[hydra]\nenabled = true\nconfig_dir = ../../etc\n"}, "leads out of the project"),
+        ({".dvc/config": "[hydra]\nenabled = true\nconfig_dir = nowhere\n"}, "no configuration in nowhere"),
+        ({".dvc/config": "[hydra]\nenabled = true\nconfig_name = other\n"}, "other"),
+        ({"hydra_plugins/mine.py": "import os\n"}, "plugin of Hydra, which the service does not run"),
+    ],
+)
+def test_a_composition_that_cannot_be_made_is_refused_by_name(
+    tmp_path: Path, changes: Mapping[str, str], message: str
+) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        _read(tmp_path, {**HYDRA, **changes}, composition=Composition.ALWAYS)
+
+
+def test_what_takes_hydra_is_set_by_it(tmp_path: Path) -> None:
+    files = {"params.yaml": "a: 1\nb: ${a}  # same\n", "dvc.yaml": "stages:\n  s: {cmd: 'x ${b}'}\n"}
+    project = _read(tmp_path, files, set_params=("a=int(2.9)",))
+    assert isinstance(project, Project)
+    assert [stage.cmd for stage in project.stages] == ["x 2"]

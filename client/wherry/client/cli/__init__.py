@@ -23,6 +23,7 @@ COMMANDS = {
     "down": ("service", "down", "Stop the embedded service of this machine."),
     "service": ("service", "service", "Look at the embedded service of this machine."),
     "repro": ("repro", "repro", "Reproduce stages: submit the project, watch the run, bring results back."),
+    "exp": ("exp", "exp", "Run experiments: one run, or one for each combination of parameters."),
     "status": ("plan", "status", "Show what `wherry repro` would do, and why; nothing runs."),
     "why": ("why", "why", "Explain why a stage runs, or whose result is used instead."),
     "dag": ("dag", "dag", "Show the stages and what they depend on."),

@@ -21,6 +21,30 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _Composition:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _CompositionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Composition.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    COMPOSITION_UNSPECIFIED: _Composition.ValueType  # 0
+    """When set_params is not empty."""
+    COMPOSITION_ALWAYS: _Composition.ValueType  # 1
+    """Always, as `dvc exp run` does."""
+    COMPOSITION_NEVER: _Composition.ValueType  # 2
+    """Never: set_params edit the file as it is."""
+
+class Composition(_Composition, metaclass=_CompositionEnumTypeWrapper):
+    """When the params.yaml of the working folder is composed by Hydra."""
+
+COMPOSITION_UNSPECIFIED: Composition.ValueType  # 0
+"""When set_params is not empty."""
+COMPOSITION_ALWAYS: Composition.ValueType  # 1
+"""Always, as `dvc exp run` does."""
+COMPOSITION_NEVER: Composition.ValueType  # 2
+"""Never: set_params edit the file as it is."""
+Global___Composition: _TypeAlias = Composition  # noqa: Y015
+
 class _OutputKind:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -320,6 +344,7 @@ class Submission(_message.Message):
     REV_FIELD_NUMBER: _builtins.int
     DIRTY_FIELD_NUMBER: _builtins.int
     SELECTION_FIELD_NUMBER: _builtins.int
+    COMPOSITION_FIELD_NUMBER: _builtins.int
     project: _builtins.str
     """Name under which the project's runs are listed. It has no part in any cache key."""
     working_folder: _builtins.str
@@ -332,6 +357,8 @@ class Submission(_message.Message):
     """Git commit of the folder, if there is one. For people; not part of any key."""
     dirty: _builtins.bool
     """Whether the folder differed from that commit."""
+    composition: Global___Composition.ValueType
+    """When parameters are composed by Hydra, in a project whose .dvc/config enables it."""
     @_builtins.property
     def snapshot(self) -> Global___Snapshot:
         """The project."""
@@ -362,10 +389,11 @@ class Submission(_message.Message):
         rev: _builtins.str = ...,
         dirty: _builtins.bool = ...,
         selection: Global___Selection | None = ...,
+        composition: Global___Composition.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["selection", b"selection", "snapshot", b"snapshot"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dirty", b"dirty", "image", b"image", "project", b"project", "rev", b"rev", "selection", b"selection", "set_params", b"set_params", "snapshot", b"snapshot", "targets", b"targets", "working_folder", b"working_folder"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["composition", b"composition", "dirty", b"dirty", "image", b"image", "project", b"project", "rev", b"rev", "selection", b"selection", "set_params", b"set_params", "snapshot", b"snapshot", "targets", b"targets", "working_folder", b"working_folder"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1595,3 +1623,77 @@ class UnseenPath(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___UnseenPath: _TypeAlias = UnseenPath  # noqa: Y015
+
+@_typing.final
+class ExpandSweepRequest(_message.Message):
+    """Asks for the runs of a sweep."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SET_PARAMS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def set_params(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Parameter changes "[FILE:]KEY=VALUE" as in Submission, of which values may be sweeps: "lr=0.1,0.2",
+        "lr=range(0,1,0.5)", "lr=choice(0.1,0.2)".
+        """
+
+    def __init__(
+        self,
+        *,
+        set_params: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["set_params", b"set_params"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExpandSweepRequest: _TypeAlias = ExpandSweepRequest  # noqa: Y015
+
+@_typing.final
+class ExpandSweepResponse(_message.Message):
+    """The runs of a sweep."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMBINATIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def combinations(self) -> _containers.RepeatedCompositeFieldContainer[Global___ParamChanges]:
+        """The cartesian product; the first sweep varies slowest. One, as it was given, when nothing is swept over."""
+
+    def __init__(
+        self,
+        *,
+        combinations: _abc.Iterable[Global___ParamChanges] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["combinations", b"combinations"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExpandSweepResponse: _TypeAlias = ExpandSweepResponse  # noqa: Y015
+
+@_typing.final
+class ParamChanges(_message.Message):
+    """Parameter changes of one run."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SET_PARAMS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def set_params(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """As Submission.set_params takes them."""
+
+    def __init__(
+        self,
+        *,
+        set_params: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["set_params", b"set_params"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ParamChanges: _TypeAlias = ParamChanges  # noqa: Y015

@@ -65,6 +65,11 @@ class PipelineServiceStub:
                 request_serializer=wherry_dot_v1_dot_pipelines__pb2.LintProjectRequest.SerializeToString,
                 response_deserializer=wherry_dot_v1_dot_pipelines__pb2.LintProjectResponse.FromString,
                 _registered_method=True)
+        self.ExpandSweep = channel.unary_unary(
+                '/wherry.v1.PipelineService/ExpandSweep',
+                request_serializer=wherry_dot_v1_dot_pipelines__pb2.ExpandSweepRequest.SerializeToString,
+                response_deserializer=wherry_dot_v1_dot_pipelines__pb2.ExpandSweepResponse.FromString,
+                _registered_method=True)
 
 
 class PipelineServiceServicer:
@@ -137,6 +142,18 @@ class PipelineServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExpandSweep(self, request, context):
+        """Expands sweeps over values into the parameter changes of single runs. It needs no project.
+
+        Errors:
+
+        * INVALID_ARGUMENT (INVALID_INPUT): a change cannot be read, or does not say which values to take.
+        * INVALID_ARGUMENT (TOO_MANY): there are more combinations than one call may make.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_PipelineServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -169,6 +186,11 @@ def add_PipelineServiceServicer_to_server(servicer, server):
                     servicer.LintProject,
                     request_deserializer=wherry_dot_v1_dot_pipelines__pb2.LintProjectRequest.FromString,
                     response_serializer=wherry_dot_v1_dot_pipelines__pb2.LintProjectResponse.SerializeToString,
+            ),
+            'ExpandSweep': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExpandSweep,
+                    request_deserializer=wherry_dot_v1_dot_pipelines__pb2.ExpandSweepRequest.FromString,
+                    response_serializer=wherry_dot_v1_dot_pipelines__pb2.ExpandSweepResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -334,6 +356,33 @@ class PipelineService:
             '/wherry.v1.PipelineService/LintProject',
             wherry_dot_v1_dot_pipelines__pb2.LintProjectRequest.SerializeToString,
             wherry_dot_v1_dot_pipelines__pb2.LintProjectResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExpandSweep(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/wherry.v1.PipelineService/ExpandSweep',
+            wherry_dot_v1_dot_pipelines__pb2.ExpandSweepRequest.SerializeToString,
+            wherry_dot_v1_dot_pipelines__pb2.ExpandSweepResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -74,6 +74,14 @@ class PipelineServiceStub:
     """
     LintProject: _grpc.UnaryUnaryMultiCallable[_pipelines_pb2.LintProjectRequest, _pipelines_pb2.LintProjectResponse]
     """Finds the mistakes in the project's files, all at once: dvc.yaml, *.dvc, dvc.lock, parameters and settings."""
+    ExpandSweep: _grpc.UnaryUnaryMultiCallable[_pipelines_pb2.ExpandSweepRequest, _pipelines_pb2.ExpandSweepResponse]
+    """Expands sweeps over values into the parameter changes of single runs. It needs no project.
+
+    Errors:
+
+    * INVALID_ARGUMENT (INVALID_INPUT): a change cannot be read, or does not say which values to take.
+    * INVALID_ARGUMENT (TOO_MANY): there are more combinations than one call may make.
+    """
 
 @_typing.type_check_only
 class PipelineServiceAsyncStub(PipelineServiceStub):
@@ -121,6 +129,14 @@ class PipelineServiceAsyncStub(PipelineServiceStub):
     """
     LintProject: _aio.UnaryUnaryMultiCallable[_pipelines_pb2.LintProjectRequest, _pipelines_pb2.LintProjectResponse]  # type: ignore[assignment]
     """Finds the mistakes in the project's files, all at once: dvc.yaml, *.dvc, dvc.lock, parameters and settings."""
+    ExpandSweep: _aio.UnaryUnaryMultiCallable[_pipelines_pb2.ExpandSweepRequest, _pipelines_pb2.ExpandSweepResponse]  # type: ignore[assignment]
+    """Expands sweeps over values into the parameter changes of single runs. It needs no project.
+
+    Errors:
+
+    * INVALID_ARGUMENT (INVALID_INPUT): a change cannot be read, or does not say which values to take.
+    * INVALID_ARGUMENT (TOO_MANY): there are more combinations than one call may make.
+    """
 
 class PipelineServiceServicer(metaclass=_abc_1.ABCMeta):
     """Reads pipelines out of a submitted project, without running anything."""
@@ -201,5 +217,19 @@ class PipelineServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_pipelines_pb2.LintProjectResponse, _abc.Awaitable[_pipelines_pb2.LintProjectResponse]]:
         """Finds the mistakes in the project's files, all at once: dvc.yaml, *.dvc, dvc.lock, parameters and settings."""
+
+    @_abc_1.abstractmethod
+    def ExpandSweep(
+        self,
+        request: _pipelines_pb2.ExpandSweepRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_pipelines_pb2.ExpandSweepResponse, _abc.Awaitable[_pipelines_pb2.ExpandSweepResponse]]:
+        """Expands sweeps over values into the parameter changes of single runs. It needs no project.
+
+        Errors:
+
+        * INVALID_ARGUMENT (INVALID_INPUT): a change cannot be read, or does not say which values to take.
+        * INVALID_ARGUMENT (TOO_MANY): there are more combinations than one call may make.
+        """
 
 def add_PipelineServiceServicer_to_server(servicer: PipelineServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

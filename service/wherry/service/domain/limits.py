@@ -33,6 +33,14 @@ LOG_BYTES_PER_STAGE_MAX = 64 * 1024 * 1024
 
 TARGETS_MAX = 10_000
 SET_PARAMS_MAX = 1_000
+
+# A sweep is read and answered whole; more combinations than this are a mistake more often than a wish.
+SWEEP_RUNS_MAX = 1_000
+
+# Configurations that Hydra composes from: Hydra parses each with a slow YAML reader.
+COMPOSED_FILES_MAX = 2_000
+COMPOSED_BYTES_MAX = 8 * 1024 * 1024
+
 NAME_CHARACTERS_MAX = 100
 MESSAGE_CHARACTERS_MAX = 2_000
 RUNS_PAGE_MAX = 500

@@ -1,6 +1,7 @@
 """What a client asks for, and what the service may answer instead of doing it."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from wherry.service.domain.blob import Digest
 from wherry.service.domain.paths import ROOT, ProjectPath
@@ -37,6 +38,17 @@ class Selection:
 NO_FLAGS = Selection()
 
 
+class Composition(StrEnum):
+    """When params.yaml is composed by Hydra, in a project that enables it."""
+
+    WITH_CHANGES = "with changes"
+    """When there are set_params: `dvc repro` does not compose, and has no `-S`."""
+    ALWAYS = "always"
+    """As `dvc exp run`."""
+    NEVER = "never"
+    """As `dvc exp run --no-hydra`."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
     """A project and what is wanted of it."""
@@ -48,6 +60,7 @@ class Submission:
     targets: tuple[str, ...] = ()
     selection: Selection = NO_FLAGS
     set_params: tuple[str, ...] = ()
+    composition: Composition = Composition.WITH_CHANGES
     image: str = ""
     """Image for every stage, over all settings; empty: as the settings say."""
     rev: str = ""

@@ -20,8 +20,13 @@ from wherry.service.domain.paths import (
     parse_surroundings,
 )
 from wherry.service.domain.snapshot import Snapshot, SnapshotData, SnapshotFile
-from wherry.service.domain.submission import Needs, Selection, Submission
+from wherry.service.domain.submission import Composition, Needs, Selection, Submission
 from wherry.v1 import blobs_pb2, pipelines_pb2
+
+_COMPOSITION_FROM = {
+    pipelines_pb2.COMPOSITION_ALWAYS: Composition.ALWAYS,
+    pipelines_pb2.COMPOSITION_NEVER: Composition.NEVER,
+}
 
 
 def digest_from(message: blobs_pb2.BlobDigest) -> Digest:
@@ -59,6 +64,7 @@ def submission_from(message: pipelines_pb2.Submission, user: str) -> Submission:
         targets=tuple(message.targets),
         selection=_selection_from(message.selection),
         set_params=tuple(message.set_params),
+        composition=_COMPOSITION_FROM.get(message.composition, Composition.WITH_CHANGES),
         image=message.image[:1024],
         rev=message.rev[:NAME_CHARACTERS_MAX],
         dirty=message.dirty,

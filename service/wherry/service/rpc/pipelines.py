@@ -1,9 +1,11 @@
 """PipelineService, translated to use cases."""
 
+from wherry.service.domain.limits import SET_PARAMS_MAX
 from wherry.service.domain.submission import Needs
+from wherry.service.ports.param_composer import ParamComposer
 from wherry.service.rpc.caller import user_of
 from wherry.service.rpc.context import Context
-from wherry.service.rpc.convert import needs_to, submission_from
+from wherry.service.rpc.convert import expect_at_most, needs_to, submission_from
 from wherry.service.rpc.convert_editing import added_stage_to, lint_report_to, new_stage_from
 from wherry.service.rpc.convert_explanations import explanation_to, lock_status_to, run_stage_from
 from wherry.service.rpc.convert_pipelines import pipeline_to, plan_to
@@ -28,6 +30,7 @@ class PipelineServicer(pipelines_pb2_grpc.PipelineServiceServicer):
         compare: CompareWithLock,
         add_stage: AddStage,
         lint: LintProject,
+        composer: ParamComposer,
     ) -> None:
         """Answer through these."""
         self._describe = describe
@@ -36,6 +39,7 @@ class PipelineServicer(pipelines_pb2_grpc.PipelineServiceServicer):
         self._compare = compare
         self._add_stage = add_stage
         self._lint = lint
+        self._composer = composer
 
     async def DescribePipeline(  # noqa: N802 - named by the protocol
         self, request: pipelines_pb2.DescribePipelineRequest, context: Context
@@ -96,3 +100,13 @@ class PipelineServicer(pipelines_pb2_grpc.PipelineServiceServicer):
         if isinstance(answer, Needs):
             return pipelines_pb2.LintProjectResponse(needs=needs_to(answer))
         return pipelines_pb2.LintProjectResponse(report=lint_report_to(answer))
+
+    async def ExpandSweep(  # noqa: N802
+        self, request: pipelines_pb2.ExpandSweepRequest, context: Context
+    ) -> pipelines_pb2.ExpandSweepResponse:
+        """Make the runs of a sweep."""
+        expect_at_most(len(request.set_params), SET_PARAMS_MAX, "parameter changes")
+        combinations = await self._composer.expand(request.set_params)
+        return pipelines_pb2.ExpandSweepResponse(
+            combinations=[pipelines_pb2.ParamChanges(set_params=changes) for changes in combinations]
+        )

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from wherry.service.domain.blob import Digest
 from wherry.service.domain.dvc.context import FilesNeeded
@@ -13,11 +13,10 @@ from wherry.service.domain.dvc.lockfile import parse_lock
 from wherry.service.domain.dvc.outside_paths import find_obstacle
 from wherry.service.domain.dvc.pipeline_file import PIPELINE_FILE_NAME, parse_pipeline_file
 from wherry.service.domain.dvc.project_files import find_dvc_files, lock_path
-from wherry.service.domain.dvc.set_param import apply_overrides, split_override
 from wherry.service.domain.dvc.stage import DataSource, Pipeline, Stage, StageName
 from wherry.service.domain.dvc.targets import select_stages
-from wherry.service.domain.errors import InvalidInput, PipelineInvalid, Place
-from wherry.service.domain.paths import ProjectPath, is_inside_root, resolve_project_path
+from wherry.service.domain.errors import PipelineInvalid, Place
+from wherry.service.domain.paths import ProjectPath, is_inside_root
 from wherry.service.domain.records import StageEntry
 from wherry.service.domain.settings import (
     SETTINGS_FILE,
@@ -30,6 +29,7 @@ from wherry.service.domain.snapshot import Snapshot, SnapshotFile
 from wherry.service.domain.submission import DataNeed, Needs, Submission
 from wherry.service.usecases.put_blobs import PutBlobs
 from wherry.service.usecases.read_blobs import ReadBlobs
+from wherry.service.usecases.set_params import SetParams
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +50,7 @@ class Project:
     snapshot: Snapshot
     """With parameter changes applied."""
     changed_params: Mapping[ProjectPath, str]
-    """Params files that set_params changed, with the hash that was submitted."""
+    """Params files that were set or composed, with the hash that was submitted; empty: there was none."""
     pipeline: Pipeline
     selected: tuple[StageName, ...]
     """Stages and data sources, in topological order."""
@@ -79,10 +79,11 @@ class Project:
 class ReadProject:
     """Turns a submission into a project. Runs nothing and keeps nothing but changed params files."""
 
-    def __init__(self, *, put: PutBlobs, read: ReadBlobs) -> None:
-        """Ask `put` what is held, and read through `read`."""
+    def __init__(self, *, put: PutBlobs, read: ReadBlobs, set_params: SetParams) -> None:
+        """Ask `put` what is held, read through `read`, and change parameters with `set_params`."""
         self._put = put
         self._read = read
+        self._set_params = set_params
 
     async def __call__(self, submission: Submission) -> Project | Needs:
         """Read the project; Needs when files of it are not held yet.
@@ -120,25 +121,6 @@ class ReadProject:
             locks=await self._read_locks(snapshot, {stage.file for stage in stages}),
             trusts_dvc=settings.trust_dvc,
         )
-
-    async def _set_params(self, submission: Submission) -> tuple[Snapshot, dict[ProjectPath, str]]:
-        by_file: dict[ProjectPath, list[str]] = {}
-        for text in submission.set_params:
-            name, override = split_override(text)
-            by_file.setdefault(resolve_project_path(submission.working_folder, name), []).append(override)
-        files, changed = dict(submission.snapshot.files), dict[ProjectPath, str]()
-        for path, overrides in by_file.items():
-            if path not in files:
-                raise InvalidInput(
-                    f"-S/--set-param names {path}, which is not in the project",
-                    hint="Write it as FILE:KEY=VALUE, the file relative to where you are.",
-                )
-            data = apply_overrides(await self._read.read_project_file(path, files[path]), path, overrides)
-            digest = await self._put.put_content(data)
-            if digest.hash != files[path].hash:
-                changed[path] = files[path].hash
-                files[path] = replace(files[path], hash=digest.hash, size_bytes=digest.size_bytes)
-        return replace(submission.snapshot, files=files), changed
 
     async def _read_pipeline(self, snapshot: Snapshot) -> Pipeline | Needs:
         files, around = snapshot.files, snapshot.around

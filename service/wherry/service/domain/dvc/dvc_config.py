@@ -1,4 +1,4 @@
-"""`.dvc/config`, as far as it changes what a pipeline means: the section `parsing`.
+"""`.dvc/config`, as far as it changes what a pipeline means: the section `parsing` here, `hydra` in hydra_settings.py.
 
 Everything else in the file (remotes, caches) concerns the laptop and is passed over, right or wrong.
 """
@@ -26,6 +26,14 @@ class ParsingSettings:
     """A list repeats its option for each item: `--name a --name b` instead of `--name a b`."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """One value of the file."""
+
+    value: str
+    line: int
+
+
 DEFAULT_PARSING = ParsingSettings()
 
 
@@ -36,19 +44,28 @@ def parse_parsing_settings(data: bytes) -> ParsingSettings:
         PipelineInvalid: with its line, if a value of that section is none that DVC knows.
     """
     values: dict[str, str] = {}
+    for name, setting in read_section(data, "parsing").items():
+        value = setting.value.lower()
+        if name in _CHOICES and value not in _CHOICES[name]:
+            raise PipelineInvalid(
+                f"parsing.{name} cannot be {value!r}",
+                hint=f"DVC knows {' and '.join(_CHOICES[name])}.",
+                place=Place(path=CONFIG_FILE, line=setting.line),
+            )
+        values[name] = value
+    return ParsingSettings(
+        boolean_optional=values.get("bool") == "boolean_optional", append=values.get("list") == "append"
+    )
+
+
+def read_section(data: bytes, wanted: str) -> dict[str, Setting]:
+    """Read the settings of one section, by name; names are taken in any case, as DVC does."""
+    settings: dict[str, Setting] = {}
     section = ""
     for number, line in enumerate(data.decode(errors="replace").splitlines(), start=1):
         if heading := _SECTION.fullmatch(line):
             section = heading[1].strip("\"'").lower()
-        elif section == "parsing" and (setting := _SETTING.fullmatch(line)):
-            name, value = setting[1].lower(), (setting[2] or setting[3] or setting[4] or "").lower()
-            if name in _CHOICES and value not in _CHOICES[name]:
-                raise PipelineInvalid(
-                    f"parsing.{name} cannot be {value!r}",
-                    hint=f"DVC knows {' and '.join(_CHOICES[name])}.",
-                    place=Place(path=CONFIG_FILE, line=number),
-                )
-            values[name] = value
-    return ParsingSettings(
-        boolean_optional=values.get("bool") == "boolean_optional", append=values.get("list") == "append"
-    )
+        elif section == wanted and (setting := _SETTING.fullmatch(line)):
+            value = setting[2] or setting[3] or setting[4] or ""
+            settings[setting[1].lower()] = Setting(value=value, line=number)
+    return settings

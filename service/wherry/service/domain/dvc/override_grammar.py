@@ -1,6 +1,7 @@
-"""Hydra's basic override grammar, as far as `-S/--set-param` takes it: `k=v`, `+k=v`, `++k=v`, `~k`.
+"""Hydra's basic override grammar: `k=v`, `+k=v`, `++k=v`, `~k` with values that are written out.
 
-What it does not take is refused by name: sweeps (`a=1,2`, `choice(…)`), casts, interpolations, config groups.
+What takes more than that (`int(3.7)`, `${a.b}`, groups of configurations) is for Hydra itself, which starts slowly and
+explains little; these are nearly all overrides that people write.
 """
 
 import re
@@ -10,6 +11,10 @@ from enum import StrEnum
 from typing import Any, NoReturn
 
 from wherry.service.domain.errors import InvalidInput
+
+
+class BeyondBasics(Exception):
+    """An override, or the file that it changes, takes Hydra itself. Like a look-up that failed, no error for users."""
 
 
 class Change(StrEnum):
@@ -82,15 +87,14 @@ def parse_override(text: str) -> Override:
     """Read one override.
 
     Raises:
-        InvalidInput: if Hydra would refuse it, or it is a form that is not understood here.
+        BeyondBasics: if it takes Hydra to read it.
+        InvalidInput: if Hydra would refuse it, or it is a sweep over several values.
     """
     head = _HEAD.fullmatch(text)
     rest = head["rest"] if head else ""
     if head is None or (rest and not rest.startswith("=")):
         if re.match(r"[+~]*[^=]*[@/]", text):
-            raise InvalidInput(
-                f"{text!r} names a group of Hydra; this version of Wherry does not read those yet"
-            )
+            raise BeyondBasics
         _refuse(text, "expected a key made of letters, digits, '_', '-' and dots, then '='")
     if not rest and head["change"] != "~":
         _refuse(text, "there is no '='")
@@ -102,6 +106,14 @@ def _refuse(text: str, why: str) -> NoReturn:
     raise InvalidInput(
         f"{text!r} cannot be read: {why}",
         hint="KEY=VALUE sets, +KEY=VALUE adds, ~KEY removes; quote a value that has ( ) = or non-ASCII letters.",
+    )
+
+
+def refuse_sweep(text: str) -> InvalidInput:
+    """Say that one value is expected."""
+    return InvalidInput(
+        f"{text!r} is a sweep over several values",
+        hint="`wherry exp run` makes a run for each; text with commas goes in quotes, a list in brackets.",
     )
 
 
@@ -139,10 +151,7 @@ class _Reader:
             return ""
         value = self._element()
         if self._kind() == ",":
-            raise InvalidInput(
-                f"{self._text!r} is a sweep over several values; this version of Wherry takes one value",
-                hint="Put text with commas in quotes, a list in brackets.",
-            )
+            raise refuse_sweep(self._text)
         if self._kind() != "end":
             _refuse(self._text, f"{self._take().text.strip()!r} is not expected there")
         return value
@@ -208,15 +217,8 @@ class _Reader:
 
     def _refuse_special(self, tokens: list[_Token]) -> None:
         kind = self._kind()
-        if kind == "interpolation":
-            raise InvalidInput(
-                f"{self._text!r}: this version of Wherry does not read `${{…}}` in a value yet"
-            )
-        if kind == "(" and len(tokens) == 1 and tokens[0].kind == "word":
-            raise InvalidInput(
-                f"{self._text!r}: this version of Wherry does not read {tokens[0].text}(…) in a value yet",
-                hint="Put text with parentheses in quotes.",
-            )
+        if kind == "interpolation" or (kind == "(" and len(tokens) == 1 and tokens[0].kind == "word"):
+            raise BeyondBasics
         if kind == "quoted" and tokens and tokens != [_Token("blank", tokens[0].text)]:
             _refuse(self._text, "quotes must stand around the whole value")
 

@@ -5,7 +5,7 @@ becomes a mapping. Everything else in the file is skipped.
 """
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 
@@ -16,7 +16,24 @@ def parse_python_params(text: str) -> dict[str, Any]:
         SyntaxError: if it is not Python.
         ValueError: likewise, for a NUL character.
     """
+    return _values(find_literals(text))
+
+
+def find_literals(text: str) -> dict[str, Any]:
+    """Find the literals that hold the parameters of a module, by name; those of a class in a mapping.
+
+    Raises:
+        SyntaxError: if it is not Python.
+        ValueError: likewise, for a NUL character.
+    """
     return dict(_read_body(ast.parse(text).body, in_init=False))
+
+
+def _values(literals: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: _values(literal) if isinstance(literal, dict) else ast.literal_eval(literal)
+        for name, literal in literals.items()
+    }
 
 
 def _read_body(body: list[ast.stmt], *, in_init: bool) -> Iterator[tuple[str, Any]]:
@@ -41,10 +58,10 @@ def _read_assignment(statement: ast.stmt, *, in_init: bool) -> Iterator[tuple[st
     if name is None or statement.value is None:
         return
     try:
-        value = ast.literal_eval(statement.value)
+        ast.literal_eval(statement.value)
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         return
-    yield name, value
+    yield name, statement.value
 
 
 def _name_of(target: ast.expr, *, in_init: bool) -> str | None:

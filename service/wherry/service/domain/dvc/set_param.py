@@ -1,19 +1,15 @@
-"""`-S/--set-param`: parameters changed for a run, and written back as DVC writes them.
+"""`-S/--set-param`: parameters changed for a run, as far as Hydra's basic grammar says it.
 
-YAML keeps its comments (round trip, as DVC does it), JSON is dumped anew. TOML and Python files are refused: DVC's
-own rewriting of the latter can damage the file.
+What is beyond it (functions, interpolations in an override or in the file) is for Hydra itself: see ports/param_composer.py.
 """
 
-import json
-import posixpath
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
-from wherry.service.domain.dvc.emit import dump_yaml, load_for_edit
-from wherry.service.domain.dvc.override_grammar import Change, Override, parse_override
-from wherry.service.domain.dvc.params import parse_params_file
+from wherry.service.domain.dvc.override_grammar import BeyondBasics, Change, Override, parse_override
+from wherry.service.domain.dvc.params_edit import open_params
 from wherry.service.domain.dvc.params_section import DEFAULT_PARAMS_FILE
 from wherry.service.domain.errors import InvalidInput
 
@@ -33,58 +29,26 @@ def apply_overrides(data: bytes, path: str, overrides: Sequence[str]) -> bytes:
     """Apply overrides to a parameters file, in order, and give its new content.
 
     Raises:
+        BeyondBasics: if it takes Hydra itself.
         InvalidInput: if an override cannot be read or applied.
         PipelineInvalid: if the file cannot be read.
     """
-    suffix = posixpath.splitext(path)[1].lower()
-    if suffix in {".toml", ".py"}:
-        raise InvalidInput(
-            f"this version of Wherry does not set parameters in {suffix} files yet: {path}",
-            hint="Edit the file and submit it.",
-        )
+    file = open_params(data, path)
     parsed = [parse_override(text) for text in overrides]
-    # For YAML too, because of its checks: repeated aliases, depth, a mapping on top.
-    checked = parse_params_file(data, path)
-    document = checked if suffix == ".json" else load_for_edit(data, path) or {}
-    values = _plain(document)
-    _refuse_interpolations(values, path)
+    if _has_interpolations(file.values):
+        raise BeyondBasics
     for override in parsed:
-        _Edit(override, path).apply(values)
-    if suffix == ".json":
-        return json.dumps(values).encode()
-    _update(document, values)
-    return dump_yaml(document)
+        _Edit(override, path).apply(file.values)
+    return file.write(file.values)
 
 
-def _plain(value: Any) -> Any:
-    """Copy collections, keep scalars as they are: they remember how they were spelt."""
-    if isinstance(value, Mapping):
-        return {key: _plain(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_plain(inner) for inner in value]
-    return value
-
-
-def _refuse_interpolations(value: Any, path: str) -> None:
+def _has_interpolations(value: Any) -> bool:
     """DVC resolves `${…}` of the whole file when it sets one parameter, and stops at `???`."""
     if isinstance(value, dict | list):
-        for inner in value.values() if isinstance(value, dict) else value:
-            _refuse_interpolations(inner, path)
-    elif isinstance(value, str) and ("${" in value or value == "???"):
-        raise InvalidInput(
-            f"{path} holds {value!r}; this version of Wherry does not set parameters beside it yet"
+        return any(
+            _has_interpolations(inner) for inner in (value.values() if isinstance(value, dict) else value)
         )
-
-
-def _update(document: Any, values: Mapping[str, Any]) -> None:
-    """Carry values over into the loaded document, in place, so that its comments stay."""
-    for key, value in values.items():
-        if isinstance(document.get(key), dict) and isinstance(value, dict):
-            _update(document[key], value)
-        else:
-            document[key] = value
-    for key in [key for key in document if key not in values]:
-        del document[key]
+    return isinstance(value, str) and ("${" in value or value == "???")
 
 
 @dataclass(frozen=True, slots=True)
