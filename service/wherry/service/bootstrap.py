@@ -42,6 +42,7 @@ from wherry.service.usecases.container_runner import ContainerStageRunner
 from wherry.service.usecases.describe_pipeline import DescribePipeline
 from wherry.service.usecases.drive_run import DriveRun
 from wherry.service.usecases.explain_stage import ExplainStage
+from wherry.service.usecases.find_legacy_hashes import FindLegacyHashes
 from wherry.service.usecases.find_nearest_result import FindNearestResult
 from wherry.service.usecases.find_result import FindResult
 from wherry.service.usecases.follow_run import FollowRun
@@ -214,6 +215,7 @@ async def _build_server(
 
     put = PutBlobs(objects=parts.objects, index=index, node=parts.node, spool=spool)
     read = ReadBlobs(parts.node)
+    legacy = FindLegacyHashes(index=index, read=read, node=parts.node)
     read_project = ReadProject(put=put, read=read)
     open_project = OpenProject(
         read=read_project,
@@ -221,7 +223,7 @@ async def _build_server(
         rules=ReadIgnoreRules(read),
         images=ResolveImages(engine=parts.engine, default_image=settings.default_image),
     )
-    resolve = ResolveStage(index=index, read=read, network=settings.network)
+    resolve = ResolveStage(index=index, read=read, legacy=legacy, network=settings.network)
     find, nearest = FindResult(cache=cache, index=index), FindNearestResult(cache)
     plan = PlanRun(open_project=open_project, resolve=resolve, find=find, nearest=nearest)
     uid, gid = settings.stage_user
@@ -251,7 +253,7 @@ async def _build_server(
         ),
         runner_for=runner_for,
         runs=runs,
-        write_backs=WriteBacks(put=put, index=index),
+        write_backs=WriteBacks(put=put, index=index, legacy=legacy),
         clock=clock,
         log=log,
     )
@@ -263,7 +265,7 @@ async def _build_server(
                 describe=DescribePipeline(read_project),
                 plan=plan,
                 explain=ExplainStage(plan=plan, runs=runs, cache=cache, nearest=nearest),
-                compare=CompareWithLock(read_project=read_project, index=index, read=read),
+                compare=CompareWithLock(read_project=read_project, index=index, read=read, legacy=legacy),
                 add_stage=AddStage(ReadDvcFiles(put=put, read=read)),
                 lint=LintProject(ReadDvcFiles(put=put, read=read)),
             ),

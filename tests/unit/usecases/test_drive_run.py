@@ -30,6 +30,7 @@ from wherry.service.ports.event_log import EventLog
 from wherry.service.ports.stages import StageObserver, StageRunner
 from wherry.service.usecases.attempt_stage import AttemptStage
 from wherry.service.usecases.drive_run import DriveRun
+from wherry.service.usecases.find_legacy_hashes import FindLegacyHashes
 from wherry.service.usecases.find_result import FindResult
 from wherry.service.usecases.put_blobs import PutBlobs
 from wherry.service.usecases.read_blobs import ReadBlobs
@@ -112,11 +113,12 @@ class House:
         self.logs = FileLogStore(tmp_path / "logs")
         self.put = PutBlobs(objects=objects, index=index, node=self.node, spool=tmp_path)
         read = ReadBlobs(self.node)
+        legacy = FindLegacyHashes(index=index, read=read, node=self.node)
         self.read_project = ReadProject(put=self.put, read=read)
         self.clock = clock
         self.driver = DriveRun(
             attempt=AttemptStage(
-                resolve=ResolveStage(index=index, read=read, network=True),
+                resolve=ResolveStage(index=index, read=read, legacy=legacy, network=True),
                 find=FindResult(cache=FakeRunCache(), index=index),
                 logs=self.logs,
                 clock=clock,
@@ -125,7 +127,7 @@ class House:
             ),
             runner_for=lambda _jobs: self.runner,
             runs=self.runs,
-            write_backs=WriteBacks(put=self.put, index=index),
+            write_backs=WriteBacks(put=self.put, index=index, legacy=legacy),
             clock=clock,
             log=self.log,
         )

@@ -69,6 +69,13 @@ class StageTask:
     """Whether a known result may be used."""
     cacheable: bool
     """Whether the result may be kept."""
+    legacy_deps: tuple[FileEntry, ...] | None = None
+    """`deps` as DVC writes them, where dvc.lock has hashes of DVC 2 that are still right; None: it has none."""
+
+    @property
+    def recorded_deps(self) -> tuple[FileEntry, ...]:
+        """What DVC would write for `deps` into dvc.lock as it is."""
+        return self.deps if self.legacy_deps is None else self.legacy_deps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,7 +35,7 @@ class FindResult:
         stage = task.stage
         if recorded is None or stage.runs_always or task.cacheable or not task.use_cache:
             return None
-        current = StageEntry(cmd=stage.cmd, deps=task.deps, params=task.params, outs=recorded.outs)
+        current = StageEntry(cmd=stage.cmd, deps=task.recorded_deps, params=task.params, outs=recorded.outs)
         if not is_unchanged(recorded, current, whole_files=whole_files(stage)):
             return None
         return recorded if await self.is_complete(stage, recorded) else None

@@ -28,5 +28,5 @@ def is_up_to_date(project: Project, task: StageTask) -> bool:
     stage, recorded = task.stage, project.recorded(task.stage)
     if recorded is None or stage.runs_always or not task.use_cache:
         return False
-    current = StageEntry(cmd=stage.cmd, deps=task.deps, params=task.params, outs=recorded.outs)
+    current = StageEntry(cmd=stage.cmd, deps=task.recorded_deps, params=task.params, outs=recorded.outs)
     return is_unchanged(recorded, current, whole_files=whole_files(stage))

@@ -76,11 +76,28 @@ def find_changes(stage: Stage, now: Workspace, recorded: StageEntry | None) -> S
 
 def find_source_changes(source: DataSource, now: Workspace) -> StageChanges:
     """Compare the data of a .dvc file with what the file records."""
-    recorded = [
-        FileEntry(path=out.path, hash=out.hash, size_bytes=out.total_bytes or 0) for out in source.outs
-    ]
     return StageChanges(
-        outs=_output_changes(((out.path, out.project_path) for out in source.outs), now, recorded)
+        outs=_output_changes(
+            ((out.path, out.project_path) for out in source.outs), now, recorded_data(source)
+        ),
+        always=source.always_changed,
+        frozen=source.frozen,
+    )
+
+
+def recorded_data(source: DataSource) -> tuple[FileEntry, ...]:
+    """What a .dvc file records, as a lock would; without the data of which it records no hash."""
+    return tuple(
+        FileEntry(
+            path=out.path,
+            hash=out.hash,
+            size_bytes=out.total_bytes or 0,
+            nfiles=out.nfiles,
+            executable=out.executable,
+            is_legacy=out.is_legacy,
+        )
+        for out in source.outs
+        if out.hash is not None
     )
 
 

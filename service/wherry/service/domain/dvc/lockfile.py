@@ -5,24 +5,18 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from wherry.service.domain.blob import parse_blob_hash
 from wherry.service.domain.dvc.emit import dump_yaml, load_for_edit
+from wherry.service.domain.dvc.recorded_hash import CONTENT_KEYS, read_content
 from wherry.service.domain.dvc.run_cache import entry_mapping
 from wherry.service.domain.dvc.shape import Shape
 from wherry.service.domain.dvc.yaml12 import parse_yaml
-from wherry.service.domain.errors import DigestMalformed
 from wherry.service.domain.paths import ProjectPath
 from wherry.service.domain.records import FileEntry, StageEntry
 
 SCHEMA_VERSION = "2.0"
 
 _STAGE_KEYS = frozenset({"cmd", "deps", "params", "outs"})
-_FILE_KEYS = frozenset(
-    {
-        *("path", "md5", "etag", "checksum", "size", "nfiles", "isexec", "version_id", "hash"),
-        *("cloud", "files", "dataset"),
-    }
-)
+_FILE_KEYS = CONTENT_KEYS | {"path", "dataset"}
 
 
 # An "&" that begins a word; those of shell commands come in pairs or alone.
@@ -33,12 +27,11 @@ _ANCHOR = re.compile(rb"(?<![&\w])&\w")
 _PASSES_WORTH_SAVING = 4
 
 
-def parse_lock(data: bytes, path: ProjectPath, *, legacy: bool = False) -> Mapping[str, StageEntry]:
+def parse_lock(data: bytes, path: ProjectPath) -> Mapping[str, StageEntry]:
     """Read what each stage stood on and produced, by the stage's key in the dvc.yaml beside the lock.
 
-    Deps and outs recorded with hashes of DVC 2, with a cloud's versions or without a hash are left out of their
-    stage's entry: nothing can match them. With `legacy` hashes of DVC 2 are kept: they are the MD5 of the content,
-    unless it is text with CR LF line ends.
+    Deps and outs without an MD5 are left out of their stage's entry: nothing can match them. Those with hashes of
+    DVC 2 are marked.
 
     Raises:
         PipelineInvalid: with the place, if DVC would refuse the file.
@@ -57,12 +50,12 @@ def parse_lock(data: bytes, path: ProjectPath, *, legacy: bool = False) -> Mappi
         return {}
     stages = fields["stages"]
     return {
-        key: _read_entry(stages.inner(key, value, f"{path}, stage {key!r}"), legacy=legacy)
+        key: _read_entry(stages.inner(key, value, f"{path}, stage {key!r}"))
         for key, value in stages.mapping().items()
     }
 
 
-def _read_entry(shape: Shape, *, legacy: bool) -> StageEntry:
+def _read_entry(shape: Shape) -> StageEntry:
     fields = shape.fields(_STAGE_KEYS)
     if "cmd" not in fields:
         raise shape.refuse("it has no cmd")
@@ -70,39 +63,34 @@ def _read_entry(shape: Shape, *, legacy: bool) -> StageEntry:
     params = fields.get("params")
     return StageEntry(
         cmd=tuple(item.value for item in cmd.items()) if isinstance(cmd.value, list) else cmd.text(),
-        deps=_read_files(fields.get("deps"), legacy=legacy),
+        deps=_read_files(fields.get("deps")),
         params={file: dict(params.inner(file, values).mapping()) for file, values in params.mapping().items()}
         if params is not None
         else {},
-        outs=_read_files(fields.get("outs"), legacy=legacy),
+        outs=_read_files(fields.get("outs")),
     )
 
 
-def _read_files(section: Shape | None, *, legacy: bool) -> tuple[FileEntry, ...]:
+def _read_files(section: Shape | None) -> tuple[FileEntry, ...]:
     items = section.items() if section is not None else ()
-    files = [_read_file(item, legacy=legacy) for item in items]
+    files = [_read_file(item) for item in items]
     return tuple(file for file in files if file is not None)
 
 
-def _read_file(item: Shape, *, legacy: bool) -> FileEntry | None:
+def _read_file(item: Shape) -> FileEntry | None:
     fields = item.fields(_FILE_KEYS)
     if "path" not in fields:
         raise item.refuse("it has no path")
-    md5 = fields.get("md5")
-    # DVC 2 wrote no name of the hash.
-    named = fields["hash"].text() == "md5" if "hash" in fields else legacy
-    if not named or md5 is None or not md5.value:
+    content = read_content(fields)
+    if content.hash is None:
         return None
-    try:
-        blob = parse_blob_hash(md5.text())
-    except DigestMalformed as exc:
-        raise md5.refuse(f"{md5.value!r} is no MD5 as DVC writes it") from exc
     return FileEntry(
         path=fields["path"].text(),
-        hash=blob,
-        size_bytes=fields["size"].number() if "size" in fields else 0,
-        nfiles=fields["nfiles"].number() if "nfiles" in fields else None,
-        executable=fields["isexec"].flag() if "isexec" in fields else False,
+        hash=content.hash,
+        size_bytes=content.total_bytes or 0,
+        nfiles=content.nfiles,
+        executable=content.executable,
+        is_legacy=content.is_legacy,
     )
 
 

@@ -89,12 +89,15 @@ class SourceOutput:
 
     path: str
     project_path: ProjectPath
-    hash: BlobHash
+    place: Place
+    """Of the entry."""
+    hash: BlobHash | None
+    """None: the file records none that could be compared."""
     total_bytes: int | None
     nfiles: int | None
     executable: bool = False
     is_legacy: bool = False
-    """Whether DVC 2 wrote the hash: of text with Windows line ends it is not that of the content."""
+    """Whether the hash is one of DVC 2, which names text with Windows line ends otherwise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +109,9 @@ class DataSource:
     file: ProjectPath
     place: Place
     outs: tuple[SourceOutput, ...]
+    frozen: bool = False
+    """Also if the file says `locked`, as it was called once."""
+    always_changed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
