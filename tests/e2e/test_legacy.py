@@ -67,6 +67,23 @@ def test_a_changed_project_of_dvc_2_gets_the_lock_that_dvc_writes(project: Proje
     assert 0 < _lock(project).count("hash: md5") < _lock(project).count(" md5: ")
 
 
+def test_dvc_finds_the_result_under_the_key_that_its_old_lock_makes(project: Project, tmp_path: Path) -> None:
+    laptop = project.clone(tmp_path / "laptop", user="ben")
+    (laptop.root / "tracked").write_bytes(_WINDOWS)
+    for copy in (project, laptop):
+        copy.write({"other": "z\n"})
+    project.repro()
+    laptop.wherry("dvc-remote", "--write").expect(0)
+    # Not everything of an old lock can be in a remote of DVC 3; the run cache comes first.
+    laptop.dvc("fetch", "--run-cache")
+
+    done = laptop.dvc("repro", "--pull").expect(0)
+
+    assert "Stage 'read' is cached" in done.out
+    assert "Running stage 'read'" not in done.out
+    assert _lock(project) == _lock(laptop)
+
+
 def test_data_of_dvc_2_is_refused_when_it_changed_and_found_where_dvc_2_pushed_it(
     project: Project, tmp_path: Path
 ) -> None:

@@ -51,7 +51,7 @@ class CheckData:
         if needs:
             return Needs(data=tuple(needs))
         for item in wanted:
-            _check_usable(item)
+            _check_usable(item, seen[item.path])
             _check_unchanged(item, seen[item.path])
         held = await self._held(wanted, seen)
         _check_present(wanted, project, held)
@@ -183,14 +183,17 @@ def _undecided(wanted: list[_Wanted], seen: Mapping[ProjectPath, SnapshotData | 
             )
 
 
-def _check_usable(item: _Wanted) -> None:
+def _check_usable(item: _Wanted, seen: SnapshotData | None) -> None:
     """Whatever is there: without a recorded MD5 nobody knows whether it is the data that is meant."""
     if not item.is_tracked or item.source is None or item.source.hash is not None:
         return
+    file = item.place.path
+    hint = f"To record what is in this folder: dvc commit {file}."
+    if seen is None:
+        hint = f"Bring it here with: dvc pull {file}, or, if it is an import, dvc update {file}. Then: dvc commit {file}."
     raise DataChanged(
-        f"{item.place.path} records no MD5 of {item.path}, so it cannot be told which data is meant",
-        hint=f"To record what is in this folder: dvc commit {item.place.path}. If it is an import: dvc update "
-        f"{item.place.path}.",
+        f"{file} records no MD5 of {item.path}: it cannot be told which data is meant",
+        hint=hint,
         place=item.place,
     )
 

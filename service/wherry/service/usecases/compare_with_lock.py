@@ -71,6 +71,8 @@ class _Scene:
         items: list[Stage | DataSource] = [*self.stages, *self.sources]
         for item in items:
             for recorded, paths in self._pairs(item):
+                if not any(file.is_legacy for file in recorded):
+                    continue
                 found = [entry for written, path in paths.items() if (entry := self.entry(written, path))]
                 for entry in undecided(recorded, found):
                     yield entry, paths[entry.path]

@@ -11,6 +11,7 @@ from wherry.service.domain.dvc.legacy_hash import (
     LegacyHashes,
     legacy_tree_hash,
 )
+from wherry.service.domain.errors import BlobMissing
 from wherry.service.domain.limits import LEGACY_HASH_BYTES_MAX
 from wherry.service.domain.tree import Tree
 from wherry.service.ports.blob_index import BlobIndex
@@ -65,7 +66,10 @@ class FindLegacyHashes:
             return {}
         if sum(record.size_bytes for record in records.values()) > LEGACY_HASH_BYTES_MAX:
             return {}
-        new = dict(zip(unknown, await asyncio.gather(*map(self._of_file, unknown)), strict=True))
+        try:
+            new = dict(zip(unknown, await asyncio.gather(*map(self._of_file, unknown)), strict=True))
+        except BlobMissing:
+            return {}
         found = {blob: new.get(blob) or self._known[blob] for blob in wanted}
         self._remember(new)
         return found

@@ -76,6 +76,8 @@ def as_recorded(
 ) -> tuple[FileEntry, ...]:
     """Write files as DVC does when it saves an entry: under a hash of DVC 2 what is recorded so and did not change."""
     before = {file.path: file.hash for file in recorded if file.is_legacy}
+    if not before:
+        return tuple(current)
     return tuple(_as_recorded(file, before.get(file.path), legacy) for file in current)
 
 
