@@ -69,6 +69,9 @@ HEADS: Mapping[str, str] = {
     "always changed": "always_changed: true\n",
     "frozen": "frozen: true\n",
     "locked": "locked: true\n",
+    "a checksum of DVC 1": "md5: 0123456789abcdef0123456789abcdef\nwdir: .\n",
+    "a null checksum": "md5:\ndeps:\n",
+    "an empty checksum": "md5: ''\ndeps: []\nalways_changed: true\n",
 }
 
 REFUSED = {

@@ -49,12 +49,14 @@ class StageChanges:
     outs: Mapping[ProjectPath, Change] = field(default_factory=dict)
     always: bool = False
     command: bool = False
+    checksum: bool = False
+    """Whether the .dvc file itself counts as changed."""
     frozen: bool = False
     """Whether changes of dependencies were left out because the stage is frozen."""
 
     def __bool__(self) -> bool:
         """Whether there is any."""
-        return bool(self.deps or self.outs or self.always or self.command)
+        return bool(self.deps or self.outs or self.always or self.command or self.checksum)
 
 
 def find_changes(stage: Stage, now: Workspace, recorded: StageEntry | None) -> StageChanges:
@@ -81,6 +83,7 @@ def find_source_changes(source: DataSource, now: Workspace) -> StageChanges:
             ((out.path, out.project_path) for out in source.outs), now, recorded_data(source)
         ),
         always=source.always_changed,
+        checksum=source.has_old_checksum,
         frozen=source.frozen,
     )
 
@@ -178,6 +181,8 @@ def _items(found: StageChanges, folder: ProjectPath) -> list[Any]:
         items.append("always changed")
     if found.command:
         items.append("changed command")
+    if found.checksum:
+        items.append("changed checksum")
     return items
 
 

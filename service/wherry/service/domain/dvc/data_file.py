@@ -34,10 +34,9 @@ def parse_data_file(data: bytes, path: ProjectPath) -> DataSource:
         for name in ("frozen", "locked", "always_changed")
     }
     frozen = flags["frozen"] or flags["locked"]
-    if fields.get("deps") is not None and fields["deps"].value:
-        fields["deps"].items()
-        if not frozen:
-            raise fields["deps"].not_yet("imports that are not frozen")
+    deps = fields["deps"].items() if "deps" in fields and fields["deps"].value is not None else ()
+    if deps and not frozen:
+        raise fields["deps"].not_yet("imports that are not frozen")
     folder = ProjectPath(posixpath.dirname(path) or ".")
     wdir = fields.get("wdir")
     if wdir is not None and wdir.value is not None:
@@ -51,6 +50,10 @@ def parse_data_file(data: bytes, path: ProjectPath) -> DataSource:
         outs=tuple(_read_out(item, folder) for item in items),
         frozen=frozen,
         always_changed=flags["always_changed"],
+        # An import has one rightly.
+        has_old_checksum="md5" in fields
+        and fields["md5"].value is not None
+        and not (len(deps) == 1 and len(items) == 1),
     )
 
 
