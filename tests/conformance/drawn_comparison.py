@@ -253,7 +253,7 @@ def status_of(folder: Path, pipeline: Pipeline) -> dict[str, list[Any]]:
             outs={out.path: reading.resolve(out.path, out.project_path) for out in stage.outs},
         )
         path = _lock_of(stage)
-        lock = parse_lock((folder / path).read_bytes(), path, legacy=True) if (folder / path).exists() else {}
+        lock = parse_lock((folder / path).read_bytes(), path) if (folder / path).exists() else {}
         changes[stage.name] = find_changes(stage, now, lock.get(stage.key))
     for source in pipeline.sources.values():
         outs = {out.path: reading.resolve(out.path, out.project_path) for out in source.outs}

@@ -4,7 +4,7 @@ import json
 import os
 import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from wherry.service.domain.dvc.data_file import parse_data_file
 from wherry.service.domain.dvc.dvc_config import CONFIG_FILE, parse_parsing_settings
 from wherry.service.domain.dvc.graph import build_pipeline
 from wherry.service.domain.dvc.ignore import IGNORE_FILE, IgnoreRules
+from wherry.service.domain.dvc.legacy_hash import LegacyHasher, LegacyHashes, legacy_tree_hash
 from wherry.service.domain.dvc.params import read_params
 from wherry.service.domain.dvc.pipeline_file import parse_pipeline_file
 from wherry.service.domain.dvc.stage import DataSource, Pipeline, Stage, StageName
@@ -168,6 +169,20 @@ def view_of(folder: Path) -> ProjectView:
                 hash=hash_content(data), size_bytes=len(data), executable=bool(path.stat().st_mode & 0o111)
             )
     return ProjectView(files=files, placed={})
+
+
+def legacy_hashes(folder: Path, view: ProjectView, paths: Iterable[ProjectPath]) -> LegacyHashes:
+    """Hashes of DVC 2 of all files, and of the folders among `paths`."""
+    found = {}
+    for path, file in view.files.items():
+        hasher = LegacyHasher()
+        hasher.update((folder / path).read_bytes())
+        found[file.hash] = hasher.hash()
+    for path in paths:
+        tree = view.tree(path) if (folder / path).is_dir() else None
+        if tree is not None:
+            found[tree.digest().hash] = legacy_tree_hash(tree, found)
+    return found
 
 
 def entry_of(folder: Path, view: ProjectView, stage: Stage) -> StageEntry:

@@ -3,26 +3,37 @@
 import json
 import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conformance.harness import Case, dvc, dvc_python, make_project, read_pipeline, view_of
+from tests.conformance.harness import (
+    Case,
+    dvc,
+    dvc_python,
+    legacy_hashes,
+    make_project,
+    read_pipeline,
+    view_of,
+)
 from wherry.service.domain.dvc.changes import (
     StageChanges,
     Workspace,
     find_changes,
     find_source_changes,
+    recorded_data,
     status_document,
 )
+from wherry.service.domain.dvc.legacy_hash import LegacyHashes, as_recorded
 from wherry.service.domain.dvc.lockfile import parse_lock
 from wherry.service.domain.dvc.params import ParamsParser, find_params
 from wherry.service.domain.dvc.stage import Stage, StageName
 from wherry.service.domain.dvc.view import ProjectView
 from wherry.service.domain.paths import ProjectPath
-from wherry.service.domain.records import StageEntry
+from wherry.service.domain.records import FileEntry, StageEntry
 
 _DVC_YAML = """\
 stages:
@@ -283,15 +294,34 @@ def test_what_the_cache_lost_is_said_before_all_else(project: Path, tmp_path: Pa
 def status_of(folder: Path, *, cache_is_lost: bool = False) -> dict[StageName, StageChanges]:
     """What Wherry says of each stage and .dvc file."""
     pipeline, view = read_pipeline(folder), view_of(folder)
+    paths = [dep.project_path for stage in pipeline.stages.values() for dep in stage.deps]
+    paths += [out.project_path for stage in pipeline.stages.values() for out in stage.outs]
+    paths += [out.project_path for source in pipeline.sources.values() for out in source.outs]
+    legacy = legacy_hashes(folder, view, paths)
     changes = {}
     for stage in pipeline.stages.values():
+        recorded = _recorded(folder, stage)
         now = _workspace_of(folder, view, stage, cache_is_lost=cache_is_lost)
-        changes[stage.name] = find_changes(stage, now, _recorded(folder, stage))
+        now = replace(
+            now,
+            deps=_as_recorded(now.deps, recorded.deps if recorded else (), legacy),
+            outs=_as_recorded(now.outs, recorded.outs if recorded else (), legacy),
+        )
+        changes[stage.name] = find_changes(stage, now, recorded)
     for source in pipeline.sources.values():
         outs = {out.path: view.resolve(out.path, out.project_path) for out in source.outs}
         uncached = outs if cache_is_lost else ()
+        outs = _as_recorded(outs, recorded_data(source), legacy)
         changes[source.name] = find_source_changes(source, Workspace(outs=outs, uncached=uncached))
     return changes
+
+
+def _as_recorded(
+    now: Mapping[str, FileEntry | None], recorded: Sequence[FileEntry], legacy: LegacyHashes
+) -> dict[str, FileEntry | None]:
+    there = [file for file in now.values() if file is not None]
+    found = {file.path: file for file in as_recorded(there, recorded, legacy)}
+    return {path: found.get(path) for path in now}
 
 
 def _workspace_of(folder: Path, view: ProjectView, stage: Stage, *, cache_is_lost: bool) -> Workspace:
@@ -311,4 +341,4 @@ def _recorded(folder: Path, stage: Stage) -> StageEntry | None:
     path = ProjectPath(f"{stage.file.removesuffix('dvc.yaml')}dvc.lock")
     if not (folder / path).exists():
         return None
-    return parse_lock((folder / path).read_bytes(), path, legacy=True).get(stage.key)
+    return parse_lock((folder / path).read_bytes(), path).get(stage.key)

@@ -1,7 +1,5 @@
 """Inputs and outputs that git does not keep: tracked, ignored, made, hidden."""
 
-import hashlib
-import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -59,27 +57,6 @@ def test_data_tracked_by_dvc_2_is_used_where_its_hash_is_that_of_the_content(
     assert states(second) == {"use": ("succeeded", "hit")}
     assert second["stages"][0]["deps"] == first["stages"][0]["deps"]
     assert [dep["nfiles"] for dep in second["stages"][0]["deps"]] == [2, None]
-
-
-def test_data_whose_dvc_2_hash_is_another_is_refused_with_the_way_out(make_project: Make) -> None:
-    project = make_project({"dvc.yaml": "stages:\n  use: {cmd: cp text out, deps: [text], outs: [out]}\n"})
-    content = b"windows\r\n"
-    (project.root / "text").write_bytes(content)
-    project.dvc("add", "-q", "text").expect(0)
-    # What DVC 2 recorded, and where its cache had it: the hash of the text with plain line ends.
-    plain = hashlib.md5(content.replace(b"\r\n", b"\n")).hexdigest()
-    data_file = project.root / "text.dvc"
-    as_dvc_2_wrote_it(data_file)
-    data_file.write_text(re.sub(r"md5: \w+", f"md5: {plain}", data_file.read_text()))
-    cached = project.root / ".dvc/cache" / plain[:2] / plain[2:]
-    cached.parent.mkdir(parents=True, exist_ok=True)
-    cached.write_bytes(content)
-
-    refused = project.wherry("repro").expect(6)
-    project.dvc("cache", "migrate", "--dvc-files").expect(0)
-
-    assert "dvc cache migrate --dvc-files" in refused.err
-    assert states(project.repro()) == {"use": ("succeeded", "miss")}
 
 
 def test_parameters_that_a_stage_makes_are_read_inside_its_folder(make_project: Make) -> None:

@@ -39,6 +39,20 @@ class LocalData:
     file: LocalFile | None = None
     tree: LocalTree | None = None
 
+    def hash_as_dvc_2(self, hasher: Hasher) -> str:
+        """The hash that DVC 2 gives it; empty when nothing is there.
+
+        Raises:
+            FileTrouble: if something of it cannot be read.
+        """
+        if self.file is not None:
+            return hasher.hash_as_dvc_2([self.file])[0]
+        if self.tree is None:
+            return ""
+        members = self.tree.members
+        hashes = hasher.hash_as_dvc_2(list(members.values()))
+        return tree_hash(tree_content(dict(zip(members, hashes, strict=True))))
+
     def to_message(self) -> SnapshotData:
         """Say it in the protocol's words."""
         if self.file is not None:

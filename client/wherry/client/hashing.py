@@ -3,18 +3,25 @@
 import hashlib
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from wherry.client.errors import FileTrouble
 from wherry.client.memory import FileStamp, StateMemory
 
 _BLOCK_BYTES = 1024 * 1024
+# Of each block that DVC 2 read, as many bytes tell text from the rest.
+_HEAD_BYTES = 512
+_TEXT_BYTES = bytes(range(32, 127)) + b"\n\r\t\f\b"
 _EXECUTE_BITS = 0o111
 # hashlib releases the GIL on large buffers: a core each; a few more wait for the disk.
 _THREADS_MAX = 16
+
+ItemT = TypeVar("ItemT")
+ResultT = TypeVar("ResultT")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,10 +72,22 @@ class Hasher:
                 to_read.append(file)
             else:
                 hashes[file.path] = _local(file, file.status, md5)
-        for file, status, md5 in _read_all(to_read):
+        for file, status, md5 in _in_threads(_read, to_read):
             self._memory.remember(file.path, FileStamp.of(status), md5, hashed_at_ns=time.time_ns())
             hashes[file.path] = _local(file, status, md5)
         return [hashes[file.path] for file in found]
+
+    def hash_as_dvc_2(self, files: Sequence[LocalFile]) -> list[str]:
+        """Hash files as DVC 2 did, in the order given: with the Windows line ends of text made plain.
+
+        Raises:
+            FileTrouble: if one cannot be read, or is not any more what it was when it was hashed.
+        """
+        hashes = {file.path: self._memory.recall_legacy(file.path, file.stamp) for file in files}
+        for file, legacy in _in_threads(_read_as_dvc_2, [file for file in files if not hashes[file.path]]):
+            self._memory.remember_legacy(file.path, file.stamp, legacy, hashed_at_ns=time.time_ns())
+            hashes[file.path] = legacy
+        return [hashes[file.path] or "" for file in files]
 
     def hash_if_there(self, path: str, source: Path) -> LocalFile | None:
         """Hash one file; None when no file is there."""
@@ -91,23 +110,52 @@ def _local(file: FoundFile, status: os.stat_result, md5: str) -> LocalFile:
     )
 
 
-def _read_all(files: Sequence[FoundFile]) -> list[tuple[FoundFile, os.stat_result, str]]:
-    if len(files) <= 1:
-        return [_read(file) for file in files]
+def _in_threads(action: Callable[[ItemT], ResultT], items: Sequence[ItemT]) -> list[ResultT]:
+    if len(items) <= 1:
+        return [action(item) for item in items]
     with ThreadPoolExecutor(max_workers=min(_THREADS_MAX, 2 * (os.cpu_count() or 1))) as pool:
-        return list(pool.map(_read, files))
+        return list(pool.map(action, items))
 
 
 def _read(file: FoundFile) -> tuple[FoundFile, os.stat_result, str]:
+    status, md5 = _digest(file.path, file.source, _as_it_is)
+    return file, status, md5
+
+
+def _read_as_dvc_2(file: LocalFile) -> tuple[LocalFile, str]:
+    status, md5 = _digest(file.path, file.source, _with_plain_line_ends)
+    if FileStamp.of(status) != file.stamp:
+        raise _changed(file.path)
+    return file, md5
+
+
+def _digest(path: str, source: Path, convert: Callable[[bytes], bytes]) -> tuple[os.stat_result, str]:
     try:
-        with file.source.open("rb", buffering=0) as stream:
+        with source.open("rb", buffering=0) as stream:
             before = os.fstat(stream.fileno())
             md5 = hashlib.md5(usedforsecurity=False)
             while block := stream.read(_BLOCK_BYTES):
-                md5.update(block)
+                md5.update(convert(block))
             after = os.fstat(stream.fileno())
     except OSError as exc:
-        raise FileTrouble(f"cannot read {file.path}: {exc.strerror or exc}") from exc
+        raise FileTrouble(f"cannot read {path}: {exc.strerror or exc}") from exc
     if FileStamp.of(before) != FileStamp.of(after):
-        raise FileTrouble(f"{file.path} changed while it was being read", hint="try again when it is quiet")
-    return file, after, md5.hexdigest()
+        raise _changed(path)
+    return after, md5.hexdigest()
+
+
+def _changed(path: str) -> FileTrouble:
+    return FileTrouble(f"{path} changed while it was being read", hint="try again when it is quiet")
+
+
+def _as_it_is(block: bytes) -> bytes:
+    return block
+
+
+def _with_plain_line_ends(block: bytes) -> bytes:
+    """What DVC 2 hashed of a block: of text, guessed as it did, CR LF becomes LF."""
+    head = block[:_HEAD_BYTES]
+    if b"\r\n" not in block or b"\0" in head:
+        return block
+    is_text = 10 * len(head.translate(None, _TEXT_BYTES)) <= 3 * len(head)
+    return block.replace(b"\r\n", b"\n") if is_text else block

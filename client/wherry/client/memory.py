@@ -23,6 +23,10 @@ CREATE TABLE IF NOT EXISTS files (
     path TEXT PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, inode INTEGER NOT NULL,
     md5 TEXT NOT NULL
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS legacy (
+    path TEXT PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, inode INTEGER NOT NULL,
+    md5 TEXT NOT NULL
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS asked (path TEXT PRIMARY KEY, asked_at REAL NOT NULL) WITHOUT ROWID;
 """
 
@@ -49,18 +53,28 @@ class StateMemory:
         self._file = file
         self._known: dict[str, tuple[FileStamp, str]] = {}
         self._fresh: dict[str, tuple[FileStamp, str]] = {}
+        self._known_legacy: dict[str, tuple[FileStamp, str]] = {}
+        self._fresh_legacy: dict[str, tuple[FileStamp, str]] = {}
         self._asked: dict[str, float] = {}
         self._load()
 
     def recall(self, path: str, stamp: FileStamp) -> str | None:
         """Return the hash of a file if it was hashed with this very stamp."""
-        known = self._fresh.get(path) or self._known.get(path)
-        return known[1] if known is not None and known[0] == stamp else None
+        return _recall(path, stamp, self._fresh, self._known)
+
+    def recall_legacy(self, path: str, stamp: FileStamp) -> str | None:
+        """Return the hash that DVC 2 gives a file, if it was found with this very stamp."""
+        return _recall(path, stamp, self._fresh_legacy, self._known_legacy)
 
     def remember(self, path: str, stamp: FileStamp, md5: str, *, hashed_at_ns: int) -> None:
         """Keep a hash, unless the file changed so shortly before that a later change might not show."""
         if stamp.mtime_ns < hashed_at_ns - _RACY_NS:
             self._fresh[path] = (stamp, md5)
+
+    def remember_legacy(self, path: str, stamp: FileStamp, md5: str, *, hashed_at_ns: int) -> None:
+        """Keep a hash of DVC 2, as `remember` does."""
+        if stamp.mtime_ns < hashed_at_ns - _RACY_NS:
+            self._fresh_legacy[path] = (stamp, md5)
 
     def asked(self) -> list[str]:
         """Paths of data that the service asked about lately."""
@@ -71,13 +85,17 @@ class StateMemory:
         """Write what is new, and that these paths were asked about."""
         now = time.time()
         new_asked = dict.fromkeys(asked, now)
-        if not self._fresh and not new_asked:
+        if not self._fresh and not self._fresh_legacy and not new_asked:
             return
         with contextlib.suppress(sqlite3.Error, OSError):
             with contextlib.closing(self._open()) as database, database:
-                _write(database, self._fresh, new_asked, oldest=now - _ASKED_SECONDS_MAX)
+                _write_hashes(database, "files", self._fresh)
+                _write_hashes(database, "legacy", self._fresh_legacy)
+                _write_asked(database, new_asked, oldest=now - _ASKED_SECONDS_MAX)
             self._known.update(self._fresh)
+            self._known_legacy.update(self._fresh_legacy)
             self._fresh.clear()
+            self._fresh_legacy.clear()
 
     def _load(self) -> None:
         try:
@@ -86,6 +104,7 @@ class StateMemory:
             return
         except sqlite3.DatabaseError:  # not a database, or a broken one
             self._known.clear()
+            self._known_legacy.clear()
             self._asked.clear()
             with contextlib.suppress(OSError):
                 self._file.unlink()
@@ -96,10 +115,8 @@ class StateMemory:
         if not self._file.exists():
             return
         with contextlib.closing(self._open()) as database:
-            for path, size, mtime_ns, inode, md5 in database.execute(
-                "SELECT path, size, mtime_ns, inode, md5 FROM files"
-            ):
-                self._known[path] = (FileStamp(size, mtime_ns, inode), md5)
+            self._known = _read_hashes(database, "files")
+            self._known_legacy = _read_hashes(database, "legacy")
             self._asked = dict(database.execute("SELECT path, asked_at FROM asked"))
 
     def _open(self) -> sqlite3.Connection:
@@ -108,24 +125,35 @@ class StateMemory:
         try:
             (version,) = database.execute("PRAGMA user_version").fetchone()
             if version != _VERSION:
-                database.executescript("DROP TABLE IF EXISTS files; DROP TABLE IF EXISTS asked;" + _SCHEMA)
+                database.executescript("DROP TABLE IF EXISTS files; DROP TABLE IF EXISTS asked;")
                 database.execute(f"PRAGMA user_version = {_VERSION}")
+            # Tables may be added without a new version: what is known stays known.
+            database.executescript(_SCHEMA)
         except BaseException:
             database.close()
             raise
         return database
 
 
-def _write(
-    database: sqlite3.Connection,
-    files: Mapping[str, tuple[FileStamp, str]],
-    asked: Mapping[str, float],
-    *,
-    oldest: float,
+def _recall(path: str, stamp: FileStamp, *places: Mapping[str, tuple[FileStamp, str]]) -> str | None:
+    known = next((place[path] for place in places if path in place), None)
+    return known[1] if known is not None and known[0] == stamp else None
+
+
+def _read_hashes(database: sqlite3.Connection, table: str) -> dict[str, tuple[FileStamp, str]]:
+    rows = database.execute(f"SELECT path, size, mtime_ns, inode, md5 FROM {table}")  # noqa: S608 - a name of ours
+    return {path: (FileStamp(size, mtime_ns, inode), md5) for path, size, mtime_ns, inode, md5 in rows}
+
+
+def _write_hashes(
+    database: sqlite3.Connection, table: str, files: Mapping[str, tuple[FileStamp, str]]
 ) -> None:
     database.executemany(
-        "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?)",
+        f"INSERT OR REPLACE INTO {table} VALUES (?, ?, ?, ?, ?)",  # noqa: S608 - a name of ours
         [(path, stamp.size, stamp.mtime_ns, stamp.inode, md5) for path, (stamp, md5) in files.items()],
     )
+
+
+def _write_asked(database: sqlite3.Connection, asked: Mapping[str, float], *, oldest: float) -> None:
     database.executemany("INSERT OR REPLACE INTO asked VALUES (?, ?)", list(asked.items()))
     database.execute("DELETE FROM asked WHERE asked_at < ?", (oldest,))

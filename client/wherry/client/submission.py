@@ -94,6 +94,7 @@ AnswerT = TypeVar(
 class _Asked:
     blobs: set[str] = field(default_factory=set)
     data: set[str] = field(default_factory=set)
+    legacy: set[str] = field(default_factory=set)
 
 
 class Submitter:
@@ -165,13 +166,18 @@ class Submitter:
 
     def _provide(self, needs: Needs, submission: Submission, asked: _Asked) -> None:
         data = {need.path for need in needs.data} - asked.data
+        legacy = {need.path for need in needs.data if need.legacy} - asked.legacy
         blobs = {digest.hash for digest in needs.blobs}
-        if not data and blobs <= asked.blobs:
+        if not data and not legacy and blobs <= asked.blobs:
             lacking = ", ".join(sorted(blobs | {need.path for need in needs.data})[:3])
             raise ProtocolBroken(f"the service asks again for what it was given: {lacking or 'nothing'}")
         for path in sorted(data):
             self._look_at(path, submission)
+        for message in submission.snapshot.data:
+            if message.path in legacy:
+                message.legacy_hash = self._data[message.path].hash_as_dvc_2(self._hasher)
         asked.data |= data
+        asked.legacy |= legacy
         asked.blobs |= blobs
         self._memory.save(asked=data)
         upload(self._connection, self._holdings, [digest.hash for digest in needs.blobs], self._progress)

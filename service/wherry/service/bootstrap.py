@@ -45,6 +45,7 @@ from wherry.service.usecases.describe_pipeline import DescribePipeline
 from wherry.service.usecases.drive_run import DriveRun
 from wherry.service.usecases.explain_stage import ExplainStage
 from wherry.service.usecases.find_dvc_result import FindDvcResult
+from wherry.service.usecases.find_legacy_hashes import FindLegacyHashes
 from wherry.service.usecases.find_nearest_result import FindNearestResult
 from wherry.service.usecases.find_result import FindResult
 from wherry.service.usecases.follow_run import FollowRun
@@ -232,15 +233,16 @@ async def _build_server(
     read_project = ReadProject(
         put=put, read=read, set_params=SetParams(put=put, read=read, composer=composer)
     )
+    legacy = FindLegacyHashes(index=index, read=read, node=parts.node)
     open_project = OpenProject(
         read=read_project,
         check=CheckData(index=index, adopt=adopt, read=read),
         rules=ReadIgnoreRules(read),
         images=ResolveImages(engine=parts.engine, default_image=settings.default_image),
     )
-    resolve = ResolveStage(index=index, read=read, network=settings.network)
     dvc = FindDvcResult(objects=parts.objects, index=index, adopt=adopt, read=read)
     find, nearest = FindResult(cache=cache, index=index, adopt=adopt, dvc=dvc), FindNearestResult(cache)
+    resolve = ResolveStage(index=index, read=read, legacy=legacy, network=settings.network)
     plan = PlanRun(open_project=open_project, resolve=resolve, find=find, nearest=nearest)
     uid, gid = settings.stage_user
     container = ContainerStageRunner(
@@ -270,7 +272,7 @@ async def _build_server(
         ),
         runner_for=runner_for,
         runs=runs,
-        write_backs=WriteBacks(put=put, index=index),
+        write_backs=WriteBacks(put=put, index=index, legacy=legacy),
         clock=clock,
         log=log,
     )
@@ -282,7 +284,9 @@ async def _build_server(
                 describe=DescribePipeline(read_project),
                 plan=plan,
                 explain=ExplainStage(plan=plan, runs=runs, cache=cache, nearest=nearest),
-                compare=CompareWithLock(read_project=read_project, index=index, adopt=adopt, read=read),
+                compare=CompareWithLock(
+                    read_project=read_project, index=index, adopt=adopt, read=read, legacy=legacy
+                ),
                 add_stage=AddStage(ReadDvcFiles(put=put, read=read)),
                 lint=LintProject(ReadDvcFiles(put=put, read=read)),
                 composer=composer,

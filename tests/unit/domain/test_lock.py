@@ -162,11 +162,19 @@ stages:
 """
 
 
-def test_recorded_files_with_old_or_no_hashes_match_nothing() -> None:
+def test_recorded_files_without_a_hash_match_nothing_and_old_hashes_are_marked() -> None:
     recorded = parse_lock(_MIXED, LOCK)["s"]
-    assert [dep.path for dep in recorded.deps] == ["new"]
-    assert is_unchanged(recorded, StageEntry(cmd="x", deps=(_file("new"),), params={}, outs=()))
-    assert not is_unchanged(recorded, StageEntry(cmd="x", deps=(_file("old"),), params={}, outs=()))
+    assert [(dep.path, dep.is_legacy) for dep in recorded.deps] == [("old", True), ("new", False)]
+    for path, unchanged in (("new", True), ("old", True), ("none", False)):
+        current = StageEntry(cmd="x", deps=(_file(path),), params={}, outs=())
+        assert is_unchanged(recorded, current) is unchanged
+
+
+def test_an_old_hash_is_written_without_its_kind() -> None:
+    entry = parse_lock(_MIXED, LOCK)["s"]
+    written = update_lock(None, {"s": entry}, LOCK)
+    assert b"    - path: old\n      md5: b026324c6904b2a9cb4b88d6d61c81d1\n      size: 2\n" in written
+    assert b"    - path: new\n      hash: md5\n      md5: b026324c6904b2a9cb4b88d6d61c81d1\n" in written
 
 
 def test_foreign_entries_and_comments_survive_an_update() -> None:

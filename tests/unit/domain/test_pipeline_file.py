@@ -138,9 +138,68 @@ def test_a_hash_of_dvc_2_is_read_and_marked() -> None:
     assert (out.hash, out.is_legacy, out.total_bytes) == (_MD5, True, None)
 
 
-def test_a_hash_of_another_kind_is_refused() -> None:
-    with pytest.raises(PipelineInvalid, match="blake3"):
-        parse_data_file(f"outs: [{{md5: {_MD5}, hash: blake3, path: x}}]".encode(), ProjectPath("x.dvc"))
+_FILES = (
+    f"[{{relpath: b, md5: {_MD5}, size: 2}}, "
+    f"{{relpath: a/c, size: 3, cloud: {{r: {{md5: {_MD5}, version_id: '1'}}}}}}]"
+)
+
+
+@pytest.mark.parametrize(
+    ("entry", "recorded"),
+    [
+        (f"md5: {_MD5}, hash: md5, cloud: {{r: {{etag: abc, version_id: '1'}}}}", _MD5),
+        (f"hash: md5, cloud: {{r: {{md5: {_MD5}}}}}", _MD5),
+        (f"md5: {_MD5}, hash: md5, etag: abc, version_id: '1'", _MD5),
+        (f"hash: md5, files: {_FILES}", "0606fdd136dd36c11e364223f0ae3eff.dir"),
+        (f"hash: md5, md5: {_MD5}.dir, files: []", f"{_MD5}.dir"),
+        (f"files: {_FILES}", None),
+        ("hash: md5, files: [{relpath: a, etag: abc}]", None),
+        (f"md5: {_MD5}, hash: blake3", None),
+        ("hash: md5, etag: abc", None),
+        ("checksum: abc", None),
+        ("hash: md5, md5: ''", None),
+        ("hash: md5, md5: ", None),
+    ],
+)
+def test_only_an_md5_counts_wherever_it_stands(entry: str, recorded: str | None) -> None:
+    (out,) = parse_data_file(f"outs: [{{path: x, {entry}}}]".encode(), ProjectPath("x.dvc")).outs
+
+    assert out.hash == recorded
+    if "a/c" in entry:
+        assert (out.total_bytes, out.nfiles) == (5, 2)
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ("cloud: {a: {etag: abc}, b: {etag: abc}}", "more than one cloud"),
+        ("cloud: {a: {path: x}}", "unknown key 'path'"),
+        ("cloud: ", "must be a mapping"),
+        ("files: [{md5: abc}]", "relpath"),
+        ("etag: a", "3 characters"),
+        ("etag: 12", "3 characters"),
+        ("etag: [abc]", "must be text"),
+        ("etag: abc, version_id: 1", "must be text"),
+        ("md5: 01234567890123456789012345678901", "quotes: '01234567890123456789012345678901'"),
+    ],
+)
+def test_what_dvc_would_refuse_of_an_entry_is_refused(entry: str, message: str) -> None:
+    with pytest.raises(PipelineInvalid) as caught:
+        parse_data_file(f"outs:\n- {{path: x, {entry}}}\n".encode(), ProjectPath("x.dvc"))
+
+    assert message in f"{caught.value.message} {caught.value.hint}"
+    assert caught.value.place is not None
+    assert caught.value.place.line == 2
+
+
+def test_a_data_file_says_whether_it_is_frozen_and_always_changed() -> None:
+    def read(text: str) -> tuple[bool, bool]:
+        source = parse_data_file(f"{text}\nouts: [{{md5: {_MD5}, path: x}}]".encode(), ProjectPath("x.dvc"))
+        return source.frozen, source.always_changed
+
+    assert read("") == (False, False)
+    assert read("frozen: true") == (True, False)
+    assert read("locked: true\nalways_changed: true") == (True, True)
 
 
 @pytest.mark.parametrize(

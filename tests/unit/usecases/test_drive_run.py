@@ -34,6 +34,7 @@ from wherry.service.usecases.attempt_stage import AttemptStage
 from wherry.service.usecases.caching_runner import CachingStageRunner
 from wherry.service.usecases.drive_run import DriveRun
 from wherry.service.usecases.find_dvc_result import FindDvcResult
+from wherry.service.usecases.find_legacy_hashes import FindLegacyHashes
 from wherry.service.usecases.find_result import FindResult
 from wherry.service.usecases.note_use import NoteUse
 from wherry.service.usecases.put_blobs import PutBlobs
@@ -121,6 +122,7 @@ class House:
         adopt, cache = AdoptBlobs(index=index, objects=objects, read=read), FakeRunCache()
         dvc = FindDvcResult(objects=objects, index=index, adopt=adopt, read=read)
         find = FindResult(cache=cache, index=index, adopt=adopt, dvc=dvc)
+        legacy = FindLegacyHashes(index=index, read=read, node=self.node)
         self.read_project = ReadProject(
             put=self.put,
             read=read,
@@ -129,7 +131,7 @@ class House:
         self.clock = clock
         self.driver = DriveRun(
             attempt=AttemptStage(
-                resolve=ResolveStage(index=index, read=read, network=True),
+                resolve=ResolveStage(index=index, read=read, legacy=legacy, network=True),
                 find=find,
                 logs=self.logs,
                 clock=clock,
@@ -141,7 +143,7 @@ class House:
                 self.runner, find=find, cache=cache, objects=objects, clock=clock
             ),
             runs=self.runs,
-            write_backs=WriteBacks(put=self.put, index=index),
+            write_backs=WriteBacks(put=self.put, index=index, legacy=legacy),
             clock=clock,
             log=self.log,
         )

@@ -22,6 +22,7 @@ from wherry.service.domain.task import Image, RunId, StageTask
 from wherry.service.domain.tree import Tree, TreeEntry
 from wherry.service.usecases.adopt_blobs import AdoptBlobs
 from wherry.service.usecases.find_dvc_result import FindDvcResult
+from wherry.service.usecases.find_legacy_hashes import FindLegacyHashes
 from wherry.service.usecases.find_result import FindResult, Known
 from wherry.service.usecases.put_blobs import PutBlobs
 from wherry.service.usecases.read_blobs import ReadBlobs
@@ -67,6 +68,7 @@ class House:
         self.objects, self.index = FakeObjectStore(), FakeBlobIndex()
         node = LocalNodeCache(self.folder / "node", store=self.objects)
         self.put = PutBlobs(objects=self.objects, index=self.index, node=node, spool=self.folder)
+        self.node = node
         self.read = ReadBlobs(node)
         adopt = AdoptBlobs(index=self.index, objects=self.objects, read=self.read)
         dvc = FindDvcResult(objects=self.objects, index=self.index, adopt=adopt, read=self.read)
@@ -88,7 +90,8 @@ class House:
         image = Image(name="i", digest="sha256:0", platform="linux/amd64")
         rules = await ReadIgnoreRules(self.read)(project)
         state = open_state(project, {}, {stage.name: image for stage in project.stages}, rules)
-        resolve = ResolveStage(index=self.index, read=self.read, network=True)
+        legacy = FindLegacyHashes(index=self.index, read=self.read, node=self.node)
+        resolve = ResolveStage(index=self.index, read=self.read, legacy=legacy, network=True)
         return await resolve(state, project.stages[0], run_id=RunId("1"), use_cache=use_cache, forced=False)
 
     async def push_entry(self, task: StageTask, text: str, name: str = "e") -> None:
@@ -147,7 +150,7 @@ def swap(old: str, new: str) -> str:
         pytest.param(swap("    size: 7\n", ""), id="without a parameter that DVC's key leaves out"),
         pytest.param(swap("'on': true", "'on': 1"), id="another type of parameter"),
         pytest.param(swap("path: o", "path: p"), id="another output"),
-        pytest.param(swap(OUT, "0" * 32), id="an output that is not held"),
+        pytest.param(swap(OUT, "f" * 32), id="an output that is not held"),
         pytest.param(swap(OUT, "../../../etc/passwd"), id="no hash"),
         pytest.param(swap("  hash: md5\n  md5: " + OUT, "  md5: " + OUT), id="a hash of DVC 2"),
         pytest.param(ENTRY + "surplus: 1\n", id="a key that DVC does not know"),
@@ -215,7 +218,7 @@ LOCK = "schema: '2.0'\nstages:\n  s:\n" + "".join(f"    {line}\n" for line in EN
         pytest.param(LOCK, "true", HitSource.DVC_LOCK, id="trusted"),
         pytest.param(LOCK, "false", None, id="not trusted"),
         pytest.param(LOCK.replace("size: 7", "size: 8"), "true", None, id="changed"),
-        pytest.param(LOCK.replace(OUT, "0" * 32), "true", None, id="not held"),
+        pytest.param(LOCK.replace(OUT, "f" * 32), "true", None, id="not held"),
     ],
 )
 def test_what_dvc_lock_records_counts_where_it_is_trusted(

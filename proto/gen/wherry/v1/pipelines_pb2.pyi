@@ -300,6 +300,7 @@ class SnapshotData(_message.Message):
     TOTAL_BYTES_FIELD_NUMBER: _builtins.int
     NFILES_FIELD_NUMBER: _builtins.int
     EXECUTABLE_FIELD_NUMBER: _builtins.int
+    LEGACY_HASH_FIELD_NUMBER: _builtins.int
     path: _builtins.str
     """Relative to the DVC root, as in the Needs that asked for it: above the root ".." parts stand in front."""
     total_bytes: _builtins.int
@@ -308,6 +309,8 @@ class SnapshotData(_message.Message):
     """Number of files, for a folder."""
     executable: _builtins.bool
     """Whether it is a file with an execute bit."""
+    legacy_hash: _builtins.str
+    """The hash that DVC 2 gives it ("md5-dos2unix"), with ".dir" for a folder. Only where DataNeed.legacy asked for it."""
     @_builtins.property
     def digest(self) -> _blobs_pb2.BlobDigest:
         """Digest of the file, or of the tree for a folder. Unset when there is nothing at that path here."""
@@ -320,10 +323,11 @@ class SnapshotData(_message.Message):
         total_bytes: _builtins.int = ...,
         nfiles: _builtins.int = ...,
         executable: _builtins.bool = ...,
+        legacy_hash: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "executable", b"executable", "nfiles", b"nfiles", "path", b"path", "total_bytes", b"total_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "executable", b"executable", "legacy_hash", b"legacy_hash", "nfiles", b"nfiles", "path", b"path", "total_bytes", b"total_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -490,22 +494,28 @@ class DataNeed(_message.Message):
     PATH_FIELD_NUMBER: _builtins.int
     RECORDED_HASH_FIELD_NUMBER: _builtins.int
     DECLARED_IN_FIELD_NUMBER: _builtins.int
+    LEGACY_FIELD_NUMBER: _builtins.int
     path: _builtins.str
     """Relative to the DVC root."""
     recorded_hash: _builtins.str
     """The hash that a .dvc file records for it; empty when none does."""
     declared_in: _builtins.str
     """The file that declares it, for messages: the .dvc file or the dvc.yaml."""
+    legacy: _builtins.bool
+    """Report SnapshotData.legacy_hash too, even if the data was reported before: a hash of DVC 2 is recorded for it that
+    is not the digest's.
+    """
     def __init__(
         self,
         *,
         path: _builtins.str = ...,
         recorded_hash: _builtins.str = ...,
         declared_in: _builtins.str = ...,
+        legacy: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["declared_in", b"declared_in", "path", b"path", "recorded_hash", b"recorded_hash"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["declared_in", b"declared_in", "legacy", b"legacy", "path", b"path", "recorded_hash", b"recorded_hash"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

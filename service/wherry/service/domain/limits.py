@@ -25,6 +25,10 @@ RUN_ENTRY_BYTES_MAX = 4 * 1024 * 1024
 # A tree of a million files is about 100 MB of JSON.
 TREE_BYTES_MAX = 256 * 1024 * 1024
 
+# Where content differs from what an old lock records it is read for its hash of DVC 2. That is about text; what is
+# longer counts as changed, and all that comes of it is a renewed entry in dvc.lock.
+LEGACY_HASH_BYTES_MAX = 256 * 1024 * 1024
+
 # A longer line is cut into several, so that one line without an end cannot fill memory.
 LOG_LINE_BYTES_MAX = 16 * 1024
 

@@ -34,6 +34,9 @@ class FileEntry:
     nfiles: int | None = None
     """Number of files of a folder; None for a file."""
     executable: bool = False
+    is_legacy: bool = False
+    """Whether the hash is one of DVC 2, which names text with Windows line ends otherwise. Only where dvc.lock is
+    concerned: what stands in a project, and results, have the hash of their content."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

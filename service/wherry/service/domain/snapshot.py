@@ -27,6 +27,8 @@ class SnapshotData:
     nfiles: int | None = None
     """Number of files; None for a file."""
     executable: bool = False
+    legacy_hash: BlobHash | None = None
+    """The hash that DVC 2 gives it, as the client says; None: it was not asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -90,6 +90,8 @@ class DataNeed:
     recorded_hash: str
     """What a .dvc file says it is; empty when none does."""
     declared_in: str
+    legacy: bool = False
+    """Whether its hash of DVC 2 is needed: one is recorded, and it is not that of the content."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

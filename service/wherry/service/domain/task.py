@@ -81,6 +81,13 @@ class StageTask:
     """What the project's dvc.lock says of the stage."""
     trusts_dvc: bool = False
     """Whether what laptops recorded may stand for running the stage."""
+    legacy_deps: tuple[FileEntry, ...] | None = None
+    """`deps` as DVC writes them, where dvc.lock has hashes of DVC 2 that are still right; None: it has none."""
+
+    @property
+    def recorded_deps(self) -> tuple[FileEntry, ...]:
+        """What DVC would write for `deps` into dvc.lock as it is."""
+        return self.deps if self.legacy_deps is None else self.legacy_deps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from wherry.service.domain.blob import Digest, parse_blob_hash
+from wherry.service.domain.blob import TREE_SUFFIX, Digest, parse_blob_hash
 from wherry.service.domain.errors import DigestMalformed, InvalidInput, TooMany
 from wherry.service.domain.limits import (
     DIGESTS_PER_CALL_MAX,
@@ -103,7 +103,10 @@ def needs_to(needs: Needs) -> pipelines_pb2.Needs:
         blobs=[digest_to(digest) for digest in needs.blobs],
         data=[
             pipelines_pb2.DataNeed(
-                path=need.path, recorded_hash=need.recorded_hash, declared_in=need.declared_in
+                path=need.path,
+                recorded_hash=need.recorded_hash,
+                declared_in=need.declared_in,
+                legacy=need.legacy,
             )
             for need in needs.data
         ],
@@ -163,9 +166,15 @@ def _data_from(message: pipelines_pb2.SnapshotData) -> SnapshotData | None:
     digest = digest_from(message.digest)
     if message.total_bytes < 0 or message.nfiles < 0:
         raise InvalidInput(f"{message.path}: sizes and counts cannot be negative")
+    legacy_hash = parse_blob_hash(message.legacy_hash) if message.legacy_hash else None
+    if legacy_hash is not None and legacy_hash.endswith(TREE_SUFFIX) != digest.is_tree:
+        raise DigestMalformed(
+            f"{message.path}: the hash of DVC 2 is of another kind than that of the content"
+        )
     return SnapshotData(
         digest=digest,
         total_bytes=message.total_bytes,
         nfiles=message.nfiles if digest.is_tree else None,
         executable=message.executable and not digest.is_tree,
+        legacy_hash=legacy_hash,
     )

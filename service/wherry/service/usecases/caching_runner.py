@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from wherry.service.domain.dvc.run_cache import cache_value, entry_bytes, entry_path
+from wherry.service.domain.dvc.run_cache import cache_key, cache_value, entry_bytes, entry_path
 from wherry.service.domain.explanation import circumstances_of, family_of
 from wherry.service.domain.records import StageEntry
 from wherry.service.domain.states import CacheUse
@@ -64,6 +64,10 @@ class CachingStageRunner(StageRunner):
         )
         if task.dvc_key is not None:
             await self._keep_for_dvc(task.dvc_key, outcome.entry)
+            if task.legacy_deps is not None:
+                # DVC looks under another key where dvc.lock has hashes of DVC 2. The outputs are where DVC 3 has them.
+                entry = replace(outcome.entry, deps=task.legacy_deps)
+                await self._keep_for_dvc(cache_key(entry), entry)
 
     async def _keep_for_dvc(self, key: str, entry: StageEntry) -> None:
         await self._objects.put(entry_path(key, cache_value(entry)), entry_bytes(entry))

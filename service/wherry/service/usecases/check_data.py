@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from wherry.service.domain.blob import TREE_SUFFIX, BlobHash
+from wherry.service.domain.dvc.legacy_hash import may_be
 from wherry.service.domain.dvc.stage import ParamsDependency, SourceOutput, Stage, StageName
 from wherry.service.domain.dvc.view import PlacedData
 from wherry.service.domain.errors import DataChanged, DataMissing, PipelineInvalid, Place
@@ -51,10 +52,11 @@ class CheckData:
         """
         wanted = list(_wanted(project))
         seen = project.snapshot.data
-        unseen = [item for item in wanted if item.path not in seen]
-        if unseen:
-            return Needs(data=tuple(_need(item) for item in unseen))
+        needs = [*_unseen(wanted, seen), *_undecided(wanted, seen)]
+        if needs:
+            return Needs(data=tuple(needs))
         for item in wanted:
+            _check_usable(item, seen[item.path])
             _check_unchanged(item, seen[item.path])
         held = await self._held(project, wanted, upload=upload)
         _check_present(wanted, project, held)
@@ -77,7 +79,11 @@ class CheckData:
         question for the whole submission: after this the index knows what there is.
         """
         seen = project.snapshot.data
-        named = {item.source.hash for item in wanted if item.source and (upload or seen[item.path] is None)}
+        named = {
+            item.source.hash
+            for item in wanted
+            if item.source and item.source.hash and (upload or seen[item.path] is None)
+        }
         here = {data.digest.hash for item in wanted if (data := seen[item.path])}
         missing = await self._adopt.find_missing(named | set(_recorded_outputs(project)))
         return (named | here) - missing - await self._index.find_missing(here)
@@ -92,6 +98,7 @@ class CheckData:
             )
         recorded = item.source
         assert recorded is not None, "what no .dvc file records was seen, or is missing"
+        assert recorded.hash is not None, "what is recorded without a hash was seen, or is missing"
         total_bytes, nfiles = recorded.total_bytes, recorded.nfiles
         if recorded.hash.endswith(TREE_SUFFIX):
             # DVC before 1.9 recorded neither.
@@ -113,7 +120,7 @@ class CheckData:
 def _wanted(project: Project) -> Iterator[_Wanted]:
     for source in project.sources:
         for out in source.outs:
-            yield _Wanted(out.project_path, source.place, out, is_tracked=True)
+            yield _Wanted(out.project_path, out.place, out, is_tracked=True)
     for stage, path in _plain_inputs(project):
         yield _Wanted(path, stage.place, None)
     yield from _from_unselected(project)
@@ -166,7 +173,8 @@ def _outputs_of(project: Project, name: StageName) -> Iterator[tuple[ProjectPath
             else SourceOutput(
                 path=made.path,
                 project_path=made.project_path,
-                hash=BlobHash(known.hash),
+                place=stage.place,
+                hash=known.hash,
                 total_bytes=known.size_bytes,
                 nfiles=known.nfiles,
                 executable=known.executable,
@@ -200,27 +208,49 @@ def _plain_inputs(project: Project) -> Iterator[tuple[Stage, ProjectPath]]:
                 yield stage, path
 
 
-def _need(item: _Wanted) -> DataNeed:
-    return DataNeed(
-        path=item.path,
-        recorded_hash=item.source.hash if item.source else "",
-        declared_in=str(item.place),
+def _unseen(wanted: list[_Wanted], seen: Mapping[ProjectPath, SnapshotData | None]) -> Iterator[DataNeed]:
+    for item in wanted:
+        if item.path not in seen:
+            recorded = item.source.hash if item.source else None
+            yield DataNeed(path=item.path, recorded_hash=recorded or "", declared_in=str(item.place))
+
+
+def _undecided(wanted: list[_Wanted], seen: Mapping[ProjectPath, SnapshotData | None]) -> Iterator[DataNeed]:
+    """Tracked data of which only the hash of DVC 2 tells whether it is what the .dvc file says."""
+    for item in wanted:
+        data, recorded = seen.get(item.path), item.source
+        if data is None or recorded is None or recorded.hash is None or data.legacy_hash is not None:
+            continue
+        if item.is_tracked and recorded.is_legacy and may_be(data.digest.hash, recorded.hash):
+            yield DataNeed(
+                path=item.path, recorded_hash=recorded.hash, declared_in=str(item.place), legacy=True
+            )
+
+
+def _check_usable(item: _Wanted, seen: SnapshotData | None) -> None:
+    """Whatever is there: without a recorded MD5 nobody knows whether it is the data that is meant."""
+    if not item.is_tracked or item.source is None or item.source.hash is not None:
+        return
+    file = item.place.path
+    hint = f"To record what is in this folder: dvc commit {file}."
+    if seen is None:
+        hint = f"Bring it here with: dvc pull {file}, or, if it is an import, dvc update {file}. Then: dvc commit {file}."
+    raise DataChanged(
+        f"{file} records no MD5 of {item.path}: it cannot be told which data is meant",
+        hint=hint,
+        place=item.place,
     )
 
 
 def _check_unchanged(item: _Wanted, seen: SnapshotData | None) -> None:
-    if seen is None or item.source is None or not item.is_tracked or seen.digest.hash == item.source.hash:
+    if seen is None or item.source is None or not item.is_tracked:
         return
-    if item.source.is_legacy:
-        hint = "DVC 2 wrote its hash, which leaves out Windows line ends. Renew it: dvc cache migrate --dvc-files."
-    else:
-        hint = (
-            f"To submit it as it is: dvc commit {item.place.path}. To go back to what is recorded: "
-            f"dvc checkout --force {item.place.path}."
-        )
+    if item.source.hash in {seen.digest.hash, seen.legacy_hash if item.source.is_legacy else None}:
+        return
     raise DataChanged(
         f"{item.path} is not what {item.place.path} says",
-        hint=hint,
+        hint=f"To submit it as it is: dvc commit {item.place.path}. To go back to what is recorded: "
+        f"dvc checkout --force {item.place.path}.",
         place=item.place,
     )
 

@@ -13,7 +13,9 @@ from wherry.service.domain.dvc.changes import (
     Workspace,
     find_changes,
     find_source_changes,
+    recorded_data,
 )
+from wherry.service.domain.dvc.legacy_hash import as_recorded, undecided
 from wherry.service.domain.dvc.lockfile import parse_lock
 from wherry.service.domain.dvc.params import ParamsParser, find_params
 from wherry.service.domain.dvc.project_files import lock_path
@@ -25,6 +27,7 @@ from wherry.service.domain.submission import DataNeed, Needs, Selection, Submiss
 from wherry.service.domain.tree import Tree
 from wherry.service.ports.blob_index import BlobIndex
 from wherry.service.usecases.adopt_blobs import AdoptBlobs
+from wherry.service.usecases.find_legacy_hashes import FindLegacyHashes
 from wherry.service.usecases.read_blobs import ReadBlobs
 from wherry.service.usecases.read_project import Project, ReadProject
 
@@ -53,6 +56,8 @@ class _Scene:
     contents: dict[ProjectPath, bytes | None] = field(default_factory=dict)
     """Of params files."""
     parser: ParamsParser = field(default_factory=ParamsParser)
+    legacy: dict[BlobHash, BlobHash] = field(default_factory=dict)
+    """Hashes of DVC 2, as far as the comparison needs them."""
 
     def entry(self, written: str, path: ProjectPath) -> FileEntry | None:
         """What stands at a path here, else in the store."""
@@ -65,18 +70,49 @@ class _Scene:
             return FileEntry(path=written, hash=seen.digest.hash, size_bytes=seen.total_bytes)
         return self.stored.resolve(written, path)
 
+    def undecided(self) -> Iterable[tuple[FileEntry, ProjectPath]]:
+        """What stands where something is recorded under a hash of DVC 2 that is not its own."""
+        items: list[Stage | DataSource] = [*self.stages, *self.sources]
+        for item in items:
+            for recorded, paths in self._pairs(item):
+                if not any(file.is_legacy for file in recorded):
+                    continue
+                found = [entry for written, path in paths.items() if (entry := self.entry(written, path))]
+                for entry in undecided(recorded, found):
+                    yield entry, paths[entry.path]
+
+    def _pairs(
+        self, item: Stage | DataSource
+    ) -> Iterable[tuple[Sequence[FileEntry], Mapping[str, ProjectPath]]]:
+        """What is recorded, beside the paths of which it is recorded."""
+        outs = {out.path: out.project_path for out in item.outs}
+        if isinstance(item, DataSource):
+            yield recorded_data(item), outs
+        elif item.name in self.recorded:
+            entry = self.recorded[item.name]
+            if not item.frozen:
+                yield entry.deps, {dep.path: dep.project_path for dep in item.deps}
+            yield entry.outs, outs
+
 
 class CompareWithLock:
     """Finds out what stands where, and compares."""
 
     def __init__(
-        self, *, read_project: ReadProject, index: BlobIndex, adopt: AdoptBlobs, read: ReadBlobs
+        self,
+        *,
+        read_project: ReadProject,
+        index: BlobIndex,
+        adopt: AdoptBlobs,
+        read: ReadBlobs,
+        legacy: FindLegacyHashes,
     ) -> None:
         """Ask `index`, and about recorded data `adopt`, what the store holds; read through `read`."""
         self._adopt = adopt
         self._read_project = read_project
         self._index = index
         self._read = read
+        self._legacy = legacy
 
     async def __call__(self, submission: Submission) -> Comparison | Needs:
         """Compare the targets; without any the whole project, wherever in it the working folder is.
@@ -109,8 +145,9 @@ class CompareWithLock:
             stored=await self._stored(project, stages, recorded),
         )
         lacking = await self._read_params_files(scene)
-        if lacking:
-            return Needs(blobs=tuple(lacking))
+        unknown = await self._find_legacy_hashes(scene)
+        if lacking or unknown:
+            return Needs(blobs=tuple(lacking), data=tuple(unknown))
         around = submission.snapshot.around
         out_of_reach = {stage.name: _unseen(around, stage) for stage in stages}
         out_of_reach |= {source.name: source.origins for source in sources}
@@ -122,7 +159,7 @@ class CompareWithLock:
             path = lock_path(file)
             if path in project.snapshot.files:
                 content = await self._read.read_dvc_file(project.snapshot.files[path].hash)
-                entries[file] = parse_lock(content, path, legacy=True)
+                entries[file] = parse_lock(content, path)
         return {
             stage.name: entries[stage.file][stage.key]
             for stage in stages
@@ -154,6 +191,23 @@ class CompareWithLock:
         sizes = {blob: record.size_bytes for blob, record in (await self._index.find(members)).items()}
         return replace(loaded, sizes=sizes)
 
+    async def _find_legacy_hashes(self, scene: _Scene) -> list[DataNeed]:
+        """Put those that matter into the scene; return the data of which the client has to tell."""
+        unknown: dict[ProjectPath, DataNeed] = {}
+        held: dict[BlobHash, Tree | None] = {}
+        for entry, path in scene.undecided():
+            seen = scene.project.snapshot.data.get(path)
+            if path in scene.project.snapshot.files or seen is None:
+                held[entry.hash] = scene.stored.tree(path) if seen is None else None
+            elif seen.legacy_hash is None:
+                unknown[path] = DataNeed(path=path, recorded_hash="", declared_in="", legacy=True)
+            else:
+                scene.legacy[entry.hash] = seen.legacy_hash
+        if not unknown:
+            trees = {blob: tree for blob, tree in held.items() if tree is not None}
+            scene.legacy.update(await self._legacy(held, trees))
+        return list(unknown.values())
+
     async def _read_params_files(self, scene: _Scene) -> list[Digest]:
         """Read them all into the scene; return those that must be uploaded first."""
         paths = {params.project_path for stage in scene.stages for params in stage.params}
@@ -176,16 +230,31 @@ def _compare(scene: _Scene) -> dict[StageName, StageChanges]:
         for stage in scene.stages
     }
     for source in scene.sources:
-        outs = {out.path: scene.entry(out.path, out.project_path) for out in source.outs}
+        paths = {out.path: out.project_path for out in source.outs}
+        outs = _standing(scene, paths, recorded_data(source))
         changes[source.name] = find_source_changes(source, Workspace(outs=outs))
     return changes
 
 
+def _standing(
+    scene: _Scene, paths: Mapping[str, ProjectPath], recorded: Sequence[FileEntry]
+) -> dict[str, FileEntry | None]:
+    """What stands at paths, under hashes of DVC 2 where those are recorded and still right."""
+    entries = [entry for written, path in paths.items() if (entry := scene.entry(written, path))]
+    found = {entry.path: entry for entry in as_recorded(entries, recorded, scene.legacy)}
+    return {written: found.get(written) for written in paths}
+
+
 def _workspace(scene: _Scene, stage: Stage) -> Workspace:
+    recorded = scene.recorded.get(stage.name)
     return Workspace(
-        deps={dep.path: scene.entry(dep.path, dep.project_path) for dep in stage.deps},
+        deps=_standing(
+            scene, {dep.path: dep.project_path for dep in stage.deps}, recorded.deps if recorded else ()
+        ),
         params=find_params(stage, scene.contents, scene.parser),
-        outs={out.path: scene.entry(out.path, out.project_path) for out in stage.outs},
+        outs=_standing(
+            scene, {out.path: out.project_path for out in stage.outs}, recorded.outs if recorded else ()
+        ),
         unseen=_unseen(scene.project.snapshot.around, stage),
     )
 
@@ -208,7 +277,7 @@ def _needed(
             yield DataNeed(path=path, recorded_hash="", declared_in=str(stage.place))
     for source in sources:
         for out in source.outs:
-            yield DataNeed(path=out.project_path, recorded_hash=out.hash, declared_in=str(source.place))
+            yield DataNeed(path=out.project_path, recorded_hash=out.hash or "", declared_in=str(source.place))
 
 
 def _is_seen(project: Project, path: ProjectPath) -> bool:
@@ -225,8 +294,9 @@ def _recorded_data(
 ) -> Iterable[tuple[ProjectPath, PlacedData]]:
     for source in project.pipeline.sources.values():
         for out in source.outs:
-            data = PlacedData(hash=out.hash, total_bytes=out.total_bytes or 0, nfiles=out.nfiles)
-            yield out.project_path, data
+            if out.hash is not None:
+                data = PlacedData(hash=out.hash, total_bytes=out.total_bytes or 0, nfiles=out.nfiles)
+                yield out.project_path, data
     for name, entry in recorded.items():
         made = {out.path: out for out in entry.outs}
         for declared in project.pipeline.stages[name].outs:

@@ -37,6 +37,8 @@ class FindDvcResult:
         entry = await self._read_entry(newest) if newest is not None else None
         if entry is None or not is_same_work(entry, _wanted(task)):
             return None
+        if any(out.is_legacy for out in entry.outs):
+            return None  # the hash need not be that of the content
         if await self._adopt.find_missing({out.hash for out in entry.outs}):
             return None
         return StageEntry(

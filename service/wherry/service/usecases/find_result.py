@@ -96,7 +96,7 @@ def stands_as_recorded(task: StageTask, recorded: StageEntry) -> bool:
     if any(before is None or before.hash != made.get(path) for path, before in task.previous.items()):
         return False
     stage = task.stage
-    current = StageEntry(cmd=stage.cmd, deps=task.deps, params=task.params, outs=recorded.outs)
+    current = StageEntry(cmd=stage.cmd, deps=task.recorded_deps, params=task.params, outs=recorded.outs)
     return is_unchanged(recorded, current, whole_files=whole_files(stage))
 
 

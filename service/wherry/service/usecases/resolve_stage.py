@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from wherry.service.domain.blob import BlobHash
 from wherry.service.domain.dvc.ignore import IgnoreRules
+from wherry.service.domain.dvc.legacy_hash import as_recorded, undecided
 from wherry.service.domain.dvc.params import ParamsParser, read_params
 from wherry.service.domain.dvc.run_cache import cache_key, is_eligible
 from wherry.service.domain.dvc.stage import Stage, StageName
@@ -17,6 +18,7 @@ from wherry.service.domain.snapshot import SnapshotFile
 from wherry.service.domain.task import Image, InputData, RunId, StageTask
 from wherry.service.domain.tree import Tree
 from wherry.service.ports.blob_index import BlobIndex
+from wherry.service.usecases.find_legacy_hashes import FindLegacyHashes
 from wherry.service.usecases.read_blobs import ReadBlobs
 from wherry.service.usecases.read_project import Project
 
@@ -65,6 +67,9 @@ class ProjectState:
         yield from (at for at in dict.fromkeys(at_or_above) if at in self.placed)
         yield from self._placed_order.below(path)
 
+    legacy: dict[BlobHash, BlobHash] = field(default_factory=dict)
+    """Hashes of DVC 2 that were needed so far, by that of the content."""
+
     def add_outputs(self, stage: Stage, entry: StageEntry) -> None:
         """Place what a stage produced."""
         entries = {out.path: out for out in entry.outs}
@@ -82,10 +87,11 @@ class ProjectState:
 class ResolveStage:
     """Computes the inputs and keys of stages whose producers have their outputs."""
 
-    def __init__(self, *, index: BlobIndex, read: ReadBlobs, network: bool) -> None:
+    def __init__(self, *, index: BlobIndex, read: ReadBlobs, legacy: FindLegacyHashes, network: bool) -> None:
         """With `network` as the operator's default for stages that do not say."""
         self._index = index
         self._read = read
+        self._legacy = legacy
         self._network = network
 
     async def __call__(
@@ -110,6 +116,7 @@ class ResolveStage:
             user=project.submission.user,
             stage=stage,
             deps=deps,
+            legacy_deps=await self._legacy_deps(state, view, stage, deps),
             params=params,
             image=image,
             environment=settings.env,
@@ -160,6 +167,22 @@ class ResolveStage:
                     place=stage.place,
                 )
             yield entry
+
+    async def _legacy_deps(
+        self, state: ProjectState, view: ProjectView, stage: Stage, deps: tuple[FileEntry, ...]
+    ) -> tuple[FileEntry, ...] | None:
+        recorded = state.project.recorded(stage)
+        if recorded is None or not any(dep.is_legacy for dep in recorded.deps):
+            return None
+        wanted = {dep.path: dep.hash for dep in undecided(recorded.deps, deps)}
+        trees = {
+            wanted[dep.path]: tree
+            for dep in stage.deps
+            if dep.path in wanted and (tree := view.tree(dep.project_path)) is not None
+        }
+        state.legacy |= await self._legacy(set(wanted.values()) - state.legacy.keys(), trees)
+        written = as_recorded(deps, recorded.deps, state.legacy)
+        return written if written != deps else None
 
     async def _params_files(
         self, state: ProjectState, view: ProjectView, stage: Stage

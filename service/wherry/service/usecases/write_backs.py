@@ -1,14 +1,17 @@
 """What a run leaves in the project: dvc.lock, changed params, and outputs that are not cached or persistent."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from wherry.service.domain.blob import BlobHash, Digest
+from wherry.service.domain.dvc.legacy_hash import LegacyHashes, as_recorded, undecided
 from wherry.service.domain.dvc.lockfile import is_unchanged, update_lock
 from wherry.service.domain.dvc.stage import StageName
 from wherry.service.domain.paths import ProjectPath
 from wherry.service.domain.records import StageEntry
 from wherry.service.domain.run import WriteBack, WriteBackKind
 from wherry.service.ports.blob_index import BlobIndex
+from wherry.service.usecases.find_legacy_hashes import FindLegacyHashes
 from wherry.service.usecases.find_result import whole_files
 from wherry.service.usecases.put_blobs import PutBlobs
 from wherry.service.usecases.read_project import Lock, Project
@@ -17,29 +20,38 @@ from wherry.service.usecases.read_project import Lock, Project
 class WriteBacks:
     """Computes what a run changes in the project, and puts the new content into the store."""
 
-    def __init__(self, *, put: PutBlobs, index: BlobIndex) -> None:
+    def __init__(self, *, put: PutBlobs, index: BlobIndex, legacy: FindLegacyHashes) -> None:
         """Store through `put`; `index` knows the sizes of outputs."""
         self._put = put
         self._index = index
+        self._legacy = legacy
 
     async def __call__(
-        self, project: Project, entries: Mapping[StageName, StageEntry]
+        self, project: Project, entries: Mapping[StageName, StageEntry], legacy: LegacyHashes
     ) -> tuple[WriteBack, ...]:
-        """For the stages that succeeded, whether they ran or were known."""
-        locks = [await self._lock(project, lock, entries) for lock in project.locks.values()]
+        """For the stages that succeeded, whether they ran or were known; `legacy` knows their dependencies."""
+        locks = [await self._lock(project, lock, entries, legacy) for lock in project.locks.values()]
         params = [self._params(project, path, before) for path, before in project.changed_params.items()]
         outputs = await self._outputs(project, entries)
         return (*(lock for lock in locks if lock is not None), *params, *outputs)
 
     async def _lock(
-        self, project: Project, lock: Lock, entries: Mapping[StageName, StageEntry]
+        self,
+        project: Project,
+        lock: Lock,
+        entries: Mapping[StageName, StageEntry],
+        legacy: LegacyHashes,
     ) -> WriteBack | None:
-        """DVC leaves the entry of a stage that did not change as it is; the others are replaced."""
+        """DVC leaves the entry of a stage that did not change as it is; the others are replaced.
+
+        In those, what DVC 2 recorded and did not change keeps the hash of DVC 2.
+        """
         changed = {}
         for stage in project.stages:
             if stage.name not in entries or project.locks[stage.file] is not lock:
                 continue
-            entry, recorded = entries[stage.name], lock.entries.get(stage.key)
+            recorded = lock.entries.get(stage.key)
+            entry = await self._as_recorded(entries[stage.name], recorded, legacy)
             if recorded is None or not is_unchanged(recorded, entry, whole_files=whole_files(stage)):
                 changed[stage.key] = entry
         if not changed:
@@ -52,6 +64,18 @@ class WriteBacks:
             executable=False,
             submitted_hash=before.hash if before else "",
             kind=WriteBackKind.LOCK,
+        )
+
+    async def _as_recorded(
+        self, entry: StageEntry, recorded: StageEntry | None, legacy: LegacyHashes
+    ) -> StageEntry:
+        if recorded is None:
+            return entry
+        outs = await self._legacy({out.hash for out in undecided(recorded.outs, entry.outs)}, {})
+        return replace(
+            entry,
+            deps=as_recorded(entry.deps, recorded.deps, legacy),
+            outs=as_recorded(entry.outs, recorded.outs, outs),
         )
 
     def _params(self, project: Project, path: ProjectPath, before: str) -> WriteBack:

@@ -51,12 +51,14 @@ class StageChanges:
     outs: Mapping[ProjectPath, Change] = field(default_factory=dict)
     always: bool = False
     command: bool = False
+    checksum: bool = False
+    """Whether the .dvc file itself counts as changed."""
     frozen: bool = False
     """Whether changes of dependencies were left out because the stage is frozen."""
 
     def __bool__(self) -> bool:
         """Whether there is any."""
-        return bool(self.deps or self.outs or self.always or self.command)
+        return bool(self.deps or self.outs or self.always or self.command or self.checksum)
 
 
 def find_changes(stage: Stage, now: Workspace, recorded: StageEntry | None) -> StageChanges:
@@ -78,11 +80,29 @@ def find_changes(stage: Stage, now: Workspace, recorded: StageEntry | None) -> S
 
 def find_source_changes(source: DataSource, now: Workspace) -> StageChanges:
     """Compare the data of a .dvc file with what the file records."""
-    recorded = [
-        FileEntry(path=out.path, hash=out.hash, size_bytes=out.total_bytes or 0) for out in source.outs
-    ]
     return StageChanges(
-        outs=_output_changes(((out.path, out.project_path) for out in source.outs), now, recorded)
+        outs=_output_changes(
+            ((out.path, out.project_path) for out in source.outs), now, recorded_data(source)
+        ),
+        always=source.always_changed,
+        checksum=source.has_old_checksum,
+        frozen=source.frozen,
+    )
+
+
+def recorded_data(source: DataSource) -> tuple[FileEntry, ...]:
+    """What a .dvc file records, as a lock would; without the data of which it records no hash."""
+    return tuple(
+        FileEntry(
+            path=out.path,
+            hash=out.hash,
+            size_bytes=out.total_bytes or 0,
+            nfiles=out.nfiles,
+            executable=out.executable,
+            is_legacy=out.is_legacy,
+        )
+        for out in source.outs
+        if out.hash is not None
     )
 
 
@@ -169,6 +189,8 @@ def _items(found: StageChanges, folder: ProjectPath, around: Surroundings) -> li
         items.append("always changed")
     if found.command:
         items.append("changed command")
+    if found.checksum:
+        items.append("changed checksum")
     return items
 
 

@@ -1,52 +1,44 @@
 """*.dvc files: data that DVC tracks and no stage makes.
 
-An import counts as the data it brought, pinned as it is: only `dvc update` changes it. Of one that is not frozen `dvc repro`
-would first see whether its source has changed; the service does not reach the source, so what is recorded counts, and
-whoever submits is told. A hash of DVC 2 (no `hash: md5`
-beside it) is taken for what it mostly is, the MD5 of the content; of text with Windows line ends it is not, and then
-the data is not found under it. Refused until they are understood: versions kept by a cloud, imports that were never
-downloaded.
+An import counts as the data it brought, pinned as it is: only `dvc update` changes it. Of one that is not frozen
+`dvc repro` would first see whether its source has changed; the service does not reach the source, so what is recorded
+counts, and whoever submits is told. Data without a hash, as of an
+import that was never downloaded, is read: whether it is needed is for others to know.
 """
 
 import posixpath
 
-from wherry.service.domain.blob import parse_blob_hash
 from wherry.service.domain.dvc.context import folder_of
 from wherry.service.domain.dvc.pipeline_file import is_dvc_file
+from wherry.service.domain.dvc.recorded_hash import CONTENT_KEYS, read_content
 from wherry.service.domain.dvc.shape import Shape
 from wherry.service.domain.dvc.stage import DataSource, SourceOutput, StageName
 from wherry.service.domain.dvc.yaml12 import parse_yaml
-from wherry.service.domain.errors import DigestMalformed
 from wherry.service.domain.paths import NOWHERE, ProjectPath, Surroundings, is_inside_root
 
 _FILE_KEYS = frozenset({"md5", "wdir", "deps", "outs", "frozen", "locked", "always_changed", "desc", "meta"})
-_CLOUD_KEYS = frozenset({"etag", "checksum", "version_id", "cloud", "files"})
-_OUT_KEYS = frozenset(
-    {
-        *("path", "md5", "size", "nfiles", "isexec", "hash", "cache", "persist", "remote", "push"),
-        *("desc", "type", "labels", "meta", "fs_config"),
-        *_CLOUD_KEYS,
-    }
-)
+_OUT_KEYS = CONTENT_KEYS | {
+    *("path", "cache", "persist", "remote", "push"),
+    *("desc", "type", "labels", "meta", "fs_config"),
+}
 
 
 def parse_data_file(data: bytes, path: ProjectPath, around: Surroundings = NOWHERE) -> DataSource:
     """Read a .dvc file. `around` says where the project lies, for absolute paths.
 
     Raises:
-        PipelineInvalid: with the place, if DVC would refuse the file or Wherry does not understand it yet.
+        PipelineInvalid: with the place, if DVC would refuse the file, or Wherry does not understand it yet.
     """
     document = parse_yaml(data, path)
     root = Shape(document, (), {} if document.value is None else document.value, path, around)
     fields = root.fields(_FILE_KEYS)
-    for name in ("frozen", "locked", "always_changed"):
-        if name in fields:
-            fields[name].flag()
-    origins: tuple[str, ...] = ()
-    if fields.get("deps") is not None and fields["deps"].value:
-        deps = fields["deps"].items()
-        if not any(name in fields and fields[name].value for name in ("frozen", "locked")):
-            origins = tuple(_read_origin(item, path) for item in deps)
+    flags = {
+        name: fields[name].flag() if name in fields else False
+        for name in ("frozen", "locked", "always_changed")
+    }
+    frozen = flags["frozen"] or flags["locked"]
+    deps = fields["deps"].items() if "deps" in fields and fields["deps"].value is not None else ()
+    origins = () if frozen else tuple(_read_origin(item, path) for item in deps)
     folder = ProjectPath(posixpath.dirname(path) or ".")
     wdir = fields.get("wdir")
     if wdir is not None and wdir.value is not None:
@@ -59,6 +51,12 @@ def parse_data_file(data: bytes, path: ProjectPath, around: Surroundings = NOWHE
         place=document.place("outs"),
         outs=tuple(_read_out(item, folder) for item in items),
         origins=origins,
+        frozen=frozen,
+        always_changed=flags["always_changed"],
+        # An import has one rightly.
+        has_old_checksum="md5" in fields
+        and fields["md5"].value is not None
+        and not (len(deps) == 1 and len(items) == 1),
     )
 
 
@@ -83,28 +81,18 @@ def _read_out(item: Shape, folder: ProjectPath) -> SourceOutput:
     fields = item.fields(_OUT_KEYS)
     if "path" not in fields:
         raise item.refuse("the data has no path")
-    for key in sorted(_CLOUD_KEYS & fields.keys()):
-        raise fields[key].not_yet(f"data versioned by a cloud (`{key}`)")
-    if "md5" not in fields or not fields["md5"].value:
-        raise item.refuse(
-            "the data has no hash", hint="Download it with `dvc update`, or track it with `dvc add`."
-        )
     written = fields["path"].text()
-    if "hash" in fields and fields["hash"].value != "md5":
-        raise fields["hash"].not_yet(f"hashes of the kind {fields['hash'].value!r}")
     project_path = fields["path"].path_inside(folder, written, "output")
     if is_dvc_file(project_path):
         raise fields["path"].refuse(f"{written!r} is a DVC file; it cannot be tracked data")
-    try:
-        blob = parse_blob_hash(fields["md5"].text())
-    except DigestMalformed as exc:
-        raise fields["md5"].refuse(f"{fields['md5'].value!r} is no MD5 as DVC writes it") from exc
+    content = read_content(fields)
     return SourceOutput(
         path=written,
         project_path=project_path,
-        hash=blob,
-        total_bytes=fields["size"].number() if "size" in fields else None,
-        nfiles=fields["nfiles"].number() if "nfiles" in fields else None,
-        executable=fields["isexec"].flag() if "isexec" in fields else False,
-        is_legacy="hash" not in fields,
+        place=item.place,
+        hash=content.hash,
+        total_bytes=content.total_bytes,
+        nfiles=content.nfiles,
+        executable=content.executable,
+        is_legacy=content.is_legacy,
     )

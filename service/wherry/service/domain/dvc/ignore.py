@@ -82,7 +82,7 @@ def refuse_ignored_outputs(pipeline: Pipeline, rules: IgnoreRules) -> None:
                 raise _ignored(f"stage {stage.name!r}: the output {out.path!r}", stage.place)
     for source in pipeline.sources.values():
         for data in source.outs:
-            if rules.ignores(data.project_path, is_folder=data.hash.endswith(TREE_SUFFIX)):
+            if rules.ignores(data.project_path, is_folder=(data.hash or "").endswith(TREE_SUFFIX)):
                 raise _ignored(f"{source.name}: the data {data.path!r}", source.place)
 
 

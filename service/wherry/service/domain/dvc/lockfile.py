@@ -5,27 +5,18 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from wherry.service.domain.blob import parse_blob_hash
 from wherry.service.domain.dvc.emit import dump_yaml, load_for_edit
+from wherry.service.domain.dvc.recorded_hash import CONTENT_KEYS, read_content
 from wherry.service.domain.dvc.run_cache import entry_mapping
 from wherry.service.domain.dvc.shape import Shape
 from wherry.service.domain.dvc.yaml12 import parse_yaml
-from wherry.service.domain.errors import DigestMalformed
 from wherry.service.domain.paths import ProjectPath
 from wherry.service.domain.records import FileEntry, StageEntry
 
 SCHEMA_VERSION = "2.0"
 
 _STAGE_KEYS = frozenset({"cmd", "deps", "params", "outs"})
-_FILE_KEYS = frozenset(
-    {
-        *("path", "md5", "etag", "checksum", "size", "nfiles", "isexec", "version_id", "hash"),
-        *("cloud", "files", "dataset"),
-    }
-)
-
-# What is shorter DVC refuses, whatever kind of hash it is.
-_HASH_LENGTH_MIN = 3
+_FILE_KEYS = CONTENT_KEYS | {"path", "dataset"}
 
 # An "&" that begins a word; those of shell commands come in pairs or alone.
 _ANCHOR = re.compile(rb"(?<![&\w])&\w")
@@ -35,12 +26,11 @@ _ANCHOR = re.compile(rb"(?<![&\w])&\w")
 _PASSES_WORTH_SAVING = 4
 
 
-def parse_lock(data: bytes, path: ProjectPath, *, legacy: bool = False) -> Mapping[str, StageEntry]:
+def parse_lock(data: bytes, path: ProjectPath) -> Mapping[str, StageEntry]:
     """Read what each stage stood on and produced, by the stage's key in the dvc.yaml beside the lock.
 
-    Deps and outs recorded with hashes of DVC 2, with a cloud's versions or without a hash are left out of their
-    stage's entry: nothing can match them. With `legacy` hashes of DVC 2 are kept: they are the MD5 of the content,
-    unless it is text with CR LF line ends.
+    Deps and outs without an MD5 are left out of their stage's entry: nothing can match them. Those with hashes of
+    DVC 2 are marked.
 
     Raises:
         PipelineInvalid: with the place, if DVC would refuse the file.
@@ -61,7 +51,7 @@ def parse_lock(data: bytes, path: ProjectPath, *, legacy: bool = False) -> Mappi
         return {}
     stages = fields["stages"]
     return {
-        key: _read_entry(stages.inner(key, value, f"{path}, stage {key!r}"), legacy=legacy)
+        key: _read_entry(stages.inner(key, value, f"{path}, stage {key!r}"))
         for key, value in stages.mapping().items()
     }
 
@@ -74,10 +64,10 @@ def parse_run_entry(data: bytes, path: str) -> StageEntry:
     """
     place = ProjectPath(path)
     document = parse_yaml(data, place)
-    return _read_entry(Shape(document, (), document.value, place), legacy=False)
+    return _read_entry(Shape(document, (), document.value, place))
 
 
-def _read_entry(shape: Shape, *, legacy: bool) -> StageEntry:
+def _read_entry(shape: Shape) -> StageEntry:
     fields = shape.fields(_STAGE_KEYS)
     if "cmd" not in fields:
         raise shape.refuse("it has no cmd")
@@ -85,44 +75,36 @@ def _read_entry(shape: Shape, *, legacy: bool) -> StageEntry:
     params = fields.get("params")
     return StageEntry(
         cmd=tuple(item.value for item in cmd.items()) if isinstance(cmd.value, list) else cmd.text(),
-        deps=_read_files(fields.get("deps"), legacy=legacy),
+        deps=_read_files(fields.get("deps")),
         params={file: dict(params.inner(file, values).mapping()) for file, values in params.mapping().items()}
         if params is not None
         else {},
-        outs=_read_files(fields.get("outs"), legacy=legacy),
+        outs=_read_files(fields.get("outs")),
     )
 
 
-def _read_files(section: Shape | None, *, legacy: bool) -> tuple[FileEntry, ...]:
+def _read_files(section: Shape | None) -> tuple[FileEntry, ...]:
     items = section.items() if section is not None else ()
-    files = [_read_file(item, legacy=legacy) for item in items]
+    files = [_read_file(item) for item in items]
     return tuple(file for file in files if file is not None)
 
 
-def _read_file(item: Shape, *, legacy: bool) -> FileEntry | None:
+def _read_file(item: Shape) -> FileEntry | None:
     fields = item.fields(_FILE_KEYS)
     if "path" not in fields:
         raise item.refuse("it has no path")
     path = fields["path"].text()
-    size_bytes = fields["size"].number() if "size" in fields else 0
-    nfiles = fields["nfiles"].number() if "nfiles" in fields else None
-    executable = fields["isexec"].flag() if "isexec" in fields else False
-    md5 = fields.get("md5")
-    if (
-        md5 is not None
-        and md5.value
-        and (not isinstance(md5.value, str | int) or len(str(md5.value)) < _HASH_LENGTH_MIN)
-    ):
-        raise md5.refuse(f"{md5.value!r} is no MD5 as DVC writes it")
-    # DVC 2 wrote no name of the hash.
-    named = fields["hash"].text() == "md5" if "hash" in fields else legacy
-    if not named or md5 is None or not md5.value:
+    content = read_content(fields)
+    if content.hash is None:
         return None
-    try:
-        blob = parse_blob_hash(md5.text())
-    except DigestMalformed as exc:
-        raise md5.refuse(f"{md5.value!r} is no MD5 as DVC writes it") from exc
-    return FileEntry(path=path, hash=blob, size_bytes=size_bytes, nfiles=nfiles, executable=executable)
+    return FileEntry(
+        path=path,
+        hash=content.hash,
+        size_bytes=content.total_bytes or 0,
+        nfiles=content.nfiles,
+        executable=content.executable,
+        is_legacy=content.is_legacy,
+    )
 
 
 def update_lock(data: bytes | None, entries: Mapping[str, StageEntry], path: ProjectPath) -> bytes:

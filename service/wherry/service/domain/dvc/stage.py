@@ -108,12 +108,15 @@ class SourceOutput:
 
     path: str
     project_path: ProjectPath
-    hash: BlobHash
+    place: Place
+    """Of the entry."""
+    hash: BlobHash | None
+    """None: the file records none that could be compared."""
     total_bytes: int | None
     nfiles: int | None
     executable: bool = False
     is_legacy: bool = False
-    """Whether DVC 2 wrote the hash: of text with Windows line ends it is not that of the content."""
+    """Whether the hash is one of DVC 2, which names text with Windows line ends otherwise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +130,11 @@ class DataSource:
     outs: tuple[SourceOutput, ...]
     origins: tuple[str, ...] = ()
     """Of an import that is not frozen: from where it came. DVC looks there for something newer."""
+    frozen: bool = False
+    """Also if the file says `locked`, as it was called once."""
+    always_changed: bool = False
+    has_old_checksum: bool = False
+    """Whether the file has a checksum of itself, as DVC 1 wrote it; DVC 3 takes such a file for changed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -131,6 +131,18 @@ class ProjectView:
             )
         return self._resolve_folder(written, path)
 
+    def tree(self, path: ProjectPath) -> Tree | None:
+        """The files of the folder that stands at `path`, if what that needs is loaded; None for anything else."""
+        data = self.placed.get(path)
+        if data is not None:
+            return self.trees.get(data.hash)
+        above = self._placed_above(path)
+        if above is not None:
+            return self._member_tree(above, path)
+        if path in self.files:
+            return None
+        return Tree.of(self._folder_entries(path, self._own_files(path)))
+
     def _placed_above(self, path: ProjectPath) -> ProjectPath | None:
         folder = posixpath.dirname(path)
         while folder:
@@ -168,30 +180,43 @@ class ProjectView:
             nfiles=len(members),
         )
 
-    def _resolve_folder(self, written: str, folder: ProjectPath) -> FileEntry | None:
-        entries: list[TreeEntry] = []
-        total_bytes = 0
-        placed = self._placed_below(folder)
-        found = bool(placed)
-        for path in placed:
-            data = self.placed[path]
-            name = _inner(path, folder)
-            total_bytes += data.total_bytes
-            entries.extend(self._expand(name, data))
-        files = self._files_below(folder)
-        nested = nested_projects(files)
-        for path in files:
-            found = True
-            name = _inner(path, folder)
-            if self._is_covered(path, folder) or _is_ignored(name) or is_nested(path, nested):
-                continue
-            entries.append(TreeEntry(name, self.files[path].hash))
-            total_bytes += self.files[path].size_bytes
-        if not found:
+    def _member_tree(self, above: ProjectPath, path: ProjectPath) -> Tree | None:
+        if not self.placed[above].is_tree:
             return None
+        members = list(self._members(above, path))
+        if not members or not members[0][0]:
+            return None
+        return Tree.of(TreeEntry(name, entry.hash) for name, entry in members)
+
+    def _resolve_folder(self, written: str, folder: ProjectPath) -> FileEntry | None:
+        placed = self._placed_below(folder)
+        own = self._own_files(folder)
+        if not placed and not self._files_below(folder):
+            return None
+        entries = self._folder_entries(folder, own)
         _refuse_ignore_file(entries, folder)
+        total_bytes = sum(self.placed[path].total_bytes for path in placed)
+        total_bytes += sum(self.files[path].size_bytes for path in own)
         tree = Tree.of(entries)
         return FileEntry(path=written, hash=tree.digest().hash, size_bytes=total_bytes, nfiles=len(entries))
+
+    def _folder_entries(self, folder: ProjectPath, own: Sequence[ProjectPath]) -> list[TreeEntry]:
+        entries = [TreeEntry(_inner(path, folder), self.files[path].hash) for path in own]
+        for path in self._placed_below(folder):
+            entries.extend(self._expand(_inner(path, folder), self.placed[path]))
+        return entries
+
+    def _own_files(self, folder: ProjectPath) -> list[ProjectPath]:
+        """The project's files in a folder that count for its hash."""
+        files = self._files_below(folder)
+        nested = nested_projects(files)
+        return [
+            path
+            for path in files
+            if not self._is_covered(path, folder)
+            and not _is_ignored(_inner(path, folder))
+            and not is_nested(path, nested)
+        ]
 
     def _expand(self, name: str, data: PlacedData) -> Iterator[TreeEntry]:
         if not data.is_tree:
