@@ -34,8 +34,20 @@ _EMPTY = hash_content(b"")
 class LocalNodeCache(NodeCache):
     """Blobs in a folder of this machine, read through from the store."""
 
-    def __init__(self, root: Path, *, store: ObjectStore, threads: int = 8, downloads_max: int = 16) -> None:
-        """Use `root`, making it if need be. Only one service may use it at a time."""
+    def __init__(
+        self,
+        root: Path,
+        *,
+        store: ObjectStore,
+        threads: int = 8,
+        downloads_max: int = 16,
+        fetched: Callable[[BlobHash, Path], None] = lambda _blob, _path: None,
+    ) -> None:
+        """Use `root`, making it if need be. Only one service may use it at a time.
+
+        `fetched` is told what has come from the store, whole and checked, and must return at once.
+        """
+        self._fetched = fetched
         self._root = root
         self._store = store
         self._downloads = asyncio.Semaphore(downloads_max)
@@ -101,6 +113,7 @@ class LocalNodeCache(NodeCache):
                 await self._in_thread(lambda: _check_and_place(blob, arriving, path))
             finally:
                 arriving.unlink(missing_ok=True)
+        self._fetched(blob, path)
         return path
 
     def _adopt(self, source: Path, path: Path) -> None:
