@@ -59,6 +59,7 @@ from wherry.service.usecases.read_blobs import ReadBlobs
 from wherry.service.usecases.read_dvc_files import ReadDvcFiles
 from wherry.service.usecases.read_ignore_rules import ReadIgnoreRules
 from wherry.service.usecases.read_project import ReadProject
+from wherry.service.usecases.record_content import RecordContent
 from wherry.service.usecases.recover_runs import RecoverRuns
 from wherry.service.usecases.resolve_images import ResolveImages
 from wherry.service.usecases.resolve_stage import ResolveStage
@@ -192,8 +193,13 @@ async def _open_parts(settings: Settings, store: Store, stack: contextlib.AsyncE
     engine = DockerContainerEngine(parallel_max=settings.jobs)
     stack.callback(engine.close)
     cache_gb = settings.node_cache_gb
+    record = RecordContent(index=SqlBlobIndex(database, SystemClock()), log=structlog.get_logger("wherry"))
+    stack.push_async_callback(record.close)
     node = LocalNodeCache(
-        home / "node", store=objects, bytes_max=None if cache_gb is None else int(cache_gb * 10**9)
+        home / "node",
+        store=objects,
+        bytes_max=None if cache_gb is None else int(cache_gb * 10**9),
+        fetched=record,
     )
     stack.callback(node.close)
     uid, gid = settings.stage_user

@@ -4,25 +4,11 @@ import asyncio
 from collections.abc import Collection
 
 from tests.fakes.blob_index import FakeBlobIndex
+from tests.fakes.event_log import FakeEventLog
 from wherry.service.domain.blob import BlobHash, hash_content
 from wherry.service.domain.errors import Unavailable
 from wherry.service.ports.blob_index import BlobRecord
-from wherry.service.ports.event_log import EventLog
 from wherry.service.usecases.note_use import NoteUse
-
-
-class Log(EventLog):
-    def __init__(self) -> None:
-        self.warnings: list[str] = []
-
-    def info(self, event: str, **fields: object) -> None:
-        raise AssertionError(event)
-
-    def warning(self, event: str, **fields: object) -> None:
-        self.warnings.append(event)
-
-    def exception(self, event: str, **fields: object) -> None:
-        raise AssertionError(event)
 
 
 class Index(FakeBlobIndex):
@@ -47,7 +33,7 @@ def test_many_uses_are_kept_in_few_statements_and_all_of_them_at_the_end() -> No
     index = Index([BlobRecord(hash=one, size_bytes=1, sha256=None) for one in HASHES])
 
     async def use() -> None:
-        note_use = NoteUse(index=index, log=Log())
+        note_use = NoteUse(index=index, log=FakeEventLog())
         note_use([])
         for one in HASHES:
             note_use([one])
@@ -59,7 +45,7 @@ def test_many_uses_are_kept_in_few_statements_and_all_of_them_at_the_end() -> No
 
 
 def test_a_database_that_does_not_answer_is_told_and_the_next_use_is_kept() -> None:
-    index, log = Index([BlobRecord(hash=one, size_bytes=1, sha256=None) for one in HASHES]), Log()
+    index, log = Index([BlobRecord(hash=one, size_bytes=1, sha256=None) for one in HASHES]), FakeEventLog()
 
     async def use() -> None:
         note_use = NoteUse(index=index, log=log)

@@ -53,11 +53,14 @@ class LocalNodeCache(NodeCache):
         bytes_max: int | None = None,
         threads: int = 8,
         downloads_max: int = 16,
+        fetched: Callable[[BlobHash, Path], None] = lambda _blob, _path: None,
     ) -> None:
         """Use `root`, making it if need be, for at most `bytes_max`, by default half of the disk.
 
-        Only one service may use it at a time.
+        Only one service may use it at a time. `fetched` is told what has come from the store, whole and checked, and
+        must return at once.
         """
+        self._fetched = fetched
         self._root = root
         self._store = store
         self._downloads = asyncio.Semaphore(downloads_max)
@@ -178,6 +181,7 @@ class LocalNodeCache(NodeCache):
                     raise
                 await self._make_room_for(blob)
                 await self._download(blob, path)
+        self._fetched(blob, path)
         return path
 
     async def _download(self, blob: BlobHash, path: Path) -> None:
