@@ -132,6 +132,15 @@ def test_a_place_that_cannot_be_is_refused(root: str, levels: int) -> None:
         parse_surroundings(root, levels)
 
 
+@pytest.mark.parametrize("around", [_AROUND, Surroundings()])
+def test_a_path_that_leads_up_without_end_is_refused(around: Surroundings) -> None:
+    deep = Surroundings(around.root and "/d" * 100)
+    with pytest.raises(PathEscapes, match="folders up"):
+        deep.resolve(ROOT, "../" * 99 + "x")
+    with pytest.raises(PathEscapes):
+        around.resolve(ROOT, "x\0")
+
+
 def test_the_root_is_known_from_the_top_of_the_repository() -> None:
     assert parse_surroundings("/home/ana/repository/sub/project", 2).prefix == "sub/project"
     assert parse_surroundings("/home/ana/project", 0).prefix == ROOT

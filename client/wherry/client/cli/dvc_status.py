@@ -16,9 +16,7 @@ def tell_lock_status(terminal: Terminal, status: LockStatus, names: StageNames, 
     for name in status.frozen:
         terminal.warn(f"{names.seen(name)} is frozen: changes of its dependencies are not shown")
     for unseen in status.unseen:
-        terminal.warn(
-            f"{names.seen(unseen.stage)}: {unseen.path} lies outside the repository and was not looked at"
-        )
+        terminal.warn(f"{names.seen(unseen.stage)}: {unseen.path} is out of reach and was not looked at")
     if as_json:
         terminal.document(document)
     elif not terminal.quiet:

@@ -496,7 +496,7 @@ class DataNeed(_message.Message):
     DECLARED_IN_FIELD_NUMBER: _builtins.int
     LEGACY_FIELD_NUMBER: _builtins.int
     path: _builtins.str
-    """Relative to the DVC root."""
+    """Relative to the DVC root; above it with ".." parts in front, at most as many as Surroundings.levels."""
     recorded_hash: _builtins.str
     """The hash that a .dvc file records for it; empty when none does."""
     declared_in: _builtins.str

@@ -19,9 +19,13 @@ says whether a path can be had at all.
 ROOT = ProjectPath(".")
 
 _UP = ".."
+_PRIVATE = frozenset({".git", ".dvc"})
 
 # Longer than any file system takes (Linux: PATH_MAX), so nothing real is refused.
 PATH_BYTES_MAX = 4096
+
+# Deeper than projects lie; every path of a project is as long to compare as the furthest leads up.
+_LEVELS_MAX = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,22 +47,28 @@ class Surroundings:
         """Resolve a path as written in a DVC file of `folder`, wherever it leads.
 
         Raises:
-            PathEscapes: if it is no path at all.
+            PathEscapes: if it is no path at all, or leads up further than any project lies deep.
         """
         if not written or "\0" in written:
             raise PathEscapes(f"{written!r} is not a path")
         scheme, mark, rest = written.partition("://")
         if mark:
             return ProjectPath(f"{scheme}://{posixpath.normpath(rest) if rest else ''}")
-        joined = posixpath.normpath(posixpath.join(folder, written))
-        if not self.root or not (joined.startswith("/") or levels_above(ProjectPath(joined))):
-            return ProjectPath(joined)
-        # The names of the folders above may lead back into the root.
-        return ProjectPath(posixpath.relpath(posixpath.join(self.root, joined), self.root))
+        path = posixpath.normpath(posixpath.join(folder, written))
+        if self.root and (path.startswith("/") or levels_above(ProjectPath(path))):
+            # The names of the folders above may lead back into the root.
+            path = posixpath.relpath(posixpath.join(self.root, path), self.root)
+        if levels_above(ProjectPath(path)) > _LEVELS_MAX:
+            raise PathEscapes(f"{written[:80]!r} leads more than {_LEVELS_MAX} folders up")
+        return ProjectPath(path)
 
     def reach(self, path: ProjectPath) -> bool:
-        """Whether a path lies in the repository. A folder that holds the whole root does not count: it is no input."""
-        return self.reach_folder(path) and not is_around_root(path)
+        """Whether a path lies in the repository and can be had.
+
+        A folder that holds the whole root does not count, it is no input; and what is git's or DVC's own stays where
+        it is.
+        """
+        return self.reach_folder(path) and not is_around_root(path) and not is_private(path)
 
     def reach_folder(self, path: ProjectPath) -> bool:
         """Whether a folder lies in the repository; it may hold the root."""
@@ -120,6 +130,11 @@ def levels_above(path: ProjectPath) -> int:
 def is_inside_root(path: ProjectPath) -> bool:
     """Whether it is the DVC root, or lies in it."""
     return not (path.startswith(_UP) and levels_above(path)) and not is_elsewhere(path)
+
+
+def is_private(path: ProjectPath) -> bool:
+    """Whether it is git's or DVC's own, or lies in that. Case is folded because some file systems do."""
+    return not _PRIVATE.isdisjoint(path.casefold().split("/"))
 
 
 def is_around_root(path: ProjectPath) -> bool:

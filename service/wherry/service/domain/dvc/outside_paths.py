@@ -6,7 +6,7 @@ Such a stage is read like any other, for its place in the graph. It is refused o
 from wherry.service.domain.dvc.run_cache import is_eligible
 from wherry.service.domain.dvc.stage import Dependency, Output, ParamsDependency, Stage
 from wherry.service.domain.errors import PipelineInvalid
-from wherry.service.domain.paths import Surroundings, is_around_root, is_elsewhere, is_inside_root
+from wherry.service.domain.paths import Surroundings, is_around_root, is_elsewhere, is_inside_root, is_private
 
 
 def find_obstacle(stage: Stage, around: Surroundings) -> PipelineInvalid | None:
@@ -47,6 +47,8 @@ def _input_problem(
         return None
     if is_around_root(path):
         message, hint = f"{said} holds the whole project", "Name the files and folders that the stage reads."
+    elif around.reach_folder(path) and is_private(path):
+        message, hint = f"{said} is git's or DVC's own, which stays on your machine", "Leave it out."
     elif around.reach(path):
         if not item.path.startswith("/"):
             return None
@@ -66,7 +68,9 @@ def _output_problem(stage: Stage, out: Output, around: Surroundings) -> Pipeline
     said = f"stage {stage.name!r}: the output {out.path!r}"
     if is_inside_root(path):
         return None
-    if not around.reach(path) or out.path.startswith("/"):
+    if around.reach_folder(path) and is_private(path):
+        message, hint = f"{said} is git's or DVC's own", "Write it elsewhere."
+    elif not around.reach(path) or out.path.startswith("/"):
         message = f"{said} lies outside the repository, where the service writes nothing"
         if around.reach(path):
             message = f"{said} is an absolute path, and the stage's container has it elsewhere"
