@@ -7,6 +7,7 @@ downloaded.
 """
 
 import posixpath
+from types import MappingProxyType
 
 from wherry.service.domain.blob import parse_blob_hash
 from wherry.service.domain.dvc.pipeline_file import is_dvc_file
@@ -17,6 +18,7 @@ from wherry.service.domain.errors import DigestMalformed
 from wherry.service.domain.paths import ProjectPath
 
 _FILE_KEYS = frozenset({"md5", "wdir", "deps", "outs", "frozen", "locked", "always_changed", "desc", "meta"})
+_FORMER_KEYS = MappingProxyType({"cmd": "DVC 1 kept stages in .dvc files; they belong into dvc.yaml now."})
 _CLOUD_KEYS = frozenset({"etag", "checksum", "version_id", "cloud", "files"})
 _OUT_KEYS = frozenset(
     {
@@ -35,7 +37,7 @@ def parse_data_file(data: bytes, path: ProjectPath) -> DataSource:
     """
     document = parse_yaml(data, path)
     root = Shape(document, (), {} if document.value is None else document.value, path)
-    fields = root.fields(_FILE_KEYS)
+    fields = root.fields(_FILE_KEYS, former=_FORMER_KEYS)
     for name in ("frozen", "locked", "always_changed"):
         if name in fields:
             fields[name].flag()
