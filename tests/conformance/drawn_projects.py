@@ -1,6 +1,8 @@
 """Whole projects, drawn at random, and what happens to them after they have run: plausible ones, some of them wrong.
 
-Left out until they are read: `persist: true`, paths outside the root, patterns in parameter names.
+Left out until they are read: `persist: true`, paths outside the root, patterns in parameter names, hashes of DVC 2.
+To draw one of them, add it to `_FLAGS` (drawn_stages), `KEYS` (drawn_documents) or `_LOCKED` (here). A folder with a
+dvc.lock in it is no dependency here: its content changes while the stages run.
 """
 
 import json
@@ -171,7 +173,6 @@ class _ProjectDrawer:
             lambda: stage.update(wdir=chance.one(("nowhere", "${t}"))),
             lambda: stage.setdefault("params", []).append("missing.key"),
             lambda: stage.setdefault("outs", []).append("never-made"),
-            lambda: stage.setdefault("deps", []).append("."),
             lambda: stage.setdefault("outs", []).append({"x": None}),
         )
         chance.one(mistakes)()

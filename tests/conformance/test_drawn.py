@@ -9,7 +9,7 @@ from tests.conformance.dvc_process import dvc_process
 
 # Without end by hand: `python -m tests.conformance.draw --examples 0`.
 _SEEDS = (1, 2)
-_PROJECTS_PER_SEED = 12
+_PROJECTS_PER_SEED = 10
 
 
 def test_drawn_projects_mean_what_they_mean_to_dvc(tmp_path: Path) -> None:

@@ -86,6 +86,12 @@ REFUSED_BY_DVC: Mapping[str, Mapping[str, str]] = {
     "top plots mapping": _file("plots: {a: {}}\n"),
     "artifact without path": _file("artifacts: {m: {type: model}}\n"),
     "artifact unknown key": _file("artifacts: {m: {path: x, kind: y}}\n"),
+    "top plot y number": _file("plots: [{a: {y: 1}}]\n"),
+    "top plot x list": _file("plots: [{a: {x: [b]}}]\n"),
+    "top plot unknown property": _file("plots: [{a: {header: true}}]\n"),
+    "top plot text": _file("plots: [{a: b}]\n"),
+    "artifact type number": _file("artifacts: {m: {path: x, type: 1}}\n"),
+    "artifact labels text": _file("artifacts: {m: {path: x, labels: y}}\n"),
     "vars mapping": _file("vars: {a: 1}\n"),
     "empty name": _stages("  '': {cmd: x}\n"),
     "name with at": _stages("  s@x: {cmd: x}\n"),
@@ -139,7 +145,7 @@ TAKEN_BY_BOTH: Mapping[str, Mapping[str, str]] = {
     "only a comment": _file("# nothing\n"),
     "no stages": _file("stages: {}\n"),
     "top-level sections": _file(
-        "params: [a.yaml]\nmetrics: [m.json]\nplots: [p.csv, {q: {x: a, y: {f: [b]}}, r: }]\nartifacts: {m: {path: x}}\n"
+        "params: [a.yaml]\nmetrics: [m.json]\nplots: [p.csv, {q: {x: {g: a}, y: {f: [b]}}, r: , s: {y: [a]}}]\nartifacts: {m: {path: x}}\n"
     ),
     "no flags": _stage(
         "outs: [{o: {}}, {p: {cache: false}, q: {push: false, remote: r, desc: d, labels: [l]}}]"

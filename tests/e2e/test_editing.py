@@ -146,7 +146,7 @@ def test_lint_tells_all_mistakes_at_once_and_then_none(make_project: Make) -> No
         "column": 5,
         "id": "PIPELINE_INVALID",
         "message": "stage 'one': stages.one.deps must be a list, not text",
-        "hint": None,
+        "hint": "Write it as a list: [i]",
     }
 
     project.write({"sub/dvc.yaml": "stages:\n  one: {cmd: 'x ${lr}'}\n"})

@@ -341,7 +341,12 @@ def _near(word: str, before: Sequence[str], names: Sequence[str]) -> str:
     if not names:
         return "It has no values."
     shown = ", ".join(repr(name) for name in names[:_NAMES_SHOWN_MAX])
-    return f"There are {shown}{' and others' if len(names) > _NAMES_SHOWN_MAX else ''}."
+    there = f"There are {shown}{' and others' if len(names) > _NAMES_SHOWN_MAX else ''}."
+    if word in {"item", "key"} and not before:
+        return f"{there} {word} is known inside of foreach and matrix only."
+    if word.isupper() and not before:
+        return f"{there} A variable of the shell is written ${word}, or \\${{{word}}}."
+    return there
 
 
 def folder_of(path: ProjectPath) -> ProjectPath:

@@ -7,6 +7,7 @@ import that was never downloaded, is read: whether it is needed is for others to
 """
 
 import posixpath
+from types import MappingProxyType
 
 from wherry.service.domain.dvc.context import folder_of
 from wherry.service.domain.dvc.pipeline_file import is_dvc_file
@@ -17,6 +18,7 @@ from wherry.service.domain.dvc.yaml12 import parse_yaml
 from wherry.service.domain.paths import NOWHERE, ProjectPath, Surroundings, is_inside_root
 
 _FILE_KEYS = frozenset({"md5", "wdir", "deps", "outs", "frozen", "locked", "always_changed", "desc", "meta"})
+_FORMER_KEYS = MappingProxyType({"cmd": "DVC 1 kept stages in .dvc files; they belong into dvc.yaml now."})
 _OUT_KEYS = CONTENT_KEYS | {
     *("path", "cache", "persist", "remote", "push"),
     *("desc", "type", "labels", "meta", "fs_config"),
@@ -31,7 +33,7 @@ def parse_data_file(data: bytes, path: ProjectPath, around: Surroundings = NOWHE
     """
     document = parse_yaml(data, path)
     root = Shape(document, (), {} if document.value is None else document.value, path, around)
-    fields = root.fields(_FILE_KEYS)
+    fields = root.fields(_FILE_KEYS, former=_FORMER_KEYS)
     flags = {
         name: fields[name].flag() if name in fields else False
         for name in ("frozen", "locked", "always_changed")

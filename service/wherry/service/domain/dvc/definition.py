@@ -18,6 +18,19 @@ _OUTPUT_FLAGS = frozenset({*_TEXT_FLAGS, *_BOOL_FLAGS, "labels", "meta"})
 _PLOT_TEXTS = frozenset({"template", "x", "y", "x_label", "y_label", "title"})
 _PLOT_FLAGS = frozenset({*_OUTPUT_FLAGS, *_PLOT_TEXTS, "header"})
 
+# What older versions of DVC took, and what is written now.
+_FORMER_KEYS = MappingProxyType(
+    {
+        "live": "DVC 3 has no live: list the files that it writes under metrics and plots.",
+        "locked": "It is called frozen now.",
+        "md5": "It belongs into dvc.lock; leave it out.",
+        "outs_no_cache": "Write it under outs, as `- path: {cache: false}`.",
+        "outs_persist": "Write it under outs, as `- path: {persist: true}`.",
+        "metrics_no_cache": "Write it under metrics, as `- path: {cache: false}`.",
+        "plots_no_cache": "Write it under plots, as `- path: {cache: false}`.",
+    }
+)
+
 
 def check_top_level(fields: Mapping[str, Shape]) -> None:
     """Check all sections but the stages.
@@ -29,16 +42,24 @@ def check_top_level(fields: Mapping[str, Shape]) -> None:
         if name in fields:
             fields[name].texts()
     if "plots" in fields:
-        _check_texts_or_mappings(fields["plots"])
+        _check_top_level_plots(fields["plots"])
     if "vars" in fields:
         _check_vars(fields["vars"])
     if "artifacts" in fields:
-        artifacts = fields["artifacts"]
-        for name, value in artifacts.mapping().items():
-            artifact = artifacts.inner(name, value, f"artifact {name!r}")
-            parts = artifact.fields({"path", "type", "desc", "labels", "meta"})
-            if "path" not in parts:
-                raise artifact.refuse("it has no path")
+        _check_artifacts(fields["artifacts"])
+
+
+def _check_artifacts(artifacts: Shape) -> None:
+    for name, value in artifacts.mapping().items():
+        artifact = artifacts.inner(name, value, f"artifact {name!r}")
+        parts = artifact.fields({"path", "type", "desc", "labels", "meta"})
+        if "path" not in parts:
+            raise artifact.refuse("it has no path", hint="Name the file: `path: model.pkl`.")
+        for key in ("path", "type", "desc"):
+            if key in parts:
+                parts[key].text()
+        if "labels" in parts:
+            parts["labels"].texts()
 
 
 def check_definition(stage: Shape) -> None:
@@ -51,6 +72,11 @@ def check_definition(stage: Shape) -> None:
     if "foreach" not in mapping and "do" not in mapping:
         _check_stage(stage)
         return
+    for key in mapping:
+        if key not in {"foreach", "do"}:
+            raise stage.inner(key, None).refuse(
+                f"{key!r} cannot stand beside foreach", hint="Everything but foreach belongs under do."
+            )
     fields = stage.fields({"foreach", "do"})
     for name in ("foreach", "do"):
         if name not in fields:
@@ -62,9 +88,9 @@ def check_definition(stage: Shape) -> None:
 
 
 def _check_stage(stage: Shape) -> None:
-    fields = stage.fields(_STAGE_KEYS)
+    fields = stage.fields(_STAGE_KEYS, former=_FORMER_KEYS)
     if "cmd" not in fields:
-        raise stage.refuse("it has no cmd")
+        raise stage.refuse("it has no cmd", hint="Data without a command is tracked with `dvc add`.")
     if not isinstance(fields["cmd"].value, list):
         fields["cmd"].text()
     for name, check in _CHECKS.items():
@@ -76,6 +102,31 @@ def _check_texts_or_mappings(section: Shape) -> None:
     for item in section.items():
         if not isinstance(item.value, str):
             item.mapping()
+
+
+def _check_top_level_plots(section: Shape) -> None:
+    _check_texts_or_mappings(section)
+    for item in section.items():
+        for name, value in item.mapping().items() if isinstance(item.value, dict) else ():
+            plot = item.inner(name, value)
+            for key, prop in plot.fields(_PLOT_TEXTS).items() if value is not None else ():
+                _check_plot_property(key, prop)
+
+
+def _check_plot_property(key: str, prop: Shape) -> None:
+    """An axis may name fields by file; only y may name several."""
+    if key in {"x", "y"} and isinstance(prop.value, dict):
+        for file, value in prop.mapping().items():
+            _check_plot_fields(key, prop.inner(file, value))
+    else:
+        _check_plot_fields(key, prop)
+
+
+def _check_plot_fields(key: str, prop: Shape) -> None:
+    if key == "y" and isinstance(prop.value, list):
+        prop.texts()
+    else:
+        prop.text()
 
 
 def _check_vars(section: Shape) -> None:

@@ -181,7 +181,8 @@ def _check_name(stage: Shape, key: str) -> None:
         raise stage.refuse("a stage needs a name")
     if "@" in key:
         raise stage.refuse(
-            "'@' in a stage's name is kept for foreach and matrix; DVC cannot find such a stage"
+            "'@' in a stage's name is kept for foreach and matrix; DVC cannot find such a stage",
+            hint="Name it without '@'.",
         )
 
 

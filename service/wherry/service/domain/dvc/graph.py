@@ -105,7 +105,8 @@ def _cycle_error(names: list[StageName], stages: Mapping[StageName, Stage]) -> P
         ring[_NAMES_SHOWN // 2 : -(_NAMES_SHOWN // 2)] = [StageName("…")]
     return PipelineInvalid(
         f"the stages depend on each other in a circle: {' -> '.join(ring)}",
-        hint="; ".join(f"{name} is at {stages[name].place}" for name in names[:_NAMES_SHOWN]),
+        hint="Take one of these dependencies out: "
+        + "; ".join(f"{name} is at {stages[name].place}" for name in names[:_NAMES_SHOWN]),
         place=stages[names[0]].place,
     )
 

@@ -15,6 +15,8 @@ from wherry.service.domain.records import FileEntry, StageEntry
 
 SCHEMA_VERSION = "2.0"
 
+_NEW_LOCK = "Delete it; the next run writes a new one."
+
 _STAGE_KEYS = frozenset({"cmd", "deps", "params", "outs"})
 _FILE_KEYS = CONTENT_KEYS | {"path", "dataset"}
 
@@ -37,15 +39,15 @@ def parse_lock(data: bytes, path: ProjectPath) -> Mapping[str, StageEntry]:
     """
     document = parse_yaml(data, path)
     root = Shape(document, (), {} if document.value is None else document.value, path)
-    fields = root.fields({"schema", "stages", "datasets"})
-    if not fields:
+    if not root.mapping():
         # Unlike an empty dvc.yaml.
-        raise root.refuse(
-            "DVC refuses a lock that is empty", hint="Delete it; the next run writes a new one."
-        )
-    if "schema" not in fields or fields["schema"].value != SCHEMA_VERSION:
-        raise fields.get("schema", root).refuse(
-            f"the schema of a lock must be '{SCHEMA_VERSION}'", hint="Re-create it with DVC 3: `dvc commit`."
+        raise root.refuse("DVC refuses a lock that is empty", hint=_NEW_LOCK)
+    if "schema" not in root.mapping():
+        raise root.refuse("it has no schema, like locks of DVC 1; DVC 3 refuses it", hint=_NEW_LOCK)
+    fields = root.fields({"schema", "stages", "datasets"})
+    if fields["schema"].value != SCHEMA_VERSION:
+        raise fields["schema"].refuse(
+            f"the schema of a lock must be '{SCHEMA_VERSION}', as text", hint=_NEW_LOCK
         )
     if "stages" not in fields:
         return {}

@@ -108,7 +108,11 @@ def _owners_of(node: _Node) -> Iterator[Owner]:
 
 def _refuse_duplicate(first: Owner, second: Owner) -> PipelineInvalid:
     if first.name == second.name:
-        return PipelineInvalid(f"stage {first.name!r} writes {second.path!r} twice", place=second.place)
+        return PipelineInvalid(
+            f"stage {first.name!r} writes {second.path!r} twice",
+            hint="Name it once, in one spelling, under one of outs, metrics and plots.",
+            place=second.place,
+        )
     return PipelineInvalid(
         f"{second.path!r} is written by {first.name!r} ({first.place}) and by {second.name!r} ({second.place})",
         hint="An output belongs to one stage.",

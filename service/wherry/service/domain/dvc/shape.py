@@ -6,6 +6,7 @@ DVC validates with a schema and coerces nothing; neither is anything coerced her
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from types import MappingProxyType
 from typing import Any
 
 from wherry.service.domain.dvc.yaml12 import YamlDocument
@@ -25,6 +26,27 @@ _KINDS = {
 def kind_of(value: Any) -> str:
     """Say in plain words what a value is."""
     return "nothing" if value is None else _KINDS.get(type(value), f"a {type(value).__name__}")
+
+
+# Longer values are not repeated in messages.
+_SHOWN_MAX = 60
+
+
+def _hint_for(wanted: str, value: Any) -> str:
+    """What would be right where a value is of the wrong kind."""
+    if value is None and wanted == "text":
+        return "Give it a value, or take it out."
+    if value is None:
+        return (
+            "What belongs to it stands further to the right; if nothing does, take the key or its colon out."
+        )
+    if wanted == "a list" and isinstance(value, str):
+        return f"Write it as a list: [{value}]" if len(value) <= _SHOWN_MAX else "Write it as a list."
+    if wanted == "text" and isinstance(value, bool | int | float):
+        return "Put it in quotes."
+    if wanted == "true or false" and isinstance(value, str):
+        return "DVC reads YAML 1.2, in which yes, no, on and off are text; and no template may stand here."
+    return ""
 
 
 class NotReadYet(PipelineInvalid):
@@ -63,7 +85,9 @@ class Shape:
 
     def _must_be(self, wanted: str) -> PipelineInvalid:
         name = ".".join(str(key) for key in self.keys) or "the file"
-        return self.refuse(f"{name} must be {wanted}, not {kind_of(self.value)}")
+        return self.refuse(
+            f"{name} must be {wanted}, not {kind_of(self.value)}", hint=_hint_for(wanted, self.value)
+        )
 
     def text(self) -> str:
         """The value as text."""
@@ -102,13 +126,17 @@ class Shape:
         """The value as a list of texts."""
         return [item.text() for item in self.items()]
 
-    def fields(self, known: Collection[str]) -> Mapping[str, "Shape"]:
-        """The value as a mapping that has no keys but the known ones."""
+    def fields(
+        self, known: Collection[str], *, former: Mapping[str, str] = MappingProxyType({})
+    ) -> Mapping[str, "Shape"]:
+        """The value as a mapping that has no keys but the known ones; of `former` ones it is told what became."""
         mapping = self.mapping()
         for key in mapping:
             if key not in known:
                 near = get_close_matches(key, known, n=1)
-                hint = f"Did you mean {near[0]!r}?" if near else f"DVC knows {', '.join(sorted(known))}."
+                hint = former.get(key) or (
+                    f"Did you mean {near[0]!r}?" if near else f"DVC knows {', '.join(sorted(known))}."
+                )
                 raise self.inner(key, None).refuse(f"unknown key {key!r}", hint=hint)
         return {key: self.inner(key, value) for key, value in mapping.items()}
 

@@ -115,11 +115,28 @@ def parse_yaml(data: bytes, path: str) -> YamlDocument:
     return YamlDocument(path=path, value=builder.value, _spot=builder.spot)
 
 
+# What is mostly behind the words of the parser.
+_SYNTAX_HINTS = (
+    (
+        "cannot start any token",
+        "YAML is indented with spaces, not with tabs; texts that begin with @, ` or % need quotes.",
+    ),
+    (
+        "mapping values are not allowed",
+        "A text with ': ' in it needs quotes; or a colon is missing on the line before.",
+    ),
+    ("could not find expected ':'", "A colon is missing; or the file holds the marks of a merge conflict."),
+    ("unexpected end of stream", "A quote or bracket that was opened is not closed."),
+    ("did not find expected", "Look at the indentation, and for a quote or bracket that is not closed."),
+)
+
+
 def _refuse_syntax(exc: yaml.YAMLError, path: str) -> PipelineInvalid:
     mark = getattr(exc, "problem_mark", None)
     place = Place(path=path, line=mark.line + 1, column=mark.column + 1) if mark else Place(path=path)
     problem = getattr(exc, "problem", None) or getattr(exc, "reason", None) or "it cannot be read"
-    return PipelineInvalid(f"this is not valid YAML: {problem}", place=place)
+    hint = next((hint for part, hint in _SYNTAX_HINTS if part in problem), "")
+    return PipelineInvalid(f"this is not valid YAML: {problem}", hint=hint, place=place)
 
 
 @dataclass(frozen=True, slots=True)
