@@ -206,6 +206,11 @@ class FakeService(
     ) -> pipelines_pb2.LintProjectResponse:
         context.abort(grpc.StatusCode.UNIMPLEMENTED, "tests/e2e has it")
 
+    def ExpandSweep(  # noqa: N802 - named by the protocol
+        self, request: pipelines_pb2.ExpandSweepRequest, context: grpc.ServicerContext
+    ) -> pipelines_pb2.ExpandSweepResponse:
+        context.abort(grpc.StatusCode.UNIMPLEMENTED, "tests/e2e has it")
+
     def ExplainStage(  # noqa: N802 - named by the protocol
         self, request: pipelines_pb2.ExplainStageRequest, context: grpc.ServicerContext
     ) -> pipelines_pb2.ExplainStageResponse:
