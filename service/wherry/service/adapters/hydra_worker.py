@@ -23,6 +23,7 @@ _FILES = 64
 
 _DENIED = ("os.", "subprocess.", "socket.", "ctypes.", "shutil.", "pty.", "urllib.", "ftplib.", "webbrowser.")
 _LOOKED_AT = ("os.listdir", "os.scandir")
+_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _PACKAGES = frozenset({"hydra", "omegaconf", "antlr4", "yaml", "ruamel", "tomlkit", "wherry", "packaging"})
 
 
@@ -52,8 +53,8 @@ def confine() -> None:
 
     def check(event: str, arguments: tuple[Any, ...]) -> None:
         if event == "open":
-            path, mode = arguments[0], arguments[1]
-            allowed = isinstance(path, int) or (is_own(path) and (mode is None or set(mode) <= set("rbtU")))
+            path, flags = arguments[0], arguments[2]
+            allowed = isinstance(path, int) or (is_own(path) and not flags & _WRITING)
         elif event in _LOOKED_AT:
             allowed = is_own(arguments[0])
         elif event == "import":
