@@ -108,7 +108,7 @@ _ENTRIES = st.builds(
     ),
     outs=_FILES,
 )
-_LOCKS = st.dictionaries(st.text("abc.1e @é", min_size=1, max_size=5), _ENTRIES, max_size=7)
+LOCKS = st.dictionaries(st.text("abc.1e @é", min_size=1, max_size=5), _ENTRIES, max_size=7)
 
 
 @given(st.text("abc.1e @é", min_size=1, max_size=5), _ENTRIES)
@@ -117,7 +117,7 @@ def test_what_is_written_reads_back_as_the_same_entry(key: str, entry: StageEntr
     assert parse_lock(update_lock(None, {key: entry}, LOCK), LOCK) == {key: entry}
 
 
-@given(_LOCKS, _LOCKS)
+@given(LOCKS, LOCKS)
 @settings(deadline=None, max_examples=15)
 def test_writing_stages_at_once_equals_writing_them_one_after_another(
     before: Mapping[str, StageEntry], entries: Mapping[str, StageEntry]

@@ -36,7 +36,7 @@ def _refusal(text: str, files: Mapping[str, str] | None = None) -> PipelineInval
 
 
 def _rules(**values: object) -> Rules:
-    return Rules(select=values.__getitem__, accepts=Accepts.COMMAND, effort=Effort())
+    return Rules(select=lambda name, _: values[name], accepts=Accepts.COMMAND, effort=Effort())
 
 
 def test_generated_stages_are_addressed_by_group_and_key_and_stand_where_the_group_does() -> None:
@@ -173,7 +173,7 @@ def test_a_matrix_too_large_to_run_is_refused_before_it_is_made() -> None:
 
 
 def test_values_that_grow_beyond_bounds_are_refused() -> None:
-    rules = Rules(select=lambda _: "x" * 1_000_000, accepts=Accepts.SCALARS, effort=Effort())
+    rules = Rules(select=lambda _, __: "x" * 1_000_000, accepts=Accepts.SCALARS, effort=Effort())
     with pytest.raises(TemplateError, match="too large"):
         resolve(["a ${x}"] * 100, rules)
 

@@ -178,9 +178,9 @@ def resolve_project_path(folder: ProjectPath, written: str) -> ProjectPath:
     Raises:
         PathEscapes: if it is absolute or leads out of the project.
     """
-    if posixpath.isabs(written) or "\0" in written or not written:
+    if written.startswith("/") or "\0" in written or not written:
         raise PathEscapes(f"{written!r} is not a path inside the project")
-    joined = posixpath.normpath(posixpath.join(folder, written))
+    joined = posixpath.normpath(written if folder == ROOT else f"{folder}/{written}")
     if joined == ".." or joined.startswith("../"):
         raise PathEscapes(f"{written!r} leads out of the project")
     return ProjectPath(joined)

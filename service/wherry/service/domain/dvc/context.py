@@ -91,15 +91,18 @@ class Context:
     reserved: Mapping[str, Any] = field(default_factory=dict)
     """`item` and `key`: they hide values of the same name, and `vars` may not set them."""
 
-    def select(self, expression: str) -> Any:
-        """Find the value of an expression: names of mappings and indices of lists, with dots or brackets.
+    def select(self, expression: str, words: Sequence[str]) -> Any:
+        """Find the value of an expression by its parts: names of mappings and indices of lists.
 
         Raises:
             TemplateError: if there is none.
         """
-        words = [word.strip() for word in expression.replace("[", ".").replace("]", "").split(".")]
         value: Any = self.reserved if words[0] in self.reserved else self.values
         for position, word in enumerate(words):
+            # Of a list, or what is not there, the rules are in _step; this is the common case.
+            if isinstance(value, dict) and word in value:
+                value = value[word]
+                continue
             found = _step(value, word)
             if found is None:
                 raise self._unknown(expression, words[:position], word, value)
@@ -324,8 +327,6 @@ class _Found:
 
 
 def _step(value: Any, word: str) -> _Found | None:
-    if isinstance(value, dict):
-        return _Found(value[word]) if word in value else None
     if isinstance(value, list):
         try:
             return _Found(value[int(word)])

@@ -18,13 +18,14 @@ from wherry.service.domain.dvc.context import (
     load_default,
     load_vars,
 )
-from wherry.service.domain.dvc.dvc_config import ParsingSettings
+from wherry.service.domain.dvc.dvc_config import DEFAULT_PARSING, ParsingSettings
 from wherry.service.domain.dvc.interpolation import (
     Accepts,
     Effort,
     Rules,
     Selected,
     TemplateError,
+    TemplateTexts,
     check_syntax,
     refuse_expressions,
     resolve,
@@ -61,14 +62,16 @@ class Templates:
     context: Context
     parsing: ParsingSettings
     effort: Effort = field(default_factory=Effort)
+    texts: TemplateTexts = field(default_factory=TemplateTexts)
 
     def rules(self, context: Context, accepts: Accepts, *, marks_selected: bool = False) -> Rules:
         """Make the rules for one value. Options of `parsing` count in cmd only."""
-        parsing = self.parsing if accepts is Accepts.COMMAND else ParsingSettings()
+        parsing = self.parsing if accepts is Accepts.COMMAND else DEFAULT_PARSING
         return Rules(
             select=context.select,
             accepts=accepts,
             effort=self.effort,
+            texts=self.texts,
             parsing=parsing,
             marks_selected=marks_selected,
         )

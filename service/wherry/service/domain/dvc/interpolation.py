@@ -5,7 +5,7 @@ Where the values come from is context.py's; which parts of dvc.yaml are resolved
 
 import re
 import shlex
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -71,24 +71,44 @@ class Effort:
             )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rules:
-    """How the expressions of one value are resolved."""
-
-    select: Callable[[str], Any]
-    """Finds the value of an expression, or raises TemplateError."""
-    accepts: Accepts
-    effort: Effort = field(repr=False)
-    parsing: ParsingSettings = DEFAULT_PARSING
-    marks_selected: bool = False
-    """Give the value of a text that is one expression as `Selected`."""
-
-
 @dataclass(frozen=True, slots=True)
 class _Expression:
     start: int
     end: int
     inner: str
+    words: tuple[str, ...]
+    """Its parts: names of mappings and indices of lists."""
+
+
+class TemplateTexts:
+    """Finds the expressions of each text once, however many stages are made of it."""
+
+    __slots__ = ("_found",)
+
+    def __init__(self) -> None:
+        """Begin without any."""
+        self._found: dict[str, tuple[_Expression, ...]] = {}
+
+    def find(self, text: str) -> tuple[_Expression, ...]:
+        """The expressions of a text, in order."""
+        found = self._found.get(text)
+        if found is None:
+            found = self._found[text] = tuple(_find(text))
+        return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """How the expressions of one value are resolved."""
+
+    select: Callable[[str, Sequence[str]], Any]
+    """Finds the value of an expression by its parts, or raises TemplateError."""
+    accepts: Accepts
+    effort: Effort = field(repr=False)
+    texts: TemplateTexts = field(repr=False, default_factory=TemplateTexts)
+    parsing: ParsingSettings = DEFAULT_PARSING
+    marks_selected: bool = False
+    """Give the value of a text that is one expression as `Selected`."""
 
 
 def _find(text: str) -> Iterator[_Expression]:
@@ -110,8 +130,14 @@ def _find(text: str) -> Iterator[_Expression]:
             # Without one more, the end of the text (-1 becomes its length).
             newline = text.find("\n", position) % (len(text) + 1)
         if close < newline:
-            yield _Expression(start, close + 1, text[position:close])
+            inner = text[position:close]
+            yield _Expression(start, close + 1, inner, _words(inner))
             position = close + 1
+
+
+def _words(expression: str) -> tuple[str, ...]:
+    words = expression.replace("[", ".").replace("]", "").split(".")
+    return tuple(word.strip() for word in words)
 
 
 def expressions(text: str) -> Iterator[str]:
@@ -207,13 +233,13 @@ def resolve_text(text: str, rules: Rules) -> Any:
     """
     if "${" not in text:
         return text
-    found = list(_find(text))
+    found = rules.texts.find(text)
     if len(found) == 1 and found[0].end - found[0].start == len(text):
-        value = _select(found[0].inner, rules)
+        value = _select(found[0], rules)
         return Selected(value) if rules.marks_selected else value
     parts, end = [], 0
     for expression in found:
-        written = to_text(_select(expression.inner, rules), rules.parsing)
+        written = to_text(_select(expression, rules), rules.parsing)
         rules.effort.spend(len(written))
         parts += [text[end : expression.start], written]
         end = expression.end
@@ -221,16 +247,16 @@ def resolve_text(text: str, rules: Rules) -> Any:
     return "".join([*parts, text[end:]]).replace(r"\${", "${")
 
 
-def _select(expression: str, rules: Rules) -> Any:
-    value = rules.select(expression)
+def _select(expression: _Expression, rules: Rules) -> Any:
+    value = rules.select(expression.inner, expression.words)
     if rules.accepts is Accepts.ANYTHING or not isinstance(value, dict | list):
         return value
     if isinstance(value, dict) and rules.accepts is Accepts.COMMAND:
         return value
     only = "; a mapping may stand in cmd only" if isinstance(value, dict) else ""
     raise TemplateError(
-        f"'${{{expression}}}' is {kind_of(value)}, which cannot stand here",
-        hint=f"Name one of its parts, as in ${{{expression.strip()}{_example(value)}}}{only}.",
+        f"'${{{expression.inner}}}' is {kind_of(value)}, which cannot stand here",
+        hint=f"Name one of its parts, as in ${{{expression.inner.strip()}{_example(value)}}}{only}.",
     )
 
 

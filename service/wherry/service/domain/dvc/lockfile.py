@@ -9,6 +9,7 @@ from wherry.service.domain.dvc.emit import dump_yaml, load_for_edit
 from wherry.service.domain.dvc.recorded_hash import CONTENT_KEYS, read_content
 from wherry.service.domain.dvc.run_cache import entry_mapping
 from wherry.service.domain.dvc.shape import Shape
+from wherry.service.domain.dvc.written_lock import read_written_lock
 from wherry.service.domain.dvc.yaml12 import parse_yaml
 from wherry.service.domain.paths import ProjectPath
 from wherry.service.domain.records import FileEntry, StageEntry
@@ -36,6 +37,16 @@ def parse_lock(data: bytes, path: ProjectPath) -> Mapping[str, StageEntry]:
 
     Raises:
         PipelineInvalid: with the place, if DVC would refuse the file.
+    """
+    written = read_written_lock(data.decode("utf-8", "replace"))
+    return read_any_lock(data, path, legacy=legacy) if written is None else written
+
+
+def read_any_lock(data: bytes, path: ProjectPath, *, legacy: bool = False) -> Mapping[str, StageEntry]:
+    """Read a lock as any YAML, as `parse_lock` says.
+
+    Raises:
+        PipelineInvalid: as `parse_lock`.
     """
     document = parse_yaml(data, path)
     root = Shape(document, (), {} if document.value is None else document.value, path)

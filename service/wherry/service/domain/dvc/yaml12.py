@@ -1,18 +1,19 @@
 """YAML as DVC reads it: version 1.2, duplicate keys refused, every value with its place.
 
-Parsed into events by libyaml's C code and built here without recursion, so that neither depth nor aliases
-can hurt: an alias bomb is an error before anything is expanded. Differences to ruamel's safe loader are
+What simple_yaml.py cannot read is parsed into events by libyaml's C code and built here without recursion, so that
+neither depth nor aliases can hurt: an alias bomb is an error before anything is expanded. Differences to ruamel's safe loader are
 refusals only: collections as keys, sets and ordered maps, structures that contain themselves, `%YAML 1.1`.
 Editing and emitting is emit.py's.
 """
 
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 import yaml
 
 from wherry.service.domain.dvc.scalars import EXPLICIT, read_plain
+from wherry.service.domain.dvc.simple_yaml import Spot, read_simple
 from wherry.service.domain.errors import PipelineInvalid, Place
 
 # Deeper than any file a person or a tool of ours writes; later walks over the values may recurse.
@@ -21,16 +22,10 @@ DEPTH_MAX = 100
 # Values that exist only because an alias repeats them. Real files repeat tens.
 REPEATED_VALUES_MAX = 1_000_000
 
+Inner = dict[Any, Spot] | list[Spot] | None
+"""The spots of what a value holds."""
+
 _COLLECTION_TAGS = frozenset({None, "!", "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"})
-
-
-@dataclass(slots=True)
-class _Spot:
-    """Where a value's key or item stands, and where what it holds stands."""
-
-    line: int
-    column: int
-    inner: "dict[Any, _Spot] | list[_Spot] | None" = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,27 +34,26 @@ class YamlDocument:
 
     path: str
     value: Any
-    _spot: _Spot = field(repr=False, compare=False)
+    _spot: Spot = field(repr=False, compare=False)
 
     def place(self, *keys: str | int) -> Place:
         """Find the line and column of the key or item reached by `keys`, or of what holds it when absent."""
         spot = self._spot
         for key in keys:
-            following = _step(spot.inner, key)
+            following = _step(spot[2], key)
             if following is None:
                 break
             spot = following
-        return Place(path=self.path, line=spot.line, column=spot.column)
+        return Place(path=self.path, line=spot[0], column=spot[1])
 
     def find(self, place: Place) -> tuple[str | int, ...] | None:
         """Find the keys that lead to a place, the outermost that begins there; None when nothing does."""
-        stack: list[tuple[tuple[str | int, ...], _Spot]] = [((), self._spot)]
+        stack: list[tuple[tuple[str | int, ...], Spot]] = [((), self._spot)]
         seen: set[int] = set()
         while stack:
-            keys, spot = stack.pop()
-            if keys and (spot.line, spot.column) == (place.line, place.column):
+            keys, (line, column, inner) = stack.pop()
+            if keys and (line, column) == (place.line, place.column):
                 return keys
-            inner = spot.inner
             # What an alias repeats is looked at once.
             if inner is None or id(inner) in seen:
                 continue
@@ -74,19 +68,20 @@ class YamlDocument:
         return YamlDocument(path=self.path, value=value, _spot=spot)
 
 
-def _prune(value: Any, spot: _Spot, keys: tuple[str | int, ...]) -> tuple[Any, _Spot]:
+def _prune(value: Any, spot: Spot, keys: tuple[str | int, ...]) -> tuple[Any, Spot]:
     """Copy along the way only: the rest may be shared through aliases."""
     key, *rest = keys
     # Two mappings or two lists, in step.
-    value, inner = value.copy(), cast("Any", spot.inner).copy()
+    line, column, inner = spot
+    value, inner = value.copy(), inner.copy()
     if rest:
         value[key], inner[key] = _prune(value[key], inner[key], tuple(rest))
     else:
         del value[key], inner[key]
-    return value, _Spot(spot.line, spot.column, inner)
+    return value, (line, column, inner)
 
 
-def _step(inner: "dict[Any, _Spot] | list[_Spot] | None", key: str | int) -> _Spot | None:
+def _step(inner: Inner, key: str | int) -> Spot | None:
     if isinstance(inner, dict):
         return inner.get(key)
     if isinstance(inner, list) and isinstance(key, int) and 0 <= key < len(inner):
@@ -107,12 +102,23 @@ def parse_yaml(data: bytes, path: str) -> YamlDocument:
         raise PipelineInvalid(
             "the file is not UTF-8 text", hint="Save it as UTF-8.", place=Place(path=path, line=line)
         ) from exc
+    simple = read_simple(text)
+    value, spot = simple or build_document(text, path)
+    return YamlDocument(path=path, value=value, _spot=spot)
+
+
+def build_document(text: str, path: str) -> tuple[Any, Spot]:
+    """Read a text with the full parser: its value and place.
+
+    Raises:
+        PipelineInvalid: as `parse_yaml`.
+    """
     builder = _Builder(path)
     try:
         builder.build(yaml.parse(text, Loader=yaml.CSafeLoader))
     except yaml.YAMLError as exc:
         raise _refuse_syntax(exc, path) from exc
-    return YamlDocument(path=path, value=builder.value, _spot=builder.spot)
+    return builder.value, builder.spot
 
 
 # What is mostly behind the words of the parser.
@@ -142,7 +148,7 @@ def _refuse_syntax(exc: yaml.YAMLError, path: str) -> PipelineInvalid:
 @dataclass(frozen=True, slots=True)
 class _Anchored:
     value: Any
-    inner: "dict[Any, _Spot] | list[_Spot] | None"
+    inner: Inner
     size: int
 
 
@@ -151,11 +157,13 @@ class _Frame:
     """A collection being built."""
 
     value: Any
-    spot: _Spot
+    spot: Spot
+    inner: dict[Any, Spot] | list[Spot]
+    """The spots of its parts, which `spot` has too."""
     anchor: str | None
     merged: Any = None
     key: Any = None
-    key_spot: _Spot | None = None
+    key_spot: Spot | None = None
     key_merges: bool = False
     size: int = 1
     """Values in it, those that aliases repeat included."""
@@ -166,7 +174,7 @@ class _Builder:
 
     def __init__(self, path: str) -> None:
         self.value: Any = None
-        self.spot = _Spot(1, 1)
+        self.spot: Spot = (1, 1, None)
         self._path = path
         self._stack: list[_Frame] = []
         self._anchors: dict[str, _Anchored | None] = {}
@@ -188,8 +196,10 @@ class _Builder:
                 self._begin_document(event)
 
     def _refuse(self, message: str, event: yaml.Event) -> PipelineInvalid:
-        spot = _spot_of(event)
-        return PipelineInvalid(message, place=Place(path=self._path, line=spot.line, column=spot.column))
+        return PipelineInvalid(message, place=self._place(_spot_of(event)))
+
+    def _place(self, spot: Spot) -> Place:
+        return Place(path=self._path, line=spot[0], column=spot[1])
 
     def _begin_document(self, event: yaml.DocumentStartEvent) -> None:
         self._documents += 1
@@ -235,22 +245,19 @@ class _Builder:
         self._repeated += anchored.size
         if self._repeated > REPEATED_VALUES_MAX:
             raise self._refuse("aliases repeat too much", event)
-        spot = _spot_of(event)
-        spot.inner = anchored.inner
-        self._put(anchored.value, spot, anchored.size)
+        self._put(anchored.value, _spot_of(event, anchored.inner), anchored.size)
 
     def _open(self, event: "yaml.MappingStartEvent | yaml.SequenceStartEvent") -> None:
         if event.tag not in _COLLECTION_TAGS:
             raise self._refuse(f"the tag {event.tag!r} is not understood", event)
         if len(self._stack) >= DEPTH_MAX:
             raise self._refuse(f"values are nested deeper than {DEPTH_MAX} levels", event)
-        spot = _spot_of(event)
         is_mapping = isinstance(event, yaml.MappingStartEvent)
         value: Any = {} if is_mapping else []
-        spot.inner = {} if is_mapping else []
+        inner: dict[Any, Spot] | list[Spot] = {} if is_mapping else []
         if event.anchor:
             self._anchors[event.anchor] = None
-        self._stack.append(_Frame(value, spot, event.anchor))
+        self._stack.append(_Frame(value, _spot_of(event, inner), inner, event.anchor))
 
     def _close(self) -> None:
         frame = self._stack.pop()
@@ -261,17 +268,17 @@ class _Builder:
             frame.value.update(frame.merged)
             frame.value.update(own)
         if frame.anchor:
-            self._anchors[frame.anchor] = _Anchored(frame.value, frame.spot.inner, frame.size)
+            self._anchors[frame.anchor] = _Anchored(frame.value, frame.inner, frame.size)
         self._put(frame.value, frame.spot, frame.size)
 
-    def _put(self, value: Any, spot: _Spot, size: int) -> None:
+    def _put(self, value: Any, spot: Spot, size: int) -> None:
         """Hand a finished value to what holds it."""
         if not self._stack:
             self.value, self.spot = value, spot
             return
         frame = self._stack[-1]
         frame.size += size
-        inner = frame.spot.inner
+        inner = frame.inner
         if isinstance(inner, list):
             frame.value.append(value)
             inner.append(spot)
@@ -280,42 +287,42 @@ class _Builder:
         elif frame.key_merges:
             self._merge(frame, value, spot)
             frame.key_spot, frame.key_merges = None, False
-        elif isinstance(inner, dict):
+        else:
             frame.value[frame.key] = value
-            frame.key_spot.inner = spot.inner
-            inner[frame.key] = frame.key_spot
+            line, column, _ = frame.key_spot
+            inner[frame.key] = (line, column, spot[2])
             frame.key_spot = None
 
-    def _put_key(self, frame: _Frame, key: Any, spot: _Spot) -> None:
-        place = Place(path=self._path, line=spot.line, column=spot.column)
+    def _put_key(self, frame: _Frame, key: Any, spot: Spot) -> None:
+        place = self._place(spot)
         if not isinstance(key, Hashable):
             raise PipelineInvalid("a list or mapping cannot be a key here", place=place)
         if key in frame.value:
-            assert isinstance(frame.spot.inner, dict)
-            first = frame.spot.inner[key]
+            assert isinstance(frame.inner, dict)
+            first, _, _ = frame.inner[key]
             raise PipelineInvalid(
-                f"the key {key!r} stands here a second time; the first is on line {first.line}", place=place
+                f"the key {key!r} stands here a second time; the first is on line {first}", place=place
             )
         frame.key, frame.key_spot = key, spot
 
-    def _merge(self, frame: _Frame, value: Any, spot: _Spot) -> None:
+    def _merge(self, frame: _Frame, value: Any, spot: Spot) -> None:
         """Take the mappings under `<<`: of several the first wins, and all yield to own keys."""
         sources = value if isinstance(value, list) else [value]
-        place = Place(path=self._path, line=spot.line, column=spot.column)
+        place = self._place(spot)
         if frame.merged is not None or not all(isinstance(source, dict) for source in sources):
             raise PipelineInvalid("`<<` takes one mapping or a list of mappings, once", place=place)
         frame.merged = {}
         for source in reversed(sources):
             frame.merged.update(source)
-        spots = spot.inner if isinstance(spot.inner, list) else [spot]
-        assert isinstance(frame.spot.inner, dict)
-        for source_spot in spots:
-            if isinstance(source_spot.inner, dict):
-                for key, inner_spot in source_spot.inner.items():
-                    frame.spot.inner.setdefault(key, inner_spot)
+        spots = spot[2] if isinstance(spot[2], list) else [spot]
+        assert isinstance(frame.inner, dict)
+        for _, _, source in spots:
+            if isinstance(source, dict):
+                for key, inner_spot in source.items():
+                    frame.inner.setdefault(key, inner_spot)
 
 
-def _spot_of(event: yaml.Event) -> _Spot:
+def _spot_of(event: yaml.Event, inner: Inner = None) -> Spot:
     mark = event.start_mark
     assert mark is not None  # the parser always sets it
-    return _Spot(mark.line + 1, mark.column + 1)
+    return (mark.line + 1, mark.column + 1, inner)
