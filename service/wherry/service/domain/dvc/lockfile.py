@@ -39,10 +39,10 @@ def parse_lock(data: bytes, path: ProjectPath) -> Mapping[str, StageEntry]:
         PipelineInvalid: with the place, if DVC would refuse the file.
     """
     written = read_written_lock(data.decode("utf-8", "replace"))
-    return read_any_lock(data, path, legacy=legacy) if written is None else written
+    return read_any_lock(data, path) if written is None else written
 
 
-def read_any_lock(data: bytes, path: ProjectPath, *, legacy: bool = False) -> Mapping[str, StageEntry]:
+def read_any_lock(data: bytes, path: ProjectPath) -> Mapping[str, StageEntry]:
     """Read a lock as any YAML, as `parse_lock` says.
 
     Raises:
