@@ -1,21 +1,23 @@
 """Puts content into the workspace: never half-written, never outside the project, nothing fetched twice."""
 
 import contextlib
-import json
 import os
 import re
 import secrets
 import shutil
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from wherry.client.connection import Connection
-from wherry.client.data import TREE_SUFFIX
+from wherry.client.data import TREE_SUFFIX, parse_tree
+from wherry.client.direct import DIRECT_BYTES_MIN, DirectWay
 from wherry.client.downloading import MemorySink, Sink, download
+from wherry.client.dvc_cache import DvcCache, move, read_cache_settings
 from wherry.client.errors import FileTrouble, ProtocolBroken
+from wherry.client.fetching import fetch_large
 from wherry.client.hashing import Hasher
 from wherry.client.paths import place_inside
 from wherry.client.progress import Progress
@@ -34,6 +36,10 @@ class Wanted:
     executable: bool = False
     only: tuple[str, ...] = ()
     """Of a folder, only these paths below it (relative to it); nothing else is touched."""
+    cached: bool = False
+    """Whether DVC keeps it in its cache: then it comes by way of it."""
+    total_bytes: int = 0
+    """Of a folder, the sum of its files, as far as known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +61,7 @@ class _Leaf:
     hash: str
     size_bytes: int
     executable: bool | None
+    cached: bool
     out: str
     """The wanted path that it belongs to: below it, what stands in the way is removed."""
 
@@ -68,8 +75,11 @@ class Placer:
         self._connection = connection
         self._hasher = hasher
         self._progress = progress
+        self._cache = DvcCache(read_cache_settings(root), hasher)
+        self._direct = DirectWay(connection, progress)
         self._lock = threading.Lock()
         self._received = 0
+        self._trees: dict[str, bytes] = {}
 
     def place(self, wanted: Sequence[Wanted]) -> Placed:
         """Make the workspace hold all of it.
@@ -88,6 +98,7 @@ class Placer:
         try:
             todo = [leaf for leaf in leaves if not self._is_right(leaf)]
             self._fetch(todo)
+            self._complete_cache(wanted, leaves)
             removed = [gone for item in wanted for gone in self._tidy(item, trees)]
         except OSError as exc:
             raise FileTrouble(f"cannot write {exc.filename or 'a file'}: {exc.strerror or exc}") from exc
@@ -104,13 +115,22 @@ class Placer:
         def sink(blob: str) -> MemorySink:
             return MemorySink(lambda content: contents.__setitem__(blob, content))
 
-        digests = [
-            BlobDigest(hash=item.hash, size_bytes=item.size_bytes)
-            for item in wanted
-            if item.hash.endswith(TREE_SUFFIX)
-        ]
+        blobs = {item.hash for item in wanted if item.hash.endswith(TREE_SUFFIX)}
+        for blob in self._cache.intact(blobs):
+            contents[blob] = self._cache.read(blob)
+        digests = [BlobDigest(hash=blob) for blob in sorted(blobs - contents.keys())]
         download(self._connection, digests, sink, lambda _: None)
+        self._trees = contents
         return {blob: parse_tree(content) for blob, content in contents.items()}
+
+    def _complete_cache(self, wanted: Iterable[Wanted], leaves: Iterable[_Leaf]) -> None:
+        """Put into DVC's cache what was right in the workspace already; a tree after its members."""
+        right = {leaf.hash: leaf for leaf in leaves if leaf.cached}
+        for blob in right.keys() - self._cache.intact(right):
+            self._cache.keep_copy(blob, self._root / right[blob].path)
+        trees = {item.hash for item in wanted if item.cached and item.hash.endswith(TREE_SUFFIX)}
+        for blob in trees - self._cache.intact(trees):
+            self._cache.keep_content(blob, self._trees[blob])
 
     def _is_right(self, leaf: _Leaf) -> bool:
         # A file below a link inside an output is not of the output: the link is to be replaced.
@@ -132,17 +152,51 @@ class Placer:
         for leaf in leaves:
             _clear_way(self._root, leaf)
             by_hash.setdefault(leaf.hash, []).append(leaf)
-        sizes = [group[0].size_bytes for group in by_hash.values()]
-        self._progress.begin("Downloading", len(leaves), sum(sizes) if all(sizes) else None)
+        local = self._cache.intact(blob for blob, group in by_hash.items() if group[0].cached)
+        for blob in local:
+            self._check_out(blob, by_hash[blob])
+        lacking = [
+            BlobDigest(hash=blob, size_bytes=group[0].size_bytes)
+            for blob, group in by_hash.items()
+            if blob not in local
+        ]
+        if not lacking:
+            return
+        sizes = [digest.size_bytes for digest in lacking]
+        self._progress.begin("Downloading", len(lacking), sum(sizes) if all(sizes) else None)
         try:
-            download(
-                self._connection,
-                [BlobDigest(hash=blob, size_bytes=group[0].size_bytes) for blob, group in by_hash.items()],
-                lambda blob: _FileSink(self._root, by_hash[blob]),
-                self._advanced,
-            )
+            large = [digest for digest in lacking if digest.size_bytes >= DIRECT_BYTES_MIN]
+            done = self._fetch_large(large, by_hash)
+            rest = [digest for digest in lacking if digest.hash not in done]
+            download(self._connection, rest, lambda blob: self._sink(blob, by_hash[blob]), self._advanced)
         finally:
             self._progress.end()
+
+    def _fetch_large(self, digests: Sequence[BlobDigest], by_hash: Mapping[str, Sequence[_Leaf]]) -> set[str]:
+        """Bring large files from the bucket itself; returns those that came."""
+        incoming = self._root / ".dvc" / "tmp" / "wherry" / "incoming"
+        came: set[str] = set()
+        for blob, file in fetch_large(self._direct, digests, incoming, self._advanced):
+            sink = self._sink(blob, by_hash[blob])
+            try:
+                sink.take(file)
+            except BaseException:
+                sink.abort()
+                raise
+            finally:
+                file.unlink(missing_ok=True)
+            came.add(blob)
+        return came
+
+    def _sink(self, blob: str, leaves: Sequence[_Leaf]) -> "_FileSink | _CacheSink":
+        if leaves[0].cached:
+            return _CacheSink(self._cache, blob, lambda: self._check_out(blob, leaves))
+        return _FileSink(self._root, leaves)
+
+    def _check_out(self, blob: str, leaves: Iterable[_Leaf]) -> None:
+        for leaf in leaves:
+            target = place_inside(self._root, leaf.path)
+            self._cache.check_out(blob, target, executable=bool(leaf.executable))
 
     def _advanced(self, size_bytes: int) -> None:
         with self._lock:
@@ -171,26 +225,11 @@ class Placer:
         return removed
 
 
-def parse_tree(content: bytes) -> dict[str, str]:
-    """Read a `.dir` object: MD5 by relative path. Paths are checked again where they are written.
-
-    Raises:
-        ProtocolBroken: if it is not one.
-    """
-    try:
-        members = {str(entry["relpath"]): str(entry["md5"]) for entry in json.loads(content)}
-    except (ValueError, TypeError, KeyError) as exc:
-        raise ProtocolBroken("what came as a folder's list of files is none") from exc
-    for name, md5 in members.items():
-        if not _MD5.fullmatch(md5):
-            raise ProtocolBroken(f"a folder's list of files has no hash for {name[:80]!r}")
-    return members
-
-
 def _leaves(wanted: Iterable[Wanted], trees: dict[str, dict[str, str]]) -> Iterable[_Leaf]:
     for item in wanted:
         if not item.hash.endswith(TREE_SUFFIX):
             yield _Leaf(
+                cached=item.cached,
                 path=item.path,
                 hash=item.hash,
                 size_bytes=item.size_bytes,
@@ -198,10 +237,17 @@ def _leaves(wanted: Iterable[Wanted], trees: dict[str, dict[str, str]]) -> Itera
                 out=item.path,
             )
             continue
+        # What each file is likely to have: nobody has said.
+        guess = item.total_bytes // len(trees[item.hash]) if trees[item.hash] else 0
         for name, md5 in trees[item.hash].items():
             if not item.only or any(name == part or name.startswith(part + "/") for part in item.only):
                 yield _Leaf(
-                    path=f"{item.path}/{name}", hash=md5, size_bytes=0, executable=None, out=item.path
+                    path=f"{item.path}/{name}",
+                    hash=md5,
+                    size_bytes=guess,
+                    executable=None,
+                    cached=item.cached,
+                    out=item.path,
                 )
 
 
@@ -248,6 +294,12 @@ class _FileSink(Sink):
     def write(self, data: bytes) -> None:
         self._stream.write(data)
 
+    def take(self, file: Path) -> None:
+        """Take a whole file with the content."""
+        with file.open("rb") as source:
+            shutil.copyfileobj(source, self._stream)
+        self.commit()
+
     def commit(self) -> None:
         self._stream.close()
         try:
@@ -271,6 +323,37 @@ class _FileSink(Sink):
     def _name_beside(target: Path) -> Path:
         # Short, because the name itself may be as long as the file system takes.
         return target.with_name(f".wherry-{secrets.token_hex(8)}.tmp")
+
+
+class _CacheSink(Sink):
+    """Writes into DVC's cache, and then puts it where it is wanted."""
+
+    def __init__(self, cache: DvcCache, blob: str, check_out: Callable[[], None]) -> None:
+        self._cache = cache
+        self._blob = blob
+        self._check_out = check_out
+        self._temporary = cache.new_file(blob)
+        self._stream = _create(self._temporary, executable=False)
+
+    def write(self, data: bytes) -> None:
+        self._stream.write(data)
+
+    def take(self, file: Path) -> None:
+        """Take a whole file with the content."""
+        move(file, self._temporary)
+        self.commit()
+
+    def commit(self) -> None:
+        self._stream.close()
+        try:
+            self._cache.keep(self._blob, self._temporary)
+        finally:
+            self._temporary.unlink(missing_ok=True)
+        self._check_out()
+
+    def abort(self) -> None:
+        self._stream.close()
+        self._temporary.unlink(missing_ok=True)
 
 
 def _create(file: Path, *, executable: bool) -> IO[bytes]:

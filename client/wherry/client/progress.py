@@ -10,12 +10,16 @@ class Progress(Protocol):
         """Take one sentence about something that the user should know."""
         ...
 
+    def detail(self, text: str) -> None:
+        """Take one sentence for whoever wants to know more."""
+        ...
+
     def begin(self, verb: str, files: int, size_bytes: int | None) -> None:
         """A transfer begins: "Uploading" or "Downloading"; the size is None when it is not known yet."""
         ...
 
     def advance(self, size_bytes: int) -> None:
-        """So many more bytes have been moved."""
+        """So many more bytes have been moved; fewer than none when some have to be moved again."""
         ...
 
     def end(self) -> None:
@@ -27,6 +31,9 @@ class Silent(Progress):
     """Says nothing."""
 
     def warn(self, text: str) -> None:
+        """Ignore it."""
+
+    def detail(self, text: str) -> None:
         """Ignore it."""
 
     def begin(self, verb: str, files: int, size_bytes: int | None) -> None:

@@ -72,6 +72,11 @@ class Terminal(Progress):
         """Print a warning; never hidden, because it is about the user's files."""
         print(f"warning: {plain(text)}", file=sys.stderr, flush=True)
 
+    def detail(self, text: str) -> None:
+        """Print a line with -v."""
+        if self.verbosity:
+            self.note(plain(text))
+
     def paint(self, text: str, word: str, stream: TextIO | None = None) -> str:
         """Colour text as the state `word` has it, if `stream` (stdout unless named) is to be coloured."""
         color = _STATE_COLORS.get(word)

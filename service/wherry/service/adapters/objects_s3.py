@@ -123,7 +123,7 @@ class S3ObjectStore(ObjectStore):
 
     async def _run(self, call: Callable[[], T]) -> T:
         def translated() -> T:
-            with _errors_translated():
+            with errors_translated():
                 return call()
 
         return await asyncio.get_running_loop().run_in_executor(self._executor, translated)
@@ -278,7 +278,8 @@ def _code(exc: ClientError) -> str:
 
 
 @contextmanager
-def _errors_translated() -> Iterator[None]:
+def errors_translated() -> Iterator[None]:
+    """Turn what boto3 raises into errors of the domain."""
     try:
         yield
     except ClientError as exc:
