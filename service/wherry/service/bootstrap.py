@@ -21,7 +21,8 @@ from wherry.service.adapters.database import Database
 from wherry.service.adapters.direct_transfers_s3 import S3DirectTransfers
 from wherry.service.adapters.logs_files import FileLogStore
 from wherry.service.adapters.node_cache_local import LocalNodeCache
-from wherry.service.adapters.objects_s3 import S3ObjectStore, S3Settings
+from wherry.service.adapters.objects_obstore import ObstoreObjectStore
+from wherry.service.adapters.objects_s3 import S3Settings
 from wherry.service.adapters.run_cache_sql import SqlRunCache
 from wherry.service.adapters.runs_sql import SqlRunStore
 from wherry.service.adapters.s3_server_seaweedfs import SeaweedServer
@@ -119,7 +120,7 @@ class _Parts:
     """The adapters."""
 
     database: Database
-    objects: S3ObjectStore
+    objects: ObstoreObjectStore
     transfers: S3DirectTransfers
     engine: DockerContainerEngine
     node: LocalNodeCache
@@ -181,7 +182,7 @@ async def _open_parts(settings: Settings, store: Store, stack: contextlib.AsyncE
         access_key=store.access_key or None,
         secret_key=store.secret_key or None,
     )
-    objects = S3ObjectStore.connect(s3)
+    objects = ObstoreObjectStore.connect(s3)
     stack.push_async_callback(objects.close)
     public = replace(s3, endpoint_url=settings.s3_public_endpoint or s3.endpoint_url)
     transfers = S3DirectTransfers.connect(s3, public=public)

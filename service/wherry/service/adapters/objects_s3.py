@@ -218,7 +218,7 @@ class S3ObjectStore(ObjectStore):
             if _code(exc) in _ABSENT:
                 return False
             raise
-        with closing(answer["Body"]) as body, _replacing(target) as file:
+        with closing(answer["Body"]) as body, replacing(target) as file:
             for chunk in body.iter_chunks(_MIB):
                 file.write(chunk)
         return True
@@ -305,7 +305,7 @@ def _translated(exc: ClientError) -> BlobMismatch | StoreUnavailable:
 
 
 @contextmanager
-def _replacing(target: Path) -> Iterator[BinaryIO]:
+def replacing(target: Path) -> Iterator[BinaryIO]:
     """Write beside `target`, and put it in place when all has gone well."""
     descriptor, name = tempfile.mkstemp(prefix=".download.", suffix=".part", dir=target.parent)
     try:
