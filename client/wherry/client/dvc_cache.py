@@ -18,6 +18,7 @@ from wherry.client.hashing import FoundFile, Hasher
 TREE_SUFFIX = ".dir"
 
 _READ_ONLY = 0o444
+_COPY_BYTES = 1024 * 1024
 _FICLONE = 0x40049409
 _LINK_TYPES = ("reflink", "hardlink", "symlink", "copy")
 _DEFAULT_TYPES = ("reflink", "copy")
@@ -65,6 +66,8 @@ class DvcCache:
         """Take the settings, and what remembers which files were read before."""
         self._settings = settings
         self._hasher = hasher
+        self._link_types = settings.link_types
+        self._made: set[Path] = set()
 
     def exists(self) -> bool:
         """Whether there is any cache."""
@@ -102,7 +105,9 @@ class DvcCache:
     def new_file(self, blob: str) -> Path:
         """Give the name of a file to write content to."""
         path = self._path(blob)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.parent not in self._made:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._made.add(path.parent)
         return _beside(path)
 
     def keep(self, blob: str, temporary: Path) -> None:
@@ -123,7 +128,8 @@ class DvcCache:
         """Keep what is in the workspace already, and right."""
         temporary = self.new_file(blob)
         try:
-            _reflink_or_copy(source, temporary)
+            if "reflink" not in self._link_types or not self._reflink(source, temporary, executable=False):
+                _copy(source, temporary, executable=False)
             self.keep(blob, temporary)
         finally:
             temporary.unlink(missing_ok=True)
@@ -140,7 +146,7 @@ class DvcCache:
     def _link(self, source: Path, target: Path, *, executable: bool) -> None:
         # A link shares its mode with the cache, and DVC links no empty files.
         linkable = not executable and source.stat().st_size > 0
-        for kind in self._settings.link_types:
+        for kind in self._link_types:
             with contextlib.suppress(OSError):
                 if kind == "hardlink" and linkable:
                     os.link(source, target)
@@ -148,14 +154,26 @@ class DvcCache:
                 if kind == "symlink" and linkable:
                     target.symlink_to(source)
                     return
-                if kind == "reflink" and _reflink(source, target, executable=executable):
+                if kind == "reflink" and self._reflink(source, target, executable=executable):
                     return
                 if kind == "copy":
                     break
         _copy(source, target, executable=executable)
 
+    def _reflink(self, source: Path, target: Path, *, executable: bool) -> bool:
+        """Share the blocks of a file; where the file system cannot, it is not tried again."""
+        with source.open("rb") as reader, os.fdopen(_create(target, executable=executable), "wb") as writer:
+            try:
+                fcntl.ioctl(writer.fileno(), _FICLONE, reader.fileno())
+            except OSError:
+                target.unlink()
+                self._link_types = tuple(kind for kind in self._link_types if kind != "reflink")
+                return False
+        return True
+
     def _path(self, blob: str) -> Path:
-        return self._settings.folder / "files" / "md5" / blob[:2] / blob[2:]
+        # As text, because there may be a hundred thousand of them.
+        return Path(f"{self._settings.folder}/files/md5/{blob[:2]}/{blob[2:]}")
 
 
 def _found(blob: str, path: Path) -> FoundFile:
@@ -177,27 +195,16 @@ def _beside(target: Path) -> Path:
     return target.with_name(f".wherry-{secrets.token_hex(8)}.tmp")
 
 
-def _reflink_or_copy(source: Path, target: Path) -> None:
-    with contextlib.suppress(OSError):
-        if _reflink(source, target, executable=False):
-            return
-    _copy(source, target, executable=False)
-
-
-def _reflink(source: Path, target: Path, *, executable: bool) -> bool:
-    """Share the blocks of a file, where the file system can."""
-    with source.open("rb") as reader, os.fdopen(_create(target, executable=executable), "wb") as writer:
-        try:
-            fcntl.ioctl(writer.fileno(), _FICLONE, reader.fileno())
-        except OSError:
-            target.unlink()
-            return False
-    return True
-
-
 def _copy(source: Path, target: Path, *, executable: bool) -> None:
-    os.close(_create(target, executable=executable))
-    shutil.copyfile(source, target)
+    with (
+        source.open("rb", buffering=0) as reader,
+        os.fdopen(_create(target, executable=executable), "wb", buffering=0) as writer,
+    ):
+        size = os.fstat(reader.fileno()).st_size
+        if size <= _COPY_BYTES:
+            writer.write(reader.read())
+        else:
+            shutil.copyfileobj(reader, writer, _COPY_BYTES)
 
 
 def _create(file: Path, *, executable: bool) -> int:

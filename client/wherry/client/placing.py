@@ -19,7 +19,7 @@ from wherry.client.dvc_cache import DvcCache, move, read_cache_settings
 from wherry.client.errors import FileTrouble, ProtocolBroken
 from wherry.client.fetching import fetch_large
 from wherry.client.hashing import Hasher
-from wherry.client.paths import place_inside
+from wherry.client.paths import check_wire_path, place_inside
 from wherry.client.progress import Progress
 from wherry.v1.blobs_pb2 import BlobDigest
 
@@ -80,6 +80,9 @@ class Placer:
         self._lock = threading.Lock()
         self._received = 0
         self._trees: dict[str, bytes] = {}
+        # By folder and output: thousands of files share a few.
+        self._through_link: dict[tuple[str, str], bool] = {}
+        self._folders: dict[tuple[str, str], Path] = {}
 
     def place(self, wanted: Sequence[Wanted]) -> Placed:
         """Make the workspace hold all of it.
@@ -93,6 +96,8 @@ class Placer:
             place_inside(self._root, item.path)
             if not _MD5.fullmatch(item.hash.removesuffix(TREE_SUFFIX)):
                 raise ProtocolBroken(f"not the hash of a blob: {item.hash[:40]!r}")
+        self._through_link.clear()
+        self._folders.clear()
         trees = self._fetch_trees(wanted)
         leaves = list(_leaves(wanted, trees))
         try:
@@ -134,9 +139,14 @@ class Placer:
 
     def _is_right(self, leaf: _Leaf) -> bool:
         # A file below a link inside an output is not of the output: the link is to be replaced.
-        target = self._root / leaf.path
-        if _link_below(self._root, leaf) is not None:
+        folder = leaf.path.rpartition("/")[0]
+        through_link = self._through_link.get((folder, leaf.out))
+        if through_link is None:
+            through_link = _link_below(self._root, leaf) is not None
+            self._through_link[folder, leaf.out] = through_link
+        if through_link:
             return False
+        target = self._root / leaf.path
         local = self._hasher.hash_if_there(leaf.path, target)
         if local is None or local.md5 != leaf.hash:
             return False
@@ -150,7 +160,7 @@ class Placer:
             return
         by_hash: dict[str, list[_Leaf]] = {}
         for leaf in leaves:
-            _clear_way(self._root, leaf)
+            self._make_way(leaf)
             by_hash.setdefault(leaf.hash, []).append(leaf)
         local = self._cache.intact(blob for blob, group in by_hash.items() if group[0].cached)
         for blob in local:
@@ -171,6 +181,17 @@ class Placer:
             download(self._connection, rest, lambda blob: self._sink(blob, by_hash[blob]), self._advanced)
         finally:
             self._progress.end()
+
+    def _make_way(self, leaf: _Leaf) -> None:
+        """Make the folder for a file; what stands in the way is removed. Folders are looked at once."""
+        folder, _, name = leaf.path.rpartition("/")
+        if (folder, leaf.out) not in self._folders:
+            _clear_way(self._root, leaf)
+            self._folders[folder, leaf.out] = place_inside(self._root, leaf.path).parent
+        check_wire_path(leaf.path)
+        target = self._folders[folder, leaf.out] / name
+        if target.is_dir() and not target.is_symlink():
+            shutil.rmtree(target)
 
     def _fetch_large(self, digests: Sequence[BlobDigest], by_hash: Mapping[str, Sequence[_Leaf]]) -> set[str]:
         """Bring large files from the bucket itself; returns those that came."""
@@ -195,7 +216,8 @@ class Placer:
 
     def _check_out(self, blob: str, leaves: Iterable[_Leaf]) -> None:
         for leaf in leaves:
-            target = place_inside(self._root, leaf.path)
+            folder, _, name = leaf.path.rpartition("/")
+            target = self._folders[folder, leaf.out] / name
             self._cache.check_out(blob, target, executable=bool(leaf.executable))
 
     def _advanced(self, size_bytes: int) -> None:
@@ -211,13 +233,14 @@ class Placer:
         if folder.is_symlink() and not trees[item.hash]:
             folder.unlink()
         folder.mkdir(parents=True, exist_ok=True)
+        members = trees[item.hash]
         removed = []
         for where, folders, files in os.walk(folder, topdown=False):
+            above = os.path.relpath(where, folder)
             for name in files + [entry for entry in folders if (Path(where) / entry).is_symlink()]:
-                file = Path(where) / name
-                relative = file.relative_to(folder).as_posix()
-                if relative not in trees[item.hash]:
-                    file.unlink()
+                relative = name if above == "." else f"{above}/{name}"
+                if relative not in members:
+                    (Path(where) / name).unlink()
                     removed.append(f"{item.path}/{relative}")
             for name in folders:
                 with contextlib.suppress(OSError):  # not empty: it belongs to the tree
