@@ -20,6 +20,7 @@ DIGESTS_PER_CALL = 10_000
 _CHUNK_BYTES = 1024 * 1024
 _MESSAGE_BYTES = 2 * 1024 * 1024
 _ATTEMPTS = 5
+_LARGEST_SHOWN = 5
 # A second stream keeps the wire busy while the service checks a blob; more only help far-away servers.
 _STREAMS = 4
 _BYTES_FOR_STREAMS = 16 * 1024 * 1024
@@ -108,7 +109,13 @@ def upload(
     todo = [*plain.values(), *trees]
     if not todo:
         return
-    progress.begin("Uploading", len(todo), sum(source.size for source in todo))
+    largest = sorted(todo, key=lambda source: -source.size)[:_LARGEST_SHOWN]
+    progress.begin(
+        "Uploading",
+        len(todo),
+        sum(source.size for source in todo),
+        [(source.label, source.size) for source in largest],
+    )
     try:
         large = [source for source in plain.values() if _may_go_directly(source)]
         left = {file.digest.hash for file in direct.upload([_large_file(source) for source in large])}
