@@ -1,19 +1,33 @@
 import asyncio
 import hashlib
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.fakes.object_store import FakeObjectStore
+from wherry.service.adapters.objects_obstore import ObstoreObjectStore
 from wherry.service.adapters.objects_s3 import S3ObjectStore, S3Settings
 from wherry.service.domain.errors import BlobMismatch, StoreUnavailable
 from wherry.service.ports.objects import ObjectStore
 
 
-@pytest.fixture(params=["fake", "s3"])
+@pytest.fixture
+def quick_store(object_store: S3ObjectStore, s3_settings: S3Settings) -> Iterator[ObstoreObjectStore]:
+    store = ObstoreObjectStore.connect(s3_settings)
+    yield store
+    asyncio.run(store.close())
+
+
+@pytest.fixture(params=["fake", "s3", "obstore"])
 def store(request: pytest.FixtureRequest) -> ObjectStore:
     if request.param == "fake":
         return FakeObjectStore()
+    if request.param == "obstore":
+        quick = request.getfixturevalue("quick_store")
+        assert isinstance(quick, ObstoreObjectStore)
+        return quick
     real = request.getfixturevalue("object_store")
     assert isinstance(real, S3ObjectStore)
     return real
@@ -221,3 +235,18 @@ def test_a_bucket_that_is_not_there_is_named_as_the_reason(s3_settings: S3Settin
     asyncio.run(store.ensure_bucket())
     assert asyncio.run(store.list_keys("")) == []
     asyncio.run(store.close())
+
+
+def test_what_obstore_cannot_do_is_told_in_the_words_of_the_store(s3_settings: S3Settings) -> None:
+    wrong = replace(s3_settings, secret_key="not the secret")
+
+    async def ask() -> None:
+        store = ObstoreObjectStore.connect(wrong)
+        try:
+            await store.put("key", b"content")
+        finally:
+            await store.close()
+
+    with pytest.raises(StoreUnavailable, match="SignatureDoesNotMatch") as caught:
+        asyncio.run(ask())
+    assert "not the secret" not in str(caught.value)

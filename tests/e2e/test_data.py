@@ -1,5 +1,8 @@
 """Inputs and outputs that git does not keep: tracked, ignored, made, hidden."""
 
+import hashlib
+import random
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -112,3 +115,83 @@ def test_dvcignore_hides_from_outputs_what_it_hides_for_dvc(make_project: Make, 
     assert first["stages"][0]["outs"][0]["md5"] in (laptop.root / "dvc.lock").read_text()
     assert states(second) == {"write": ("succeeded", "miss")}, "other patterns, other output"
     assert second["stages"][0]["outs"][0]["nfiles"] == 5
+
+
+def test_a_large_file_goes_to_the_bucket_itself_and_comes_from_there(
+    make_project: Make, tmp_path: Path
+) -> None:
+    project = make_project(
+        {"dvc.yaml": "stages:\n  use: {cmd: wc -c < big > out, deps: [big], outs: [out]}\n"}
+    )
+    (project.root / "big").write_bytes(random.Random(7).randbytes(5 * 1024 * 1024))
+    project.dvc("add", "-q", "big").expect(0)
+    project.commit()
+    laptop = project.clone(tmp_path / "laptop", user="ben")
+
+    done = project.wherry("repro", "-v").expect(0)
+    pulled = laptop.wherry("pull", "-v", "big").expect(0)
+
+    assert "1 large file straight to the bucket" in done.err
+    assert "1 large file straight from the bucket" in pulled.err
+    assert (laptop.root / "big").read_bytes() == (project.root / "big").read_bytes()
+    assert laptop.dvc("status", "big.dvc").expect(0).out == "Data and pipelines are up to date.\n"
+
+
+def test_data_that_only_dvcs_cache_has_is_sent_from_there(make_project: Make) -> None:
+    project = make_project(
+        {"dvc.yaml": "stages:\n  use: {cmd: cat data/a one > out, deps: [data, one], outs: [out]}\n"}
+    )
+    project.write({"data/a": "first ", "data/sub ü/-b\nc": "a name of its own", "one": "of DVC 2"})
+    project.dvc("add", "-q", "data", "one").expect(0)
+    cache = project.root / ".dvc/cache"
+    md5 = hashlib.md5(b"of DVC 2").hexdigest()
+    (cache / md5[:2]).mkdir(exist_ok=True)
+    (cache / "files/md5" / md5[:2] / md5[2:]).rename(cache / md5[:2] / md5[2:])
+    shutil.rmtree(project.root / "data")
+    (project.root / "one").unlink()
+    damaged = (
+        cache / "files/md5" / hashlib.md5(b"first ").hexdigest()[:2] / hashlib.md5(b"first ").hexdigest()[2:]
+    )
+    damaged.chmod(0o644)
+    damaged.write_text("other!")
+
+    refused = project.wherry("repro").expect(6)
+    damaged.write_text("first ")
+    run = project.repro("--pull", "all")
+
+    assert "neither in this folder nor in the store: data (data.dvc" in refused.err
+    assert states(run) == {"use": ("succeeded", "miss")}
+    assert (project.root / "out").read_text() == "first of DVC 2"
+    assert not (project.root / "data").exists()
+
+
+def test_what_was_pulled_is_in_dvcs_cache(make_project: Make, tmp_path: Path) -> None:
+    project = make_project(
+        {
+            "dvc.yaml": "stages:\n"
+            "  make: {cmd: 'mkdir -p out/sub && echo 1 > out/a && echo 2 > out/sub/b && echo 1 > c',"
+            " deps: [in], outs: [out, c]}\n",
+            "in": "what was pulled is cached",
+        }
+    )
+    project.repro()
+    laptop = project.clone(tmp_path / "laptop", user="ben")
+    laptop.dvc("config", "cache.type", "hardlink,symlink").expect(0)
+    laptop.wherry("apply", "-f", project.wherry("ps", "--json").json()["runs"][0]["id"]).expect(0)
+
+    laptop.wherry("pull").expect(0)
+    cached = [path for path in (laptop.root / ".dvc/cache/files/md5").rglob("*") if path.is_file()]
+    (laptop.root / "c").unlink()
+    shutil.rmtree(laptop.root / "out")
+    before = laptop.dvc("status").out
+    laptop.dvc("checkout").expect(0)
+    after = laptop.dvc("status").expect(0).out
+    again = laptop.wherry("pull").expect(0)
+
+    assert {path.stat().st_mode & 0o777 for path in cached} == {0o444}
+    assert len(cached) == 3, "two contents and the list of the folder"
+    assert "deleted" in before
+    assert after == "Data and pipelines are up to date.\n"
+    assert (laptop.root / "out/sub/b").read_text() == "2\n"
+    assert (laptop.root / "out/sub/b").stat().st_nlink == 2
+    assert "3 right already" in again.out

@@ -3,11 +3,13 @@
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from wherry.client.errors import FileTrouble
+from wherry.client.dvc_cache import DvcCache
+from wherry.client.errors import FileTrouble, ProtocolBroken
 from wherry.client.hashing import FoundFile, Hasher, LocalFile
 from wherry.client.ignore import IgnoreRules
 from wherry.client.paths import check_open, check_wire_path, find_outside, is_outside
@@ -15,6 +17,7 @@ from wherry.v1.blobs_pb2 import BlobDigest
 from wherry.v1.pipelines_pb2 import SnapshotData
 
 TREE_SUFFIX = ".dir"
+_MD5 = re.compile(r"[0-9a-f]{32}")
 
 # Folders that DVC ignores everywhere.
 _NEVER_DATA = frozenset({".git", ".hg", ".dvc"})
@@ -94,6 +97,40 @@ def look_up(root: Path, path: str, rules: IgnoreRules, hasher: Hasher, *, levels
     return LocalData(path=path, file=hasher.hash_if_there(path, source))
 
 
+def look_into_cache(cache: DvcCache, path: str, recorded: str, hasher: Hasher) -> LocalData | None:
+    """Find recorded content in DVC's cache on this machine; None unless all of it is there and still is that content."""
+    file = cache.find(recorded)
+    if file is None:
+        return None
+    if not recorded.endswith(TREE_SUFFIX):
+        files = _from_cache({path: recorded}, cache, hasher)
+        return LocalData(path=path, file=files[path]) if files is not None else None
+    try:
+        content = file.read_bytes()
+    except OSError as exc:
+        raise FileTrouble(f"cannot read {file}: {exc.strerror or exc}") from exc
+    if tree_hash(content) != recorded:
+        return None
+    names = {f"{path}/{name}": (name, md5) for name, md5 in parse_tree(content).items()}
+    files = _from_cache({full: md5 for full, (_, md5) in names.items()}, cache, hasher)
+    if files is None:
+        return None
+    members = {names[full][0]: file for full, file in files.items()}
+    return LocalData(path=path, tree=LocalTree(hash=recorded, content=content, members=members))
+
+
+def _from_cache(wanted: Mapping[str, str], cache: DvcCache, hasher: Hasher) -> dict[str, LocalFile] | None:
+    """Files of the cache under the names that they have in the workspace."""
+    found = cache.found(set(wanted.values()))
+    if found.keys() != set(wanted.values()):
+        return None
+    hashed = {file.path: file for file in hasher.hash_files(list(found.values()))}
+    right = {md5: hashed[file.path] for md5, file in found.items() if hashed[file.path].md5 == md5}
+    if right.keys() != found.keys():
+        return None
+    return {path: replace(right[md5], path=path, executable=False) for path, md5 in wanted.items()}
+
+
 def read_tree(source: Path, path: str, rules: IgnoreRules, hasher: Hasher) -> LocalTree:
     """Hash a folder. Linked folders inside it are not followed; links to files are.
 
@@ -112,6 +149,22 @@ def _tree_of(found: Iterator[FoundFile], path: str, hasher: Hasher) -> LocalTree
     files = {file.path[len(path) + 1 :]: file for file in hasher.hash_files(list(found))}
     content = tree_content({name: file.md5 for name, file in files.items()})
     return LocalTree(hash=tree_hash(content), content=content, members=files)
+
+
+def parse_tree(content: bytes) -> dict[str, str]:
+    """Read a `.dir` object: MD5 by relative path. Paths are checked again where they are written.
+
+    Raises:
+        ProtocolBroken: if it is not one.
+    """
+    try:
+        members = {str(entry["relpath"]): str(entry["md5"]) for entry in json.loads(content)}
+    except (ValueError, TypeError, KeyError) as exc:
+        raise ProtocolBroken("what came as a folder's list of files is none") from exc
+    for name, md5 in members.items():
+        if not _MD5.fullmatch(md5):
+            raise ProtocolBroken(f"a folder's list of files has no hash for {name[:80]!r}")
+    return members
 
 
 def tree_content(members: Mapping[str, str]) -> bytes:

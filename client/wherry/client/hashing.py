@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import stat
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -95,7 +96,7 @@ class Hasher:
             status = source.stat()
         except OSError:
             return None
-        if not source.is_file():
+        if not stat.S_ISREG(status.st_mode):
             return None
         return self.hash_files([FoundFile(path=path, source=source, status=status)])[0]
 

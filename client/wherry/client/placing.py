@@ -1,23 +1,25 @@
 """Puts content into the workspace: never half-written, never outside the project, nothing fetched twice."""
 
 import contextlib
-import json
 import os
 import re
 import secrets
 import shutil
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from wherry.client.connection import Connection
-from wherry.client.data import TREE_SUFFIX
+from wherry.client.data import TREE_SUFFIX, parse_tree
+from wherry.client.direct import DIRECT_BYTES_MIN, DirectWay
 from wherry.client.downloading import MemorySink, Sink, download
+from wherry.client.dvc_cache import DvcCache, move, read_cache_settings
 from wherry.client.errors import FileTrouble, ProtocolBroken
+from wherry.client.fetching import fetch_large
 from wherry.client.hashing import Hasher
-from wherry.client.paths import place_inside
+from wherry.client.paths import check_wire_path, place_inside
 from wherry.client.progress import Progress
 from wherry.v1.blobs_pb2 import BlobDigest
 
@@ -34,6 +36,10 @@ class Wanted:
     executable: bool = False
     only: tuple[str, ...] = ()
     """Of a folder, only these paths below it (relative to it); nothing else is touched."""
+    cached: bool = False
+    """Whether DVC keeps it in its cache: then it comes by way of it."""
+    total_bytes: int = 0
+    """Of a folder, the sum of its files, as far as known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +61,7 @@ class _Leaf:
     hash: str
     size_bytes: int
     executable: bool | None
+    cached: bool
     out: str
     """The wanted path that it belongs to: below it, what stands in the way is removed."""
 
@@ -74,8 +81,14 @@ class Placer:
         self._connection = connection
         self._hasher = hasher
         self._progress = progress
+        self._cache = DvcCache(read_cache_settings(root), hasher)
+        self._direct = DirectWay(connection, progress)
         self._lock = threading.Lock()
         self._received = 0
+        self._trees: dict[str, bytes] = {}
+        # By folder and output: thousands of files share a few.
+        self._through_link: dict[tuple[str, str], bool] = {}
+        self._folders: dict[tuple[str, str], Path] = {}
 
     def place(self, wanted: Sequence[Wanted]) -> Placed:
         """Make the workspace hold all of it.
@@ -89,11 +102,14 @@ class Placer:
             place_inside(self._root, item.path, self._levels)
             if not _MD5.fullmatch(item.hash.removesuffix(TREE_SUFFIX)):
                 raise ProtocolBroken(f"not the hash of a blob: {item.hash[:40]!r}")
+        self._through_link.clear()
+        self._folders.clear()
         trees = self._fetch_trees(wanted)
         leaves = list(_leaves(wanted, trees))
         try:
             todo = [leaf for leaf in leaves if not self._is_right(leaf)]
             self._fetch(todo)
+            self._complete_cache(wanted, leaves)
             removed = [gone for item in wanted for gone in self._tidy(item, trees)]
         except OSError as exc:
             raise FileTrouble(f"cannot write {exc.filename or 'a file'}: {exc.strerror or exc}") from exc
@@ -110,19 +126,33 @@ class Placer:
         def sink(blob: str) -> MemorySink:
             return MemorySink(lambda content: contents.__setitem__(blob, content))
 
-        digests = [
-            BlobDigest(hash=item.hash, size_bytes=item.size_bytes)
-            for item in wanted
-            if item.hash.endswith(TREE_SUFFIX)
-        ]
+        blobs = {item.hash for item in wanted if item.hash.endswith(TREE_SUFFIX)}
+        for blob in self._cache.intact(blobs):
+            contents[blob] = self._cache.read(blob)
+        digests = [BlobDigest(hash=blob) for blob in sorted(blobs - contents.keys())]
         download(self._connection, digests, sink, lambda _: None)
+        self._trees = contents
         return {blob: parse_tree(content) for blob, content in contents.items()}
+
+    def _complete_cache(self, wanted: Iterable[Wanted], leaves: Iterable[_Leaf]) -> None:
+        """Put into DVC's cache what was right in the workspace already; a tree after its members."""
+        right = {leaf.hash: leaf for leaf in leaves if leaf.cached}
+        for blob in right.keys() - self._cache.intact(right):
+            self._cache.keep_copy(blob, self._root / right[blob].path)
+        trees = {item.hash for item in wanted if item.cached and item.hash.endswith(TREE_SUFFIX)}
+        for blob in trees - self._cache.intact(trees):
+            self._cache.keep_content(blob, self._trees[blob])
 
     def _is_right(self, leaf: _Leaf) -> bool:
         # A file below a link inside an output is not of the output: the link is to be replaced.
-        target = self._root / leaf.path
-        if _link_below(self._root, leaf) is not None:
+        folder = leaf.path.rpartition("/")[0]
+        through_link = self._through_link.get((folder, leaf.out))
+        if through_link is None:
+            through_link = _link_below(self._root, leaf) is not None
+            self._through_link[folder, leaf.out] = through_link
+        if through_link:
             return False
+        target = self._root / leaf.path
         local = self._hasher.hash_if_there(leaf.path, target)
         if local is None or local.md5 != leaf.hash:
             return False
@@ -136,19 +166,65 @@ class Placer:
             return
         by_hash: dict[str, list[_Leaf]] = {}
         for leaf in leaves:
-            _clear_way(self._root, leaf, self._levels)
+            self._make_way(leaf)
             by_hash.setdefault(leaf.hash, []).append(leaf)
-        sizes = [group[0].size_bytes for group in by_hash.values()]
-        self._progress.begin("Downloading", len(leaves), sum(sizes) if all(sizes) else None)
+        local = self._cache.intact(blob for blob, group in by_hash.items() if group[0].cached)
+        for blob in local:
+            self._check_out(blob, by_hash[blob])
+        lacking = [
+            BlobDigest(hash=blob, size_bytes=group[0].size_bytes)
+            for blob, group in by_hash.items()
+            if blob not in local
+        ]
+        if not lacking:
+            return
+        sizes = [digest.size_bytes for digest in lacking]
+        self._progress.begin("Downloading", len(lacking), sum(sizes) if all(sizes) else None)
         try:
-            download(
-                self._connection,
-                [BlobDigest(hash=blob, size_bytes=group[0].size_bytes) for blob, group in by_hash.items()],
-                lambda blob: _FileSink(self._root, by_hash[blob], self._levels),
-                self._advanced,
-            )
+            large = [digest for digest in lacking if digest.size_bytes >= DIRECT_BYTES_MIN]
+            done = self._fetch_large(large, by_hash)
+            rest = [digest for digest in lacking if digest.hash not in done]
+            download(self._connection, rest, lambda blob: self._sink(blob, by_hash[blob]), self._advanced)
         finally:
             self._progress.end()
+
+    def _make_way(self, leaf: _Leaf) -> None:
+        """Make the folder for a file; what stands in the way is removed. Folders are looked at once."""
+        folder, _, name = leaf.path.rpartition("/")
+        if (folder, leaf.out) not in self._folders:
+            _clear_way(self._root, leaf, self._levels)
+            self._folders[folder, leaf.out] = place_inside(self._root, leaf.path, self._levels).parent
+        check_wire_path(leaf.path, self._levels)
+        target = self._folders[folder, leaf.out] / name
+        if target.is_dir() and not target.is_symlink():
+            shutil.rmtree(target)
+
+    def _fetch_large(self, digests: Sequence[BlobDigest], by_hash: Mapping[str, Sequence[_Leaf]]) -> set[str]:
+        """Bring large files from the bucket itself; returns those that came."""
+        incoming = self._root / ".dvc" / "tmp" / "wherry" / "incoming"
+        came: set[str] = set()
+        for blob, file in fetch_large(self._direct, digests, incoming, self._advanced):
+            sink = self._sink(blob, by_hash[blob])
+            try:
+                sink.take(file)
+            except BaseException:
+                sink.abort()
+                raise
+            finally:
+                file.unlink(missing_ok=True)
+            came.add(blob)
+        return came
+
+    def _sink(self, blob: str, leaves: Sequence[_Leaf]) -> "_FileSink | _CacheSink":
+        if leaves[0].cached:
+            return _CacheSink(self._cache, blob, lambda: self._check_out(blob, leaves))
+        return _FileSink(self._root, leaves, self._levels)
+
+    def _check_out(self, blob: str, leaves: Iterable[_Leaf]) -> None:
+        for leaf in leaves:
+            folder, _, name = leaf.path.rpartition("/")
+            target = self._folders[folder, leaf.out] / name
+            self._cache.check_out(blob, target, executable=bool(leaf.executable))
 
     def _advanced(self, size_bytes: int) -> None:
         with self._lock:
@@ -163,13 +239,14 @@ class Placer:
         if folder.is_symlink() and not trees[item.hash]:
             folder.unlink()
         folder.mkdir(parents=True, exist_ok=True)
+        members = trees[item.hash]
         removed = []
         for where, folders, files in os.walk(folder, topdown=False):
+            above = os.path.relpath(where, folder)
             for name in files + [entry for entry in folders if (Path(where) / entry).is_symlink()]:
-                file = Path(where) / name
-                relative = file.relative_to(folder).as_posix()
-                if relative not in trees[item.hash]:
-                    file.unlink()
+                relative = name if above == "." else f"{above}/{name}"
+                if relative not in members:
+                    (Path(where) / name).unlink()
                     removed.append(f"{item.path}/{relative}")
             for name in folders:
                 with contextlib.suppress(OSError):  # not empty: it belongs to the tree
@@ -177,26 +254,11 @@ class Placer:
         return removed
 
 
-def parse_tree(content: bytes) -> dict[str, str]:
-    """Read a `.dir` object: MD5 by relative path. Paths are checked again where they are written.
-
-    Raises:
-        ProtocolBroken: if it is not one.
-    """
-    try:
-        members = {str(entry["relpath"]): str(entry["md5"]) for entry in json.loads(content)}
-    except (ValueError, TypeError, KeyError) as exc:
-        raise ProtocolBroken("what came as a folder's list of files is none") from exc
-    for name, md5 in members.items():
-        if not _MD5.fullmatch(md5):
-            raise ProtocolBroken(f"a folder's list of files has no hash for {name[:80]!r}")
-    return members
-
-
 def _leaves(wanted: Iterable[Wanted], trees: dict[str, dict[str, str]]) -> Iterable[_Leaf]:
     for item in wanted:
         if not item.hash.endswith(TREE_SUFFIX):
             yield _Leaf(
+                cached=item.cached,
                 path=item.path,
                 hash=item.hash,
                 size_bytes=item.size_bytes,
@@ -204,10 +266,17 @@ def _leaves(wanted: Iterable[Wanted], trees: dict[str, dict[str, str]]) -> Itera
                 out=item.path,
             )
             continue
+        # What each file is likely to have: nobody has said.
+        guess = item.total_bytes // len(trees[item.hash]) if trees[item.hash] else 0
         for name, md5 in trees[item.hash].items():
             if not item.only or any(name == part or name.startswith(part + "/") for part in item.only):
                 yield _Leaf(
-                    path=f"{item.path}/{name}", hash=md5, size_bytes=0, executable=None, out=item.path
+                    path=f"{item.path}/{name}",
+                    hash=md5,
+                    size_bytes=guess,
+                    executable=None,
+                    cached=item.cached,
+                    out=item.path,
                 )
 
 
@@ -254,6 +323,12 @@ class _FileSink(Sink):
     def write(self, data: bytes) -> None:
         self._stream.write(data)
 
+    def take(self, file: Path) -> None:
+        """Take a whole file with the content."""
+        with file.open("rb") as source:
+            shutil.copyfileobj(source, self._stream)
+        self.commit()
+
     def commit(self) -> None:
         self._stream.close()
         try:
@@ -277,6 +352,37 @@ class _FileSink(Sink):
     def _name_beside(target: Path) -> Path:
         # Short, because the name itself may be as long as the file system takes.
         return target.with_name(f".wherry-{secrets.token_hex(8)}.tmp")
+
+
+class _CacheSink(Sink):
+    """Writes into DVC's cache, and then puts it where it is wanted."""
+
+    def __init__(self, cache: DvcCache, blob: str, check_out: Callable[[], None]) -> None:
+        self._cache = cache
+        self._blob = blob
+        self._check_out = check_out
+        self._temporary = cache.new_file(blob)
+        self._stream = _create(self._temporary, executable=False)
+
+    def write(self, data: bytes) -> None:
+        self._stream.write(data)
+
+    def take(self, file: Path) -> None:
+        """Take a whole file with the content."""
+        move(file, self._temporary)
+        self.commit()
+
+    def commit(self) -> None:
+        self._stream.close()
+        try:
+            self._cache.keep(self._blob, self._temporary)
+        finally:
+            self._temporary.unlink(missing_ok=True)
+        self._check_out()
+
+    def abort(self) -> None:
+        self._stream.close()
+        self._temporary.unlink(missing_ok=True)
 
 
 def _create(file: Path, *, executable: bool) -> IO[bytes]:

@@ -1,5 +1,6 @@
 """What the SDK tells while it works. The command line prints it; programs may stay silent."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 
@@ -10,12 +11,21 @@ class Progress(Protocol):
         """Take one sentence about something that the user should know."""
         ...
 
-    def begin(self, verb: str, files: int, size_bytes: int | None) -> None:
-        """A transfer begins: "Uploading" or "Downloading"; the size is None when it is not known yet."""
+    def detail(self, text: str) -> None:
+        """Take one sentence for whoever wants to know more."""
+        ...
+
+    def begin(
+        self, verb: str, files: int, size_bytes: int | None, largest: Sequence[tuple[str, int]] = ()
+    ) -> None:
+        """A transfer begins: "Uploading" or "Downloading"; the size is None when it is not known yet.
+
+        `largest` are a few of the files, by path with their sizes.
+        """
         ...
 
     def advance(self, size_bytes: int) -> None:
-        """So many more bytes have been moved."""
+        """So many more bytes have been moved; fewer than none when some have to be moved again."""
         ...
 
     def end(self) -> None:
@@ -29,7 +39,12 @@ class Silent(Progress):
     def warn(self, text: str) -> None:
         """Ignore it."""
 
-    def begin(self, verb: str, files: int, size_bytes: int | None) -> None:
+    def detail(self, text: str) -> None:
+        """Ignore it."""
+
+    def begin(
+        self, verb: str, files: int, size_bytes: int | None, largest: Sequence[tuple[str, int]] = ()
+    ) -> None:
         """Ignore it."""
 
     def advance(self, size_bytes: int) -> None:

@@ -15,7 +15,12 @@ from wherry.client.paths import check_wire_path
 from wherry.client.placing import Placed, Placer, Wanted
 from wherry.client.progress import Progress
 from wherry.client.project import Project
-from wherry.v1.pipelines_pb2 import OUTPUT_KIND_METRIC, OUTPUT_KIND_PLOT, FileRecord
+from wherry.v1.pipelines_pb2 import (
+    OUTPUT_KIND_METRIC,
+    OUTPUT_KIND_PLOT,
+    OUTPUT_KIND_UNSPECIFIED,
+    FileRecord,
+)
 from wherry.v1.runs_pb2 import WRITE_BACK_KIND_OUTPUT, Run, WriteBack
 
 
@@ -147,4 +152,7 @@ def _wanted(record: FileRecord, only: tuple[str, ...]) -> Wanted:
         size_bytes=0 if is_tree else record.size_bytes,
         executable=record.executable,
         only=only,
+        # Only outputs have a kind; what has none is tracked by a .dvc file.
+        cached=record.cache or record.kind == OUTPUT_KIND_UNSPECIFIED,
+        total_bytes=record.size_bytes if is_tree else 0,
     )

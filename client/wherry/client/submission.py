@@ -1,27 +1,30 @@
 """From the folder to a request: scan, say what is asked for, provide what the service lacks, ask again."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
-from wherry.client.connection import Connection
-from wherry.client.data import LocalData, look_up
+from wherry.client.connection import LONG_S, Connection
+from wherry.client.data import LocalData, look_into_cache, look_up
+from wherry.client.direct import DirectWay
+from wherry.client.dvc_cache import DvcCache, read_cache_settings
 from wherry.client.errors import ProtocolBroken
 from wherry.client.hashing import Hasher
 from wherry.client.ignore import IgnoreRules
 from wherry.client.memory import StateMemory
-from wherry.client.paths import find_outside, is_outside
+from wherry.client.paths import check_wire_path, find_outside, is_outside
 from wherry.client.progress import Progress
 from wherry.client.project import Project, read_commit
 from wherry.client.scanning import Scan, scan_project
-from wherry.client.uploading import Holdings, upload
-from wherry.v1.blobs_pb2 import BlobDigest
+from wherry.client.uploading import DIGESTS_PER_CALL, Holdings, upload
+from wherry.v1.blobs_pb2 import BlobDigest, FindMissingBlobsRequest
 from wherry.v1.pipelines_pb2 import (
     COMPOSITION_ALWAYS,
     COMPOSITION_NEVER,
     COMPOSITION_UNSPECIFIED,
     AddStageResponse,
     CompareWithLockResponse,
+    DataNeed,
     DescribePipelineResponse,
     ExplainStageResponse,
     LintProjectResponse,
@@ -107,8 +110,10 @@ class Submitter:
         self._progress = progress
         self._memory = StateMemory(project.root / ".dvc" / "tmp" / "wherry" / "state.db")
         self._hasher = Hasher(self._memory)
+        self._cache = DvcCache(read_cache_settings(project.root), self._hasher)
         self._rules = IgnoreRules(project.root)
         self._holdings = Holdings()
+        self._direct = DirectWay(connection, progress)
         self._data: dict[str, LocalData] = {}
 
     def ask(self, selection: Selection, call: Callable[[Submission], AnswerT]) -> AnswerT:
@@ -150,7 +155,10 @@ class Submitter:
         # What was asked last time will be asked again: answering at once saves a round.
         for path in self._memory.asked():
             # The project may have moved within its repository since.
-            if not is_outside(path) or self._is_open(path):
+            if is_outside(path) and not self._is_open(path):
+                continue
+            # What is not here may be in DVC's cache, by the hash that the service will name.
+            if not self._cache.exists() or (self._project.root / path).exists():
                 self._look_at(path, submission)
         self._memory.save()
         return submission
@@ -171,8 +179,11 @@ class Submitter:
         if not data and not legacy and blobs <= asked.blobs:
             lacking = ", ".join(sorted(blobs | {need.path for need in needs.data})[:3])
             raise ProtocolBroken(f"the service asks again for what it was given: {lacking or 'nothing'}")
-        for path in sorted(data):
-            self._look_at(path, submission)
+        unheld = self._not_held(needs.data)
+        for need in sorted(needs.data, key=lambda need: need.path):
+            if need.path in data:
+                hash_ = need.recorded_hash
+                self._look_at(need.path, submission, recorded=hash_ if hash_ in unheld else "")
         for message in submission.snapshot.data:
             if message.path in legacy:
                 message.legacy_hash = self._data[message.path].hash_as_dvc_2(self._hasher)
@@ -180,7 +191,12 @@ class Submitter:
         asked.legacy |= legacy
         asked.blobs |= blobs
         self._memory.save(asked=data)
-        upload(self._connection, self._holdings, [digest.hash for digest in needs.blobs], self._progress)
+        blobs_needed = [digest.hash for digest in needs.blobs]
+        upload(self._connection, self._holdings, blobs_needed, progress=self._progress, direct=self._direct)
+
+    def _is_here(self, path: str) -> bool:
+        # What lies beside the project is in no cache of it.
+        return is_outside(path) or (self._project.root / check_wire_path(path)).exists()
 
     def _is_open(self, path: str) -> bool:
         try:
@@ -189,10 +205,28 @@ class Submitter:
             return False
         return True
 
-    def _look_at(self, path: str, submission: Submission) -> None:
+    def _not_held(self, needs: Iterable[DataNeed]) -> set[str]:
+        """Recorded content that is worth looking for in DVC's cache: not here, and not in the store."""
+        if not self._cache.exists():
+            return set()
+        absent = [
+            BlobDigest(hash=need.recorded_hash)
+            for need in needs
+            if need.recorded_hash and not self._is_here(need.path)
+        ]
+        missing: set[str] = set()
+        for start in range(0, len(absent), DIGESTS_PER_CALL):
+            request = FindMissingBlobsRequest(digests=absent[start : start + DIGESTS_PER_CALL])
+            answer = self._connection.unary(self._connection.blobs.FindMissingBlobs, request, LONG_S)
+            missing.update(digest.hash for digest in answer.missing)
+        return missing
+
+    def _look_at(self, path: str, submission: Submission, *, recorded: str = "") -> None:
         if path in self._data:
             return
         data = look_up(self._project.root, path, self._rules, self._hasher, levels=self._project.levels)
+        if data.file is None and data.tree is None and recorded:
+            data = look_into_cache(self._cache, path, recorded, self._hasher) or data
         self._data[path] = data
         if data.file is not None:
             self._holdings.add_file(data.file)

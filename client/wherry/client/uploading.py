@@ -9,16 +9,18 @@ from pathlib import Path
 
 from wherry.client.connection import LONG_S, Connection
 from wherry.client.data import TREE_SUFFIX, LocalTree
+from wherry.client.direct import DIRECT_BYTES_MIN, DirectWay, LargeFile
 from wherry.client.errors import ClientError, FileTrouble, Invalid, ProtocolBroken, Unreachable
 from wherry.client.hashing import LocalFile
 from wherry.client.memory import FileStamp
 from wherry.client.progress import Progress
 from wherry.v1.blobs_pb2 import BlobChunk, BlobDigest, FindMissingBlobsRequest, UploadBlobsRequest
 
-_DIGESTS_PER_CALL = 10_000
+DIGESTS_PER_CALL = 10_000
 _CHUNK_BYTES = 1024 * 1024
 _MESSAGE_BYTES = 2 * 1024 * 1024
 _ATTEMPTS = 5
+_LARGEST_SHOWN = 5
 # A second stream keeps the wire busy while the service checks a blob; more only help far-away servers.
 _STREAMS = 4
 _BYTES_FOR_STREAMS = 16 * 1024 * 1024
@@ -84,7 +86,14 @@ class Holdings:
         return [self.source(member.md5) for member in self._trees[blob].members.values()]
 
 
-def upload(connection: Connection, holdings: Holdings, blobs: Iterable[str], progress: Progress) -> None:
+def upload(
+    connection: Connection,
+    holdings: Holdings,
+    blobs: Iterable[str],
+    *,
+    progress: Progress,
+    direct: DirectWay,
+) -> None:
     """Store these blobs, and the missing members of the trees among them.
 
     Raises:
@@ -100,19 +109,45 @@ def upload(connection: Connection, holdings: Holdings, blobs: Iterable[str], pro
     todo = [*plain.values(), *trees]
     if not todo:
         return
-    progress.begin("Uploading", len(todo), sum(source.size for source in todo))
+    largest = sorted(todo, key=lambda source: -source.size)[:_LARGEST_SHOWN]
+    progress.begin(
+        "Uploading",
+        len(todo),
+        sum(source.size for source in todo),
+        [(source.label, source.size) for source in largest],
+    )
     try:
-        _send_with_retries(connection, list(plain.values()), progress)
+        large = [source for source in plain.values() if _may_go_directly(source)]
+        left = {file.digest.hash for file in direct.upload([_large_file(source) for source in large])}
+        passed = {source.hash for source in large} - left
+        _send_with_retries(
+            connection, [source for source in plain.values() if source.hash not in passed], progress
+        )
         _send_with_retries(connection, trees, progress)
     finally:
         progress.end()
 
 
+def _may_go_directly(source: Source) -> bool:
+    return source.file is not None and source.size >= DIRECT_BYTES_MIN
+
+
+def _large_file(source: Source) -> LargeFile:
+    assert source.file is not None, "bytes in memory are not sent directly"
+    return LargeFile(
+        digest=source.digest(),
+        label=source.label,
+        file=source.file,
+        stamp=source.stamp,
+        changed=lambda: _changed(source.label),
+    )
+
+
 def find_missing(connection: Connection, sources: Sequence[Source]) -> list[Source]:
     """Ask which of them the store lacks."""
     missing: set[str] = set()
-    for start in range(0, len(sources), _DIGESTS_PER_CALL):
-        part = sources[start : start + _DIGESTS_PER_CALL]
+    for start in range(0, len(sources), DIGESTS_PER_CALL):
+        part = sources[start : start + DIGESTS_PER_CALL]
         request = FindMissingBlobsRequest(digests=[source.digest() for source in part])
         answer = connection.unary(connection.blobs.FindMissingBlobs, request, LONG_S)
         missing.update(digest.hash for digest in answer.missing)

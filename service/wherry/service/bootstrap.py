@@ -8,7 +8,7 @@ import os
 import random
 import socket
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,9 +18,11 @@ from wherry.service.adapters.blob_index_sql import SqlBlobIndex
 from wherry.service.adapters.clock_system import SystemClock, SystemIdentities
 from wherry.service.adapters.containers_docker import DockerContainerEngine
 from wherry.service.adapters.database import Database
+from wherry.service.adapters.direct_transfers_s3 import S3DirectTransfers
 from wherry.service.adapters.logs_files import FileLogStore
 from wherry.service.adapters.node_cache_local import LocalNodeCache
-from wherry.service.adapters.objects_s3 import S3ObjectStore, S3Settings
+from wherry.service.adapters.objects_obstore import ObstoreObjectStore
+from wherry.service.adapters.objects_s3 import S3Settings
 from wherry.service.adapters.param_composer_hydra import HydraParamComposer
 from wherry.service.adapters.run_cache_sql import SqlRunCache
 from wherry.service.adapters.runs_sql import SqlRunStore
@@ -42,6 +44,7 @@ from wherry.service.usecases.check_data import CheckData
 from wherry.service.usecases.compare_with_lock import CompareWithLock
 from wherry.service.usecases.container_runner import ContainerStageRunner
 from wherry.service.usecases.describe_pipeline import DescribePipeline
+from wherry.service.usecases.direct_blobs import DirectBlobs
 from wherry.service.usecases.drive_run import DriveRun
 from wherry.service.usecases.explain_stage import ExplainStage
 from wherry.service.usecases.find_dvc_result import FindDvcResult
@@ -125,7 +128,8 @@ class _Parts:
     """The adapters."""
 
     database: Database
-    objects: S3ObjectStore
+    objects: ObstoreObjectStore
+    transfers: S3DirectTransfers
     engine: DockerContainerEngine
     node: LocalNodeCache
     workspaces: LocalWorkspaces
@@ -178,17 +182,19 @@ async def _open_parts(settings: Settings, store: Store, stack: contextlib.AsyncE
     home = settings.home
     database = await Database.open(settings.database_url or f"sqlite:///{home / 'wherry.db'}")
     stack.push_async_callback(database.close)
-    objects = S3ObjectStore.connect(
-        S3Settings(
-            bucket=store.bucket,
-            prefix=settings.s3_prefix,
-            region=settings.s3_region,
-            endpoint_url=store.endpoint or None,
-            access_key=store.access_key or None,
-            secret_key=store.secret_key or None,
-        )
+    s3 = S3Settings(
+        bucket=store.bucket,
+        prefix=settings.s3_prefix,
+        region=settings.s3_region,
+        endpoint_url=store.endpoint or None,
+        access_key=store.access_key or None,
+        secret_key=store.secret_key or None,
     )
+    objects = ObstoreObjectStore.connect(s3)
     stack.push_async_callback(objects.close)
+    public = replace(s3, endpoint_url=settings.s3_public_endpoint or s3.endpoint_url)
+    transfers = S3DirectTransfers.connect(s3, public=public)
+    stack.push_async_callback(transfers.close)
     await objects.ensure_bucket()
     engine = DockerContainerEngine(parallel_max=settings.jobs)
     stack.callback(engine.close)
@@ -210,6 +216,7 @@ async def _open_parts(settings: Settings, store: Store, stack: contextlib.AsyncE
     return _Parts(
         database=database,
         objects=objects,
+        transfers=transfers,
         engine=engine,
         node=node,
         workspaces=workspaces,
@@ -232,6 +239,8 @@ async def _build_server(
 
     put = PutBlobs(objects=parts.objects, index=index, node=parts.node, spool=spool)
     read = ReadBlobs(parts.node)
+    direct = DirectBlobs(transfers=parts.transfers, objects=parts.objects, index=index)
+    await direct.sweep()
     adopt = AdoptBlobs(index=index, objects=parts.objects, read=read)
     note_use = NoteUse(index=index, log=log)
     stack.push_async_callback(note_use.close)
@@ -285,7 +294,7 @@ async def _build_server(
     stack.push_async_callback(drive.close)
     return RpcServer(
         Servicers(
-            blobs=BlobServicer(put=put, read=read),
+            blobs=BlobServicer(put=put, read=read, direct=direct),
             pipelines=PipelineServicer(
                 describe=DescribePipeline(read_project),
                 plan=plan,

@@ -46,6 +46,8 @@ class Settings(BaseSettings):
     """Folder within the bucket."""
     s3_endpoint: str = ""
     """S3 address; empty: Amazon's own for the region."""
+    s3_public_endpoint: str = ""
+    """S3 address under which clients reach the bucket for large files; empty: the same."""
     s3_region: str = "us-east-1"
     """Region of the bucket."""
     s3_access_key: str = ""

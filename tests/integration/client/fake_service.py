@@ -158,6 +158,27 @@ class FakeService(
                 yield blobs_pb2.DownloadBlobsResponse(chunks=[chunk])
             self.downloaded.append(digest.hash)
 
+    def ProbeBucket(  # noqa: N802 - named by the protocol
+        self, request: blobs_pb2.ProbeBucketRequest, context: grpc.ServicerContext
+    ) -> blobs_pb2.ProbeBucketResponse:
+        """As a service without it: all content goes through it."""
+        context.abort(grpc.StatusCode.UNIMPLEMENTED, "no way past this service")
+
+    def OfferUploads(  # noqa: N802 - named by the protocol
+        self, request: blobs_pb2.OfferUploadsRequest, context: grpc.ServicerContext
+    ) -> blobs_pb2.OfferUploadsResponse:
+        raise AssertionError("nobody was told of a bucket")
+
+    def FinishUpload(  # noqa: N802 - named by the protocol
+        self, request: blobs_pb2.FinishUploadRequest, context: grpc.ServicerContext
+    ) -> Iterator[blobs_pb2.FinishUploadResponse]:
+        raise AssertionError("nobody was told of a bucket")
+
+    def OfferDownloads(  # noqa: N802 - named by the protocol
+        self, request: blobs_pb2.OfferDownloadsRequest, context: grpc.ServicerContext
+    ) -> blobs_pb2.OfferDownloadsResponse:
+        raise AssertionError("nobody was told of a bucket")
+
     def _needs(self, submission: pipelines_pb2.Submission) -> pipelines_pb2.Needs | None:
         self.submissions.append(submission)
         snapshot = submission.snapshot

@@ -4,7 +4,8 @@ import sys
 from collections import Counter, deque
 from collections.abc import Iterable
 
-from wherry.client.cli.terminal import Terminal, duration_words, output_text, plain
+from wherry.client.cli.terminal import Terminal, output_text, plain
+from wherry.client.cli.units import duration_words
 from wherry.client.client import Client
 from wherry.client.documents import run_seconds, state_word
 from wherry.client.errors import ClientError

@@ -10,7 +10,8 @@ from wherry.client.cli import exits
 from wherry.client.cli.finishing import tell_kept
 from wherry.client.cli.session import open_session
 from wherry.client.cli.settings import Command, Settings
-from wherry.client.cli.terminal import Terminal, size_words
+from wherry.client.cli.terminal import Terminal
+from wherry.client.cli.units import size_words
 from wherry.client.client import Client
 from wherry.client.errors import ClientError, Invalid, Refused, Unknown
 from wherry.client.placing import Placed

@@ -12,7 +12,8 @@ from wherry.client.cli.following import detached_line, stage_words, summary_line
 from wherry.client.cli.repro import watch_to_end
 from wherry.client.cli.session import open_session
 from wherry.client.cli.settings import Command, Settings
-from wherry.client.cli.terminal import Terminal, duration_words, output_text, plain, table
+from wherry.client.cli.terminal import Terminal, output_text, plain, table
+from wherry.client.cli.units import duration_words
 from wherry.client.client import Client
 from wherry.client.documents import run_document, run_seconds, runs_document, state_word
 from wherry.client.errors import NotInProject

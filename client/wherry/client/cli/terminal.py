@@ -11,7 +11,9 @@ from typing import TextIO
 
 import click
 
+from wherry.client.cli.meter import Meter
 from wherry.client.cli.settings import Settings
+from wherry.client.cli.units import size_words
 from wherry.client.progress import Progress
 
 # Colours of a program's own output (SGR) pass; everything else that a terminal obeys does not.
@@ -20,7 +22,8 @@ _OTHER_ESCAPES = re.compile(
 )
 _ALL_ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|" + _OTHER_ESCAPES.pattern)
 _CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1a\x1c-\x1f\x7f-\x9f]")
-_TICK_BYTES = 256 * 1024
+# From here on it is worth knowing what takes so long.
+_LARGE_BYTES = 100 * 1024 * 1024
 
 _STATE_COLORS = {
     "succeeded": "green",
@@ -46,9 +49,8 @@ class Terminal(Progress):
         self._color = settings.color
         self._live = sys.stderr.isatty() and not settings.quiet and not os.environ.get("CI")
         self._lock = threading.Lock()
-        self._total: int | None = None
-        self._moved = 0
-        self._shown = 0
+        self._meter = Meter(None)
+        self._is_shown = False
 
     @property
     def width(self) -> int:
@@ -72,6 +74,11 @@ class Terminal(Progress):
         """Print a warning; never hidden, because it is about the user's files."""
         print(f"warning: {plain(text)}", file=sys.stderr, flush=True)
 
+    def detail(self, text: str) -> None:
+        """Print a line with -v."""
+        if self.verbosity:
+            self.note(plain(text))
+
     def paint(self, text: str, word: str, stream: TextIO | None = None) -> str:
         """Colour text as the state `word` has it, if `stream` (stdout unless named) is to be coloured."""
         color = _STATE_COLORS.get(word)
@@ -83,27 +90,34 @@ class Terminal(Progress):
             return self._color == "always"
         return not os.environ.get("NO_COLOR") and stream.isatty()
 
-    def begin(self, verb: str, files: int, size_bytes: int | None) -> None:
-        """Say what is going to be moved."""
+    def begin(
+        self,
+        verb: str,
+        files: int,
+        size_bytes: int | None,
+        largest: Sequence[tuple[str, int]] = (),
+    ) -> None:
+        """Say what is going to be moved; of a large transfer of several files the largest."""
         amount = f", {size_words(size_bytes)}" if size_bytes is not None else ""
         self.note(f"{verb} {files} file{'' if files == 1 else 's'}{amount}")
-        self._total, self._moved, self._shown = size_bytes, 0, 0
+        if files > 1 and (size_bytes or 0) >= _LARGE_BYTES:
+            for path, size in largest:
+                self.note(f"  {size_words(size):>10}  {shorten(plain(path), self.width - 14)}")
+        self._meter, self._is_shown = Meter(size_bytes), False
 
     def advance(self, size_bytes: int) -> None:
         """Count, and show it on a terminal."""
         if not self._live:
             return
         with self._lock:
-            self._moved += size_bytes
-            if self._moved - self._shown < _TICK_BYTES:
-                return
-            self._shown = self._moved
-            total = f" of {size_words(self._total)}" if self._total else ""
-            print(f"\r  {size_words(self._moved)}{total}\x1b[K", end="", file=sys.stderr, flush=True)
+            words = self._meter.advance(size_bytes)
+            if words is not None:
+                self._is_shown = True
+                print(f"\r  {shorten(words, self.width - 3)}\x1b[K", end="", file=sys.stderr, flush=True)
 
     def end(self) -> None:
         """Wipe the counter."""
-        if self._live and self._shown:
+        if self._live and self._is_shown:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
@@ -137,23 +151,3 @@ def output_text(data: bytes, *, color: bool) -> str:
         return plain(text)
     kept = _CONTROLS.sub("", _OTHER_ESCAPES.sub("", text))
     return kept + "\x1b[0m" if "\x1b" in kept else kept
-
-
-def size_words(size: int) -> str:
-    """Say bytes in binary units: 3.4 MiB."""
-    amount = float(size)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if amount < 1024:  # noqa: PLR2004 - what binary units are
-            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
-        amount /= 1024
-    return f"{amount:.1f} TiB"
-
-
-def duration_words(seconds: float) -> str:
-    """Say a duration: 12.4 s, 3m12s, 2h05m."""
-    if seconds < 60:  # noqa: PLR2004
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:  # noqa: PLR2004
-        return f"{minutes}m{rest:02d}s"
-    return f"{minutes // 60}h{minutes % 60:02d}m"

@@ -24,13 +24,15 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15wherry/v1/blobs.proto\x12\twherry.v1\".\n\nBlobDigest\x12\x0c\n\x04hash\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\"A\n\x17\x46indMissingBlobsRequest\x12&\n\x07\x64igests\x18\x01 \x03(\x0b\x32\x15.wherry.v1.BlobDigest\"B\n\x18\x46indMissingBlobsResponse\x12&\n\x07missing\x18\x01 \x03(\x0b\x32\x15.wherry.v1.BlobDigest\"P\n\tBlobChunk\x12%\n\x06\x64igest\x18\x01 \x01(\x0b\x32\x15.wherry.v1.BlobDigest\x12\x0e\n\x06offset\x18\x02 \x01(\x03\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\":\n\x12UploadBlobsRequest\x12$\n\x06\x63hunks\x18\x01 \x03(\x0b\x32\x14.wherry.v1.BlobChunk\"%\n\x13UploadBlobsResponse\x12\x0e\n\x06stored\x18\x01 \x01(\x03\">\n\x14\x44ownloadBlobsRequest\x12&\n\x07\x64igests\x18\x01 \x03(\x0b\x32\x15.wherry.v1.BlobDigest\"=\n\x15\x44ownloadBlobsResponse\x12$\n\x06\x63hunks\x18\x01 \x03(\x0b\x32\x14.wherry.v1.BlobChunk2\x90\x02\n\x0b\x42lobService\x12[\n\x10\x46indMissingBlobs\x12\".wherry.v1.FindMissingBlobsRequest\x1a#.wherry.v1.FindMissingBlobsResponse\x12N\n\x0bUploadBlobs\x12\x1d.wherry.v1.UploadBlobsRequest\x1a\x1e.wherry.v1.UploadBlobsResponse(\x01\x12T\n\rDownloadBlobs\x12\x1f.wherry.v1.DownloadBlobsRequest\x1a .wherry.v1.DownloadBlobsResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15wherry/v1/blobs.proto\x12\twherry.v1\".\n\nBlobDigest\x12\x0c\n\x04hash\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\"A\n\x17\x46indMissingBlobsRequest\x12&\n\x07\x64igests\x18\x01 \x03(\x0b\x32\x15.wherry.v1.BlobDigest\"B\n\x18\x46indMissingBlobsResponse\x12&\n\x07missing\x18\x01 \x03(\x0b\x32\x15.wherry.v1.BlobDigest\"P\n\tBlobChunk\x12%\n\x06\x64igest\x18\x01 \x01(\x0b\x32\x15.wherry.v1.BlobDigest\x12\x0e\n\x06offset\x18\x02 \x01(\x03\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\":\n\x12UploadBlobsRequest\x12$\n\x06\x63hunks\x18\x01 \x03(\x0b\x32\x14.wherry.v1.BlobChunk\"%\n\x13UploadBlobsResponse\x12\x0e\n\x06stored\x18\x01 \x01(\x03\">\n\x14\x44ownloadBlobsRequest\x12&\n\x07\x64igests\x18\x01 \x03(\x0b\x32\x15.wherry.v1.BlobDigest\"=\n\x15\x44ownloadBlobsResponse\x12$\n\x06\x63hunks\x18\x01 \x03(\x0b\x32\x14.wherry.v1.BlobChunk\"\x14\n\x12ProbeBucketRequest\"Q\n\x13ProbeBucketResponse\x12)\n\x07request\x18\x01 \x01(\x0b\x32\x18.wherry.v1.SignedRequest\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\x0c\"\x84\x01\n\rSignedRequest\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\x36\n\x07headers\x18\x02 \x03(\x0b\x32%.wherry.v1.SignedRequest.HeadersEntry\x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"O\n\x13OfferUploadsRequest\x12&\n\x07\x64igests\x18\x01 \x03(\x0b\x32\x15.wherry.v1.BlobDigest\x12\x10\n\x08in_parts\x18\x02 \x01(\x08\">\n\x14OfferUploadsResponse\x12&\n\x06offers\x18\x01 \x03(\x0b\x32\x16.wherry.v1.UploadOffer\"\xab\x01\n\x0bUploadOffer\x12%\n\x06\x64igest\x18\x01 \x01(\x0b\x32\x15.wherry.v1.BlobDigest\x12\x0c\n\x04held\x18\x02 \x01(\x08\x12)\n\x07request\x18\x03 \x01(\x0b\x32\x18.wherry.v1.SignedRequest\x12$\n\x05parts\x18\x04 \x03(\x0b\x32\x15.wherry.v1.UploadPart\x12\x16\n\x0ereceived_bytes\x18\x05 \x01(\x03\"[\n\nUploadPart\x12\x0e\n\x06offset\x18\x01 \x01(\x03\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\x12)\n\x07request\x18\x03 \x01(\x0b\x32\x18.wherry.v1.SignedRequest\"N\n\x13\x46inishUploadRequest\x12%\n\x06\x64igest\x18\x01 \x01(\x0b\x32\x15.wherry.v1.BlobDigest\x12\x10\n\x08in_parts\x18\x02 \x01(\x08\".\n\x14\x46inishUploadResponse\x12\x16\n\x0everified_bytes\x18\x01 \x01(\x03\"?\n\x15OfferDownloadsRequest\x12&\n\x07\x64igests\x18\x01 \x03(\x0b\x32\x15.wherry.v1.BlobDigest\"B\n\x16OfferDownloadsResponse\x12(\n\x06offers\x18\x01 \x03(\x0b\x32\x18.wherry.v1.DownloadOffer\"a\n\rDownloadOffer\x12%\n\x06\x64igest\x18\x01 \x01(\x0b\x32\x15.wherry.v1.BlobDigest\x12)\n\x07request\x18\x02 \x01(\x0b\x32\x18.wherry.v1.SignedRequest2\xd9\x04\n\x0b\x42lobService\x12[\n\x10\x46indMissingBlobs\x12\".wherry.v1.FindMissingBlobsRequest\x1a#.wherry.v1.FindMissingBlobsResponse\x12N\n\x0bUploadBlobs\x12\x1d.wherry.v1.UploadBlobsRequest\x1a\x1e.wherry.v1.UploadBlobsResponse(\x01\x12T\n\rDownloadBlobs\x12\x1f.wherry.v1.DownloadBlobsRequest\x1a .wherry.v1.DownloadBlobsResponse0\x01\x12L\n\x0bProbeBucket\x12\x1d.wherry.v1.ProbeBucketRequest\x1a\x1e.wherry.v1.ProbeBucketResponse\x12O\n\x0cOfferUploads\x12\x1e.wherry.v1.OfferUploadsRequest\x1a\x1f.wherry.v1.OfferUploadsResponse\x12Q\n\x0c\x46inishUpload\x12\x1e.wherry.v1.FinishUploadRequest\x1a\x1f.wherry.v1.FinishUploadResponse0\x01\x12U\n\x0eOfferDownloads\x12 .wherry.v1.OfferDownloadsRequest\x1a!.wherry.v1.OfferDownloadsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'wherry.v1.blobs_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_SIGNEDREQUEST_HEADERSENTRY']._loaded_options = None
+  _globals['_SIGNEDREQUEST_HEADERSENTRY']._serialized_options = b'8\001'
   _globals['_BLOBDIGEST']._serialized_start=36
   _globals['_BLOBDIGEST']._serialized_end=82
   _globals['_FINDMISSINGBLOBSREQUEST']._serialized_start=84
@@ -47,6 +49,32 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DOWNLOADBLOBSREQUEST']._serialized_end=462
   _globals['_DOWNLOADBLOBSRESPONSE']._serialized_start=464
   _globals['_DOWNLOADBLOBSRESPONSE']._serialized_end=525
-  _globals['_BLOBSERVICE']._serialized_start=528
-  _globals['_BLOBSERVICE']._serialized_end=800
+  _globals['_PROBEBUCKETREQUEST']._serialized_start=527
+  _globals['_PROBEBUCKETREQUEST']._serialized_end=547
+  _globals['_PROBEBUCKETRESPONSE']._serialized_start=549
+  _globals['_PROBEBUCKETRESPONSE']._serialized_end=630
+  _globals['_SIGNEDREQUEST']._serialized_start=633
+  _globals['_SIGNEDREQUEST']._serialized_end=765
+  _globals['_SIGNEDREQUEST_HEADERSENTRY']._serialized_start=719
+  _globals['_SIGNEDREQUEST_HEADERSENTRY']._serialized_end=765
+  _globals['_OFFERUPLOADSREQUEST']._serialized_start=767
+  _globals['_OFFERUPLOADSREQUEST']._serialized_end=846
+  _globals['_OFFERUPLOADSRESPONSE']._serialized_start=848
+  _globals['_OFFERUPLOADSRESPONSE']._serialized_end=910
+  _globals['_UPLOADOFFER']._serialized_start=913
+  _globals['_UPLOADOFFER']._serialized_end=1084
+  _globals['_UPLOADPART']._serialized_start=1086
+  _globals['_UPLOADPART']._serialized_end=1177
+  _globals['_FINISHUPLOADREQUEST']._serialized_start=1179
+  _globals['_FINISHUPLOADREQUEST']._serialized_end=1257
+  _globals['_FINISHUPLOADRESPONSE']._serialized_start=1259
+  _globals['_FINISHUPLOADRESPONSE']._serialized_end=1305
+  _globals['_OFFERDOWNLOADSREQUEST']._serialized_start=1307
+  _globals['_OFFERDOWNLOADSREQUEST']._serialized_end=1370
+  _globals['_OFFERDOWNLOADSRESPONSE']._serialized_start=1372
+  _globals['_OFFERDOWNLOADSRESPONSE']._serialized_end=1438
+  _globals['_DOWNLOADOFFER']._serialized_start=1440
+  _globals['_DOWNLOADOFFER']._serialized_end=1537
+  _globals['_BLOBSERVICE']._serialized_start=1540
+  _globals['_BLOBSERVICE']._serialized_end=2141
 # @@protoc_insertion_point(module_scope)

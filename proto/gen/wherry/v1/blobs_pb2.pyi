@@ -219,3 +219,356 @@ class DownloadBlobsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DownloadBlobsResponse: _TypeAlias = DownloadBlobsResponse  # noqa: Y015
+
+@_typing.final
+class ProbeBucketRequest(_message.Message):
+    """Asks for a request to try."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProbeBucketRequest: _TypeAlias = ProbeBucketRequest  # noqa: Y015
+
+@_typing.final
+class ProbeBucketResponse(_message.Message):
+    """A request to try."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_FIELD_NUMBER: _builtins.int
+    CONTENT_FIELD_NUMBER: _builtins.int
+    content: _builtins.bytes
+    """What it answers."""
+    @_builtins.property
+    def request(self) -> Global___SignedRequest:
+        """The GET."""
+
+    def __init__(
+        self,
+        *,
+        request: Global___SignedRequest | None = ...,
+        content: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "request", b"request"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProbeBucketResponse: _TypeAlias = ProbeBucketResponse  # noqa: Y015
+
+@_typing.final
+class SignedRequest(_message.Message):
+    """An HTTP request to the bucket that whoever has it may send within the next hour."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class HeadersEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    URL_FIELD_NUMBER: _builtins.int
+    HEADERS_FIELD_NUMBER: _builtins.int
+    url: _builtins.str
+    """Where to."""
+    @_builtins.property
+    def headers(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Headers that must be sent with it as they are."""
+
+    def __init__(
+        self,
+        *,
+        url: _builtins.str = ...,
+        headers: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["headers", b"headers", "url", b"url"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SignedRequest: _TypeAlias = SignedRequest  # noqa: Y015
+
+@_typing.final
+class OfferUploadsRequest(_message.Message):
+    """Names blobs that the caller would send to the bucket itself."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DIGESTS_FIELD_NUMBER: _builtins.int
+    IN_PARTS_FIELD_NUMBER: _builtins.int
+    in_parts: _builtins.bool
+    """Whether short blobs too should come in parts, so that a transfer that breaks off goes on where it
+    was. Long ones always do.
+    """
+    @_builtins.property
+    def digests(self) -> _containers.RepeatedCompositeFieldContainer[Global___BlobDigest]:
+        """At most 1,000 digests."""
+
+    def __init__(
+        self,
+        *,
+        digests: _abc.Iterable[Global___BlobDigest] | None = ...,
+        in_parts: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digests", b"digests", "in_parts", b"in_parts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OfferUploadsRequest: _TypeAlias = OfferUploadsRequest  # noqa: Y015
+
+@_typing.final
+class OfferUploadsResponse(_message.Message):
+    """Says how they may be sent."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OFFERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def offers(self) -> _containers.RepeatedCompositeFieldContainer[Global___UploadOffer]:
+        """One for each digest, in the order asked for."""
+
+    def __init__(
+        self,
+        *,
+        offers: _abc.Iterable[Global___UploadOffer] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["offers", b"offers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OfferUploadsResponse: _TypeAlias = OfferUploadsResponse  # noqa: Y015
+
+@_typing.final
+class UploadOffer(_message.Message):
+    """How one blob may be sent."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DIGEST_FIELD_NUMBER: _builtins.int
+    HELD_FIELD_NUMBER: _builtins.int
+    REQUEST_FIELD_NUMBER: _builtins.int
+    PARTS_FIELD_NUMBER: _builtins.int
+    RECEIVED_BYTES_FIELD_NUMBER: _builtins.int
+    held: _builtins.bool
+    """Whether it is held already."""
+    received_bytes: _builtins.int
+    """How many bytes of one in parts have come."""
+    @_builtins.property
+    def digest(self) -> Global___BlobDigest:
+        """The blob."""
+
+    @_builtins.property
+    def request(self) -> Global___SignedRequest:
+        """A PUT of the whole content. The bucket answers 412 when the blob is there already, which is well."""
+
+    @_builtins.property
+    def parts(self) -> _containers.RepeatedCompositeFieldContainer[Global___UploadPart]:
+        """PUTs of parts that have not come yet, in any order. When they are sent the offer is asked for again:
+        there may be more. With neither request nor parts all has come, and FinishUpload is due.
+        """
+
+    def __init__(
+        self,
+        *,
+        digest: Global___BlobDigest | None = ...,
+        held: _builtins.bool = ...,
+        request: Global___SignedRequest | None = ...,
+        parts: _abc.Iterable[Global___UploadPart] | None = ...,
+        received_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "request", b"request"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "held", b"held", "parts", b"parts", "received_bytes", b"received_bytes", "request", b"request"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UploadOffer: _TypeAlias = UploadOffer  # noqa: Y015
+
+@_typing.final
+class UploadPart(_message.Message):
+    """One part of a blob."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OFFSET_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    REQUEST_FIELD_NUMBER: _builtins.int
+    offset: _builtins.int
+    """Where in the blob it begins."""
+    size_bytes: _builtins.int
+    """How long it is."""
+    @_builtins.property
+    def request(self) -> Global___SignedRequest:
+        """The PUT."""
+
+    def __init__(
+        self,
+        *,
+        offset: _builtins.int = ...,
+        size_bytes: _builtins.int = ...,
+        request: Global___SignedRequest | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["offset", b"offset", "request", b"request", "size_bytes", b"size_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UploadPart: _TypeAlias = UploadPart  # noqa: Y015
+
+@_typing.final
+class FinishUploadRequest(_message.Message):
+    """Names a blob that was sent to the bucket."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DIGEST_FIELD_NUMBER: _builtins.int
+    IN_PARTS_FIELD_NUMBER: _builtins.int
+    in_parts: _builtins.bool
+    """As in the request for its offer."""
+    @_builtins.property
+    def digest(self) -> Global___BlobDigest:
+        """The blob."""
+
+    def __init__(
+        self,
+        *,
+        digest: Global___BlobDigest | None = ...,
+        in_parts: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "in_parts", b"in_parts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FinishUploadRequest: _TypeAlias = FinishUploadRequest  # noqa: Y015
+
+@_typing.final
+class FinishUploadResponse(_message.Message):
+    """Tells how far the verification is; the end of the stream is the end of it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERIFIED_BYTES_FIELD_NUMBER: _builtins.int
+    verified_bytes: _builtins.int
+    """Bytes that have been verified."""
+    def __init__(
+        self,
+        *,
+        verified_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["verified_bytes", b"verified_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FinishUploadResponse: _TypeAlias = FinishUploadResponse  # noqa: Y015
+
+@_typing.final
+class OfferDownloadsRequest(_message.Message):
+    """Names blobs that the caller would read from the bucket itself."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DIGESTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def digests(self) -> _containers.RepeatedCompositeFieldContainer[Global___BlobDigest]:
+        """At most 1,000 digests."""
+
+    def __init__(
+        self,
+        *,
+        digests: _abc.Iterable[Global___BlobDigest] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digests", b"digests"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OfferDownloadsRequest: _TypeAlias = OfferDownloadsRequest  # noqa: Y015
+
+@_typing.final
+class OfferDownloadsResponse(_message.Message):
+    """Says how they may be read."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OFFERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def offers(self) -> _containers.RepeatedCompositeFieldContainer[Global___DownloadOffer]:
+        """One for each digest, in the order asked for."""
+
+    def __init__(
+        self,
+        *,
+        offers: _abc.Iterable[Global___DownloadOffer] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["offers", b"offers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OfferDownloadsResponse: _TypeAlias = OfferDownloadsResponse  # noqa: Y015
+
+@_typing.final
+class DownloadOffer(_message.Message):
+    """How one blob may be read."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DIGEST_FIELD_NUMBER: _builtins.int
+    REQUEST_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def digest(self) -> Global___BlobDigest:
+        """The blob, with its true size."""
+
+    @_builtins.property
+    def request(self) -> Global___SignedRequest:
+        """A GET; ranges may be asked for."""
+
+    def __init__(
+        self,
+        *,
+        digest: Global___BlobDigest | None = ...,
+        request: Global___SignedRequest | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "request", b"request"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "request", b"request"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DownloadOffer: _TypeAlias = DownloadOffer  # noqa: Y015

@@ -50,6 +50,26 @@ class BlobServiceStub:
                 request_serializer=wherry_dot_v1_dot_blobs__pb2.DownloadBlobsRequest.SerializeToString,
                 response_deserializer=wherry_dot_v1_dot_blobs__pb2.DownloadBlobsResponse.FromString,
                 _registered_method=True)
+        self.ProbeBucket = channel.unary_unary(
+                '/wherry.v1.BlobService/ProbeBucket',
+                request_serializer=wherry_dot_v1_dot_blobs__pb2.ProbeBucketRequest.SerializeToString,
+                response_deserializer=wherry_dot_v1_dot_blobs__pb2.ProbeBucketResponse.FromString,
+                _registered_method=True)
+        self.OfferUploads = channel.unary_unary(
+                '/wherry.v1.BlobService/OfferUploads',
+                request_serializer=wherry_dot_v1_dot_blobs__pb2.OfferUploadsRequest.SerializeToString,
+                response_deserializer=wherry_dot_v1_dot_blobs__pb2.OfferUploadsResponse.FromString,
+                _registered_method=True)
+        self.FinishUpload = channel.unary_stream(
+                '/wherry.v1.BlobService/FinishUpload',
+                request_serializer=wherry_dot_v1_dot_blobs__pb2.FinishUploadRequest.SerializeToString,
+                response_deserializer=wherry_dot_v1_dot_blobs__pb2.FinishUploadResponse.FromString,
+                _registered_method=True)
+        self.OfferDownloads = channel.unary_unary(
+                '/wherry.v1.BlobService/OfferDownloads',
+                request_serializer=wherry_dot_v1_dot_blobs__pb2.OfferDownloadsRequest.SerializeToString,
+                response_deserializer=wherry_dot_v1_dot_blobs__pb2.OfferDownloadsResponse.FromString,
+                _registered_method=True)
 
 
 class BlobServiceServicer:
@@ -97,6 +117,52 @@ class BlobServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ProbeBucket(self, request, context):
+        """Returns a request that tells whether the caller reaches the bucket itself: a GET of the URL must
+        answer with the content. Then large blobs need not pass through the service.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def OfferUploads(self, request, context):
+        """Says how blobs may be sent to the bucket itself. Nothing counts as held before FinishUpload.
+
+        Errors:
+
+        * INVALID_ARGUMENT (INVALID_INPUT): one of them is a tree; trees go through UploadBlobs.
+        * INVALID_ARGUMENT (TOO_MANY): more than 1,000 digests in one call.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FinishUpload(self, request, context):
+        """Takes in a blob that was sent to the bucket itself. One that came in parts is read back and verified
+        first, which may take as long as a download; the answers tell how far it is. Repeating it is harmless.
+
+        Errors:
+
+        * NOT_FOUND (BLOB_MISSING): it, or a part of it, has not come.
+        * INVALID_ARGUMENT (BLOB_MISMATCH): it has another hash or size; nothing of it was kept.
+        * FAILED_PRECONDITION (HASH_COLLISION): other content is already held under this MD5.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def OfferDownloads(self, request, context):
+        """Says how blobs may be read from the bucket itself. The content must be verified by the reader.
+
+        Errors:
+
+        * NOT_FOUND (BLOB_MISSING): the store does not hold one of them.
+        * INVALID_ARGUMENT (TOO_MANY): more than 1,000 digests in one call.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_BlobServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -114,6 +180,26 @@ def add_BlobServiceServicer_to_server(servicer, server):
                     servicer.DownloadBlobs,
                     request_deserializer=wherry_dot_v1_dot_blobs__pb2.DownloadBlobsRequest.FromString,
                     response_serializer=wherry_dot_v1_dot_blobs__pb2.DownloadBlobsResponse.SerializeToString,
+            ),
+            'ProbeBucket': grpc.unary_unary_rpc_method_handler(
+                    servicer.ProbeBucket,
+                    request_deserializer=wherry_dot_v1_dot_blobs__pb2.ProbeBucketRequest.FromString,
+                    response_serializer=wherry_dot_v1_dot_blobs__pb2.ProbeBucketResponse.SerializeToString,
+            ),
+            'OfferUploads': grpc.unary_unary_rpc_method_handler(
+                    servicer.OfferUploads,
+                    request_deserializer=wherry_dot_v1_dot_blobs__pb2.OfferUploadsRequest.FromString,
+                    response_serializer=wherry_dot_v1_dot_blobs__pb2.OfferUploadsResponse.SerializeToString,
+            ),
+            'FinishUpload': grpc.unary_stream_rpc_method_handler(
+                    servicer.FinishUpload,
+                    request_deserializer=wherry_dot_v1_dot_blobs__pb2.FinishUploadRequest.FromString,
+                    response_serializer=wherry_dot_v1_dot_blobs__pb2.FinishUploadResponse.SerializeToString,
+            ),
+            'OfferDownloads': grpc.unary_unary_rpc_method_handler(
+                    servicer.OfferDownloads,
+                    request_deserializer=wherry_dot_v1_dot_blobs__pb2.OfferDownloadsRequest.FromString,
+                    response_serializer=wherry_dot_v1_dot_blobs__pb2.OfferDownloadsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -198,6 +284,114 @@ class BlobService:
             '/wherry.v1.BlobService/DownloadBlobs',
             wherry_dot_v1_dot_blobs__pb2.DownloadBlobsRequest.SerializeToString,
             wherry_dot_v1_dot_blobs__pb2.DownloadBlobsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ProbeBucket(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/wherry.v1.BlobService/ProbeBucket',
+            wherry_dot_v1_dot_blobs__pb2.ProbeBucketRequest.SerializeToString,
+            wherry_dot_v1_dot_blobs__pb2.ProbeBucketResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def OfferUploads(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/wherry.v1.BlobService/OfferUploads',
+            wherry_dot_v1_dot_blobs__pb2.OfferUploadsRequest.SerializeToString,
+            wherry_dot_v1_dot_blobs__pb2.OfferUploadsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FinishUpload(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/wherry.v1.BlobService/FinishUpload',
+            wherry_dot_v1_dot_blobs__pb2.FinishUploadRequest.SerializeToString,
+            wherry_dot_v1_dot_blobs__pb2.FinishUploadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def OfferDownloads(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/wherry.v1.BlobService/OfferDownloads',
+            wherry_dot_v1_dot_blobs__pb2.OfferDownloadsRequest.SerializeToString,
+            wherry_dot_v1_dot_blobs__pb2.OfferDownloadsResponse.FromString,
             options,
             channel_credentials,
             insecure,

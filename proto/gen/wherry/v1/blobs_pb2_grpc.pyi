@@ -62,6 +62,36 @@ class BlobServiceStub:
 
     * NOT_FOUND (BLOB_MISSING): the store does not hold one of them.
     """
+    ProbeBucket: _grpc.UnaryUnaryMultiCallable[_blobs_pb2.ProbeBucketRequest, _blobs_pb2.ProbeBucketResponse]
+    """Returns a request that tells whether the caller reaches the bucket itself: a GET of the URL must
+    answer with the content. Then large blobs need not pass through the service.
+    """
+    OfferUploads: _grpc.UnaryUnaryMultiCallable[_blobs_pb2.OfferUploadsRequest, _blobs_pb2.OfferUploadsResponse]
+    """Says how blobs may be sent to the bucket itself. Nothing counts as held before FinishUpload.
+
+    Errors:
+
+    * INVALID_ARGUMENT (INVALID_INPUT): one of them is a tree; trees go through UploadBlobs.
+    * INVALID_ARGUMENT (TOO_MANY): more than 1,000 digests in one call.
+    """
+    FinishUpload: _grpc.UnaryStreamMultiCallable[_blobs_pb2.FinishUploadRequest, _blobs_pb2.FinishUploadResponse]
+    """Takes in a blob that was sent to the bucket itself. One that came in parts is read back and verified
+    first, which may take as long as a download; the answers tell how far it is. Repeating it is harmless.
+
+    Errors:
+
+    * NOT_FOUND (BLOB_MISSING): it, or a part of it, has not come.
+    * INVALID_ARGUMENT (BLOB_MISMATCH): it has another hash or size; nothing of it was kept.
+    * FAILED_PRECONDITION (HASH_COLLISION): other content is already held under this MD5.
+    """
+    OfferDownloads: _grpc.UnaryUnaryMultiCallable[_blobs_pb2.OfferDownloadsRequest, _blobs_pb2.OfferDownloadsResponse]
+    """Says how blobs may be read from the bucket itself. The content must be verified by the reader.
+
+    Errors:
+
+    * NOT_FOUND (BLOB_MISSING): the store does not hold one of them.
+    * INVALID_ARGUMENT (TOO_MANY): more than 1,000 digests in one call.
+    """
 
 @_typing.type_check_only
 class BlobServiceAsyncStub(BlobServiceStub):
@@ -96,6 +126,36 @@ class BlobServiceAsyncStub(BlobServiceStub):
     Errors:
 
     * NOT_FOUND (BLOB_MISSING): the store does not hold one of them.
+    """
+    ProbeBucket: _aio.UnaryUnaryMultiCallable[_blobs_pb2.ProbeBucketRequest, _blobs_pb2.ProbeBucketResponse]  # type: ignore[assignment]
+    """Returns a request that tells whether the caller reaches the bucket itself: a GET of the URL must
+    answer with the content. Then large blobs need not pass through the service.
+    """
+    OfferUploads: _aio.UnaryUnaryMultiCallable[_blobs_pb2.OfferUploadsRequest, _blobs_pb2.OfferUploadsResponse]  # type: ignore[assignment]
+    """Says how blobs may be sent to the bucket itself. Nothing counts as held before FinishUpload.
+
+    Errors:
+
+    * INVALID_ARGUMENT (INVALID_INPUT): one of them is a tree; trees go through UploadBlobs.
+    * INVALID_ARGUMENT (TOO_MANY): more than 1,000 digests in one call.
+    """
+    FinishUpload: _aio.UnaryStreamMultiCallable[_blobs_pb2.FinishUploadRequest, _blobs_pb2.FinishUploadResponse]  # type: ignore[assignment]
+    """Takes in a blob that was sent to the bucket itself. One that came in parts is read back and verified
+    first, which may take as long as a download; the answers tell how far it is. Repeating it is harmless.
+
+    Errors:
+
+    * NOT_FOUND (BLOB_MISSING): it, or a part of it, has not come.
+    * INVALID_ARGUMENT (BLOB_MISMATCH): it has another hash or size; nothing of it was kept.
+    * FAILED_PRECONDITION (HASH_COLLISION): other content is already held under this MD5.
+    """
+    OfferDownloads: _aio.UnaryUnaryMultiCallable[_blobs_pb2.OfferDownloadsRequest, _blobs_pb2.OfferDownloadsResponse]  # type: ignore[assignment]
+    """Says how blobs may be read from the bucket itself. The content must be verified by the reader.
+
+    Errors:
+
+    * NOT_FOUND (BLOB_MISSING): the store does not hold one of them.
+    * INVALID_ARGUMENT (TOO_MANY): more than 1,000 digests in one call.
     """
 
 class BlobServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -146,6 +206,60 @@ class BlobServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors:
 
         * NOT_FOUND (BLOB_MISSING): the store does not hold one of them.
+        """
+
+    @_abc_1.abstractmethod
+    def ProbeBucket(
+        self,
+        request: _blobs_pb2.ProbeBucketRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_blobs_pb2.ProbeBucketResponse, _abc.Awaitable[_blobs_pb2.ProbeBucketResponse]]:
+        """Returns a request that tells whether the caller reaches the bucket itself: a GET of the URL must
+        answer with the content. Then large blobs need not pass through the service.
+        """
+
+    @_abc_1.abstractmethod
+    def OfferUploads(
+        self,
+        request: _blobs_pb2.OfferUploadsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_blobs_pb2.OfferUploadsResponse, _abc.Awaitable[_blobs_pb2.OfferUploadsResponse]]:
+        """Says how blobs may be sent to the bucket itself. Nothing counts as held before FinishUpload.
+
+        Errors:
+
+        * INVALID_ARGUMENT (INVALID_INPUT): one of them is a tree; trees go through UploadBlobs.
+        * INVALID_ARGUMENT (TOO_MANY): more than 1,000 digests in one call.
+        """
+
+    @_abc_1.abstractmethod
+    def FinishUpload(
+        self,
+        request: _blobs_pb2.FinishUploadRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_blobs_pb2.FinishUploadResponse], _abc.AsyncIterator[_blobs_pb2.FinishUploadResponse]]:
+        """Takes in a blob that was sent to the bucket itself. One that came in parts is read back and verified
+        first, which may take as long as a download; the answers tell how far it is. Repeating it is harmless.
+
+        Errors:
+
+        * NOT_FOUND (BLOB_MISSING): it, or a part of it, has not come.
+        * INVALID_ARGUMENT (BLOB_MISMATCH): it has another hash or size; nothing of it was kept.
+        * FAILED_PRECONDITION (HASH_COLLISION): other content is already held under this MD5.
+        """
+
+    @_abc_1.abstractmethod
+    def OfferDownloads(
+        self,
+        request: _blobs_pb2.OfferDownloadsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_blobs_pb2.OfferDownloadsResponse, _abc.Awaitable[_blobs_pb2.OfferDownloadsResponse]]:
+        """Says how blobs may be read from the bucket itself. The content must be verified by the reader.
+
+        Errors:
+
+        * NOT_FOUND (BLOB_MISSING): the store does not hold one of them.
+        * INVALID_ARGUMENT (TOO_MANY): more than 1,000 digests in one call.
         """
 
 def add_BlobServiceServicer_to_server(servicer: BlobServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

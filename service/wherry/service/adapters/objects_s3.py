@@ -127,7 +127,7 @@ class S3ObjectStore(ObjectStore):
 
     async def _run(self, call: Callable[[], T]) -> T:
         def translated() -> T:
-            with _errors_translated():
+            with errors_translated():
                 return call()
 
         return await asyncio.get_running_loop().run_in_executor(self._executor, translated)
@@ -222,7 +222,7 @@ class S3ObjectStore(ObjectStore):
             if _code(exc) in _ABSENT:
                 return False
             raise
-        with closing(answer["Body"]) as body, _replacing(target) as file:
+        with closing(answer["Body"]) as body, replacing(target) as file:
             for chunk in body.iter_chunks(_MIB):
                 file.write(chunk)
         return True
@@ -284,7 +284,8 @@ def _code(exc: ClientError) -> str:
 
 
 @contextmanager
-def _errors_translated() -> Iterator[None]:
+def errors_translated() -> Iterator[None]:
+    """Turn what boto3 raises into errors of the domain."""
     try:
         yield
     except ClientError as exc:
@@ -310,7 +311,7 @@ def _translated(exc: ClientError) -> BlobMismatch | StoreUnavailable:
 
 
 @contextmanager
-def _replacing(target: Path) -> Iterator[BinaryIO]:
+def replacing(target: Path) -> Iterator[BinaryIO]:
     """Write beside `target`, and put it in place when all has gone well."""
     descriptor, name = tempfile.mkstemp(prefix=".download.", suffix=".part", dir=target.parent)
     try:

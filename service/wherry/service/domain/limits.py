@@ -3,6 +3,9 @@
 # One query of the index is cut into parts anyway; this bounds the message and the answer.
 DIGESTS_PER_CALL_MAX = 10_000
 
+# Each is signed, which takes a millisecond.
+OFFERS_PER_CALL_MAX = 1_000
+
 # gRPC's default of 4 MiB is too little for the list of files of a large repository: 100,000 files
 # with paths of 80 bytes are about 14 MB.
 MESSAGE_BYTES_MAX = 32 * 1024 * 1024

@@ -2,9 +2,11 @@
 
 from collections.abc import AsyncIterator
 
-from wherry.service.domain.limits import BATCH_BYTES_MAX
+from wherry.service.domain.limits import BATCH_BYTES_MAX, OFFERS_PER_CALL_MAX
+from wherry.service.ports.direct_transfers import SignedRequest
 from wherry.service.rpc.context import Context
-from wherry.service.rpc.convert import digest_from, digest_to, digests_from
+from wherry.service.rpc.convert import digest_from, digest_to, digests_from, expect_at_most
+from wherry.service.usecases.direct_blobs import DirectBlobs, UploadOffer
 from wherry.service.usecases.put_blobs import Chunk, PutBlobs
 from wherry.service.usecases.read_blobs import ReadBlobs
 from wherry.v1 import blobs_pb2, blobs_pb2_grpc
@@ -13,10 +15,11 @@ from wherry.v1 import blobs_pb2, blobs_pb2_grpc
 class BlobServicer(blobs_pb2_grpc.BlobServiceServicer):
     """Moves content."""
 
-    def __init__(self, *, put: PutBlobs, read: ReadBlobs) -> None:
-        """Take in through `put`, give out through `read`."""
+    def __init__(self, *, put: PutBlobs, read: ReadBlobs, direct: DirectBlobs) -> None:
+        """Take in through `put`, give out through `read`; `direct` is the way past the service."""
         self._put = put
         self._read = read
+        self._direct = direct
 
     async def FindMissingBlobs(  # noqa: N802 - named by the protocol
         self, request: blobs_pb2.FindMissingBlobsRequest, context: Context
@@ -44,6 +47,61 @@ class BlobServicer(blobs_pb2_grpc.BlobServiceServicer):
             size += len(chunk.data)
         if batch.chunks:
             yield batch
+
+    async def ProbeBucket(  # noqa: N802
+        self, request: blobs_pb2.ProbeBucketRequest, context: Context
+    ) -> blobs_pb2.ProbeBucketResponse:
+        """Let the caller try whether it reaches the bucket."""
+        signed, content = await self._direct.probe()
+        return blobs_pb2.ProbeBucketResponse(request=_signed_to(signed), content=content)
+
+    async def OfferUploads(  # noqa: N802
+        self, request: blobs_pb2.OfferUploadsRequest, context: Context
+    ) -> blobs_pb2.OfferUploadsResponse:
+        """Sign uploads."""
+        expect_at_most(len(request.digests), OFFERS_PER_CALL_MAX, "digests")
+        offers = await self._direct.offer_uploads(digests_from(request.digests), in_parts=request.in_parts)
+        return blobs_pb2.OfferUploadsResponse(offers=[_upload_offer_to(offer) for offer in offers])
+
+    async def FinishUpload(  # noqa: N802
+        self, request: blobs_pb2.FinishUploadRequest, context: Context
+    ) -> AsyncIterator[blobs_pb2.FinishUploadResponse]:
+        """Take in what was sent to the bucket."""
+        digest = digest_from(request.digest)
+        async for verified in self._direct.finish_upload(digest, in_parts=request.in_parts):
+            yield blobs_pb2.FinishUploadResponse(verified_bytes=verified)
+
+    async def OfferDownloads(  # noqa: N802
+        self, request: blobs_pb2.OfferDownloadsRequest, context: Context
+    ) -> blobs_pb2.OfferDownloadsResponse:
+        """Sign downloads."""
+        expect_at_most(len(request.digests), OFFERS_PER_CALL_MAX, "digests")
+        offers = await self._direct.offer_downloads(digests_from(request.digests))
+        return blobs_pb2.OfferDownloadsResponse(
+            offers=[
+                blobs_pb2.DownloadOffer(digest=digest_to(offer.digest), request=_signed_to(offer.request))
+                for offer in offers
+            ]
+        )
+
+
+def _upload_offer_to(offer: UploadOffer) -> blobs_pb2.UploadOffer:
+    return blobs_pb2.UploadOffer(
+        digest=digest_to(offer.digest),
+        held=offer.held,
+        received_bytes=offer.received_bytes,
+        request=_signed_to(offer.request) if offer.request is not None else None,
+        parts=[
+            blobs_pb2.UploadPart(
+                offset=part.offset, size_bytes=part.size_bytes, request=_signed_to(part.request)
+            )
+            for part in offer.parts
+        ],
+    )
+
+
+def _signed_to(request: SignedRequest) -> blobs_pb2.SignedRequest:
+    return blobs_pb2.SignedRequest(url=request.url, headers=dict(request.headers))
 
 
 async def _chunks_from(requests: AsyncIterator[blobs_pb2.UploadBlobsRequest]) -> AsyncIterator[Chunk]:

@@ -90,11 +90,15 @@ class CheckData:
 
     async def _place(self, item: _Wanted, seen: SnapshotData | None) -> PlacedData:
         if seen is not None:
+            # A DVC cache does not know which files may be executed; who records the same content does.
+            known = (
+                item.source is not None and item.source.hash == seen.digest.hash and item.source.executable
+            )
             return PlacedData(
                 hash=seen.digest.hash,
                 total_bytes=seen.total_bytes,
                 nfiles=seen.nfiles,
-                executable=seen.executable,
+                executable=seen.executable or known,
             )
         recorded = item.source
         assert recorded is not None, "what no .dvc file records was seen, or is missing"

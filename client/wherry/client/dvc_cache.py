@@ -1,0 +1,212 @@
+"""DVC's cache on this machine: content by hash, in the layout and with the modes that DVC 3 gives it.
+
+Only `cache.dir` and `cache.type` of DVC's settings are read, as the plain text that they are.
+"""
+
+import configparser
+import contextlib
+import fcntl
+import os
+import secrets
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from wherry.client.hashing import FoundFile, Hasher
+
+TREE_SUFFIX = ".dir"
+
+_READ_ONLY = 0o444
+_COPY_BYTES = 1024 * 1024
+_FICLONE = 0x40049409
+_LINK_TYPES = ("reflink", "hardlink", "symlink", "copy")
+_DEFAULT_TYPES = ("reflink", "copy")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheSettings:
+    """Where the cache is, and how files come from it into the workspace."""
+
+    folder: Path
+    link_types: tuple[str, ...] = _DEFAULT_TYPES
+    """In the order in which they are tried."""
+
+
+def read_cache_settings(root: Path, environ: Mapping[str, str] = os.environ) -> CacheSettings:
+    """Read them for the project at `root`: the user's, the project's, the clone's own; the last one decides."""
+    folder = root / ".dvc" / "cache"
+    types: tuple[str, ...] = _DEFAULT_TYPES
+    home = environ.get("HOME", "")
+    user = environ.get("XDG_CONFIG_HOME", "") or (f"{home}/.config" if home else "")
+    files = [Path(user) / "dvc" / "config"] if user else []
+    for file in (*files, root / ".dvc" / "config", root / ".dvc" / "config.local"):
+        section = _cache_section(file)
+        if section.get("dir"):
+            # DVC takes it relative to the folder of the file that says it.
+            folder = file.parent / Path(section["dir"]).expanduser()
+        said = [part.strip() for part in section.get("type", "").split(",")]
+        types = tuple(part for part in said if part in _LINK_TYPES) or types
+    return CacheSettings(folder=Path(os.path.normpath(folder)), link_types=types)
+
+
+def _cache_section(file: Path) -> dict[str, str]:
+    parser = configparser.ConfigParser(interpolation=None, strict=False, delimiters=("=",))
+    try:
+        parser.read_string(file.read_text(encoding="utf-8"))
+    except (OSError, configparser.Error, UnicodeDecodeError):  # DVC will say what is wrong with it
+        return {}
+    return {key: value.strip("\"'") for key, value in parser["cache"].items()} if "cache" in parser else {}
+
+
+class DvcCache:
+    """The cache of one project."""
+
+    def __init__(self, settings: CacheSettings, hasher: Hasher) -> None:
+        """Take the settings, and what remembers which files were read before."""
+        self._settings = settings
+        self._hasher = hasher
+        self._link_types = settings.link_types
+        self._made: set[Path] = set()
+
+    def exists(self) -> bool:
+        """Whether there is any cache."""
+        return self._settings.folder.is_dir()
+
+    def find(self, blob: str) -> Path | None:
+        """Where content is said to be: in DVC 3's layout, or in that of DVC 2. It is not read."""
+        for path in (self._path(blob), self._settings.folder / blob[:2] / blob[2:]):
+            if path.is_file():
+                return path
+        return None
+
+    def intact(self, blobs: Iterable[str]) -> set[str]:
+        """The ones of which there is content that has the hash; it is read unless it was read before."""
+        found = {}
+        for blob in blobs:
+            with contextlib.suppress(OSError):
+                found[blob] = _found(blob, self._path(blob))
+        hashed = self._hasher.hash_files(list(found.values()))
+        return {
+            blob
+            for blob, file in zip(found, hashed, strict=True)
+            if file.md5 == blob.removesuffix(TREE_SUFFIX)
+        }
+
+    def found(self, blobs: Iterable[str]) -> dict[str, FoundFile]:
+        """The ones of which there is content, in either layout, not looked at yet."""
+        paths = {blob: self.find(blob) for blob in blobs}
+        return {blob: _found(blob, path) for blob, path in paths.items() if path is not None}
+
+    def read(self, blob: str) -> bytes:
+        """Content that is intact."""
+        return self._path(blob).read_bytes()
+
+    def new_file(self, blob: str) -> Path:
+        """Give the name of a file to write content to."""
+        path = self._path(blob)
+        if path.parent not in self._made:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._made.add(path.parent)
+        return _beside(path)
+
+    def keep(self, blob: str, temporary: Path) -> None:
+        """Show a file with verified content under its own name."""
+        temporary.chmod(_READ_ONLY)
+        temporary.replace(self._path(blob))
+
+    def keep_content(self, blob: str, content: bytes) -> None:
+        """Keep verified content."""
+        temporary = self.new_file(blob)
+        try:
+            temporary.write_bytes(content)
+            self.keep(blob, temporary)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def keep_copy(self, blob: str, source: Path) -> None:
+        """Keep what is in the workspace already, and right."""
+        temporary = self.new_file(blob)
+        try:
+            if "reflink" not in self._link_types or not self._reflink(source, temporary, executable=False):
+                _copy(source, temporary, executable=False)
+            self.keep(blob, temporary)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def check_out(self, blob: str, target: Path, *, executable: bool) -> None:
+        """Put content into the workspace as `cache.type` says; what is there is replaced in one step."""
+        source, temporary = self._path(blob), _beside(target)
+        try:
+            self._link(source, temporary, executable=executable)
+            temporary.replace(target)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def _link(self, source: Path, target: Path, *, executable: bool) -> None:
+        # A link shares its mode with the cache, and DVC links no empty files.
+        linkable = not executable and source.stat().st_size > 0
+        for kind in self._link_types:
+            with contextlib.suppress(OSError):
+                if kind == "hardlink" and linkable:
+                    os.link(source, target)
+                    return
+                if kind == "symlink" and linkable:
+                    target.symlink_to(source)
+                    return
+                if kind == "reflink" and self._reflink(source, target, executable=executable):
+                    return
+                if kind == "copy":
+                    break
+        _copy(source, target, executable=executable)
+
+    def _reflink(self, source: Path, target: Path, *, executable: bool) -> bool:
+        """Share the blocks of a file; where the file system cannot, it is not tried again."""
+        with source.open("rb") as reader, os.fdopen(_create(target, executable=executable), "wb") as writer:
+            try:
+                fcntl.ioctl(writer.fileno(), _FICLONE, reader.fileno())
+            except OSError:
+                target.unlink()
+                self._link_types = tuple(kind for kind in self._link_types if kind != "reflink")
+                return False
+        return True
+
+    def _path(self, blob: str) -> Path:
+        # As text, because there may be a hundred thousand of them.
+        return Path(f"{self._settings.folder}/files/md5/{blob[:2]}/{blob[2:]}")
+
+
+def _found(blob: str, path: Path) -> FoundFile:
+    # A name that no file of the project has.
+    return FoundFile(path=f"\0cache/{blob}", source=path, status=path.stat())
+
+
+def move(source: Path, target: Path) -> None:
+    """Rename, or copy where that is impossible."""
+    try:
+        source.replace(target)
+    except OSError:
+        shutil.copyfile(source, target)
+        source.unlink()
+
+
+def _beside(target: Path) -> Path:
+    # Short, because the name itself may be as long as the file system takes.
+    return target.with_name(f".wherry-{secrets.token_hex(8)}.tmp")
+
+
+def _copy(source: Path, target: Path, *, executable: bool) -> None:
+    with (
+        source.open("rb", buffering=0) as reader,
+        os.fdopen(_create(target, executable=executable), "wb", buffering=0) as writer,
+    ):
+        size = os.fstat(reader.fileno()).st_size
+        if size <= _COPY_BYTES:
+            writer.write(reader.read())
+        else:
+            shutil.copyfileobj(reader, writer, _COPY_BYTES)
+
+
+def _create(file: Path, *, executable: bool) -> int:
+    # The user's umask decides the rest of the mode, as for any new file.
+    return os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o777 if executable else 0o666)

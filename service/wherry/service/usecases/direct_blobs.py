@@ -1,0 +1,223 @@
+"""Let clients move large blobs straight to and from the bucket, and believe only what the bucket or we have checked.
+
+A blob up to 2 GiB is one request that carries the MD5 which is its name: the bucket refuses another body, and
+refuses to replace what is there. A longer one, or one whose single request broke off, comes in parts under a key of
+our own; it is read back and hashed before it gets its name, because no store checks the MD5 of a whole from its parts.
+"""
+
+import asyncio
+import hashlib
+import secrets
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from wherry.service.domain.blob import BlobHash, Digest, object_key
+from wherry.service.domain.errors import BlobMismatch, BlobMissing, InvalidInput
+from wherry.service.ports.blob_index import BlobIndex, BlobRecord
+from wherry.service.ports.direct_transfers import DirectTransfers, SignedRequest
+from wherry.service.ports.objects import ObjectStore
+
+# In parts from here on. S3 takes 5 GiB in one request; what broke off is sent again from its beginning, so
+# much less is better on a slow line, and reading parts back costs as long as the line to the bucket takes.
+ONE_REQUEST_BYTES_MAX = 2 * 1024 * 1024 * 1024
+
+_PART_BYTES = 32 * 1024 * 1024
+# S3 takes 10,000 parts an object.
+_PARTS_MAX = 9_000
+# Signed in one answer; the client asks for more when they are sent.
+_PARTS_PER_ANSWER = 64
+
+_STAGING = "wherry/staging/"
+_PROBE = "wherry/probe"
+_STALE = timedelta(days=7)
+_VERIFIED_STEP_BYTES = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A part that has not come yet."""
+
+    offset: int
+    size_bytes: int
+    request: SignedRequest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadOffer:
+    """How one blob may be sent. With neither a request nor parts nothing is left to send."""
+
+    digest: Digest
+    held: bool = False
+    request: SignedRequest | None = None
+    parts: tuple[Part, ...] = ()
+    received_bytes: int = 0
+    """Of one in parts: how much has come."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DownloadOffer:
+    """How one blob may be read."""
+
+    digest: Digest
+    request: SignedRequest
+
+
+class DirectBlobs:
+    """Signs for the bucket, and takes in what came there."""
+
+    def __init__(self, *, transfers: DirectTransfers, objects: ObjectStore, index: BlobIndex) -> None:
+        """Write nothing but the probe through `objects`."""
+        self._transfers = transfers
+        self._objects = objects
+        self._index = index
+        self._probe = b""
+        self._probing = asyncio.Lock()
+
+    async def probe(self) -> tuple[SignedRequest, bytes]:
+        """Return a request whose answer must be these bytes, if the caller reaches our bucket and no other."""
+        async with self._probing:
+            if not self._probe:
+                content = secrets.token_bytes(32)
+                await self._objects.put(_PROBE, content)
+                self._probe = content
+        return await self._transfers.sign_get(_PROBE), self._probe
+
+    async def offer_uploads(self, digests: Sequence[Digest], *, in_parts: bool) -> list[UploadOffer]:
+        """Say how each blob may be sent; `in_parts`: so that one that breaks off goes on where it was.
+
+        Raises:
+            InvalidInput: for a tree, whose members must be checked on the way.
+        """
+        for digest in digests:
+            if digest.is_tree:
+                raise InvalidInput(f"{digest.hash} is a tree; trees are sent through the service")
+        missing = await self._index.find_missing({digest.hash for digest in digests})
+        return [
+            await self._offer(digest, in_parts=in_parts)
+            if digest.hash in missing
+            else UploadOffer(digest=digest, held=True)
+            for digest in digests
+        ]
+
+    async def finish_upload(self, digest: Digest, *, in_parts: bool) -> AsyncIterator[int]:
+        """Take in a blob that was sent; yields how many bytes of it have been verified.
+
+        Raises:
+            BlobMissing: if it, or a part of it, is not there.
+            BlobMismatch: if it is something else; nothing of it is kept.
+        """
+        if not await self._index.find_missing([digest.hash]):
+            return
+        if in_parts or digest.size_bytes > ONE_REQUEST_BYTES_MAX:
+            async for verified in self._finish_parts(digest):
+                yield verified
+        else:
+            await self._finish_whole(digest)
+            yield digest.size_bytes
+
+    async def offer_downloads(self, digests: Sequence[Digest]) -> list[DownloadOffer]:
+        """Say how each blob may be read, with its true size.
+
+        Raises:
+            BlobMissing: if one is not held.
+        """
+        records = await self._index.find({digest.hash for digest in digests})
+        for digest in digests:
+            if digest.hash not in records:
+                raise BlobMissing(f"the store does not hold {digest.hash}")
+        return [
+            DownloadOffer(
+                digest=Digest(digest.hash, records[digest.hash].size_bytes),
+                request=await self._transfers.sign_get(object_key(digest.hash)),
+            )
+            for digest in digests
+        ]
+
+    async def sweep(self) -> int:
+        """Remove what clients began to send and never finished; says how much of it there was."""
+        return await self._transfers.drop(_STAGING, older_than=_STALE)
+
+    async def _offer(self, digest: Digest, *, in_parts: bool) -> UploadOffer:
+        if not in_parts and digest.size_bytes <= ONE_REQUEST_BYTES_MAX:
+            signed = await self._transfers.sign_put(object_key(digest.hash), md5=digest.hash)
+            return UploadOffer(digest=digest, request=signed)
+        key, part_bytes = _staging_key(digest), part_bytes_of(digest)
+        if await self._transfers.look(key) is not None:  # all came, and then the client or we broke off
+            return UploadOffer(digest=digest, received_bytes=digest.size_bytes)
+        upload = await self._transfers.open_parts(key)
+        come = await self._transfers.list_parts(key, upload)
+        spans = [
+            (number, offset, min(part_bytes, digest.size_bytes - offset))
+            for number, offset in enumerate(range(0, digest.size_bytes, part_bytes), start=1)
+        ]
+        all_lacking = [span for span in spans if come.get(span[0]) != span[2]]
+        lacking = all_lacking[:_PARTS_PER_ANSWER]
+        signed_parts = await self._transfers.sign_parts(key, upload, [number for number, _, _ in lacking])
+        return UploadOffer(
+            digest=digest,
+            parts=tuple(
+                Part(offset=offset, size_bytes=size, request=signed_parts[number])
+                for number, offset, size in lacking
+            ),
+            received_bytes=digest.size_bytes - sum(size for _, _, size in all_lacking),
+        )
+
+    async def _finish_whole(self, digest: Digest) -> None:
+        key = object_key(digest.hash)
+        found = await self._transfers.look(key)
+        if found is None:
+            raise BlobMissing(f"{digest.hash} has not come to the bucket")
+        if found.size_bytes != digest.size_bytes or found.md5 not in {None, digest.hash}:
+            # A store that does not check Content-MD5. Nobody has been told that the blob is held.
+            await self._objects.delete(key)
+            raise BlobMismatch(
+                f"content announced as {digest.hash} has another size or hash in the bucket",
+                hint="Was the file changed while it was sent? Submit again.",
+            )
+        await self._index.add([_record(digest, None)])
+
+    async def _finish_parts(self, digest: Digest) -> AsyncIterator[int]:
+        key = _staging_key(digest)
+        if await self._transfers.look(key) is None:
+            upload = await self._transfers.open_parts(key)
+            come = await self._transfers.list_parts(key, upload)
+            if sum(come.values()) != digest.size_bytes:
+                raise BlobMissing(f"only {sum(come.values())} bytes of {digest.hash} have come to the bucket")
+            await self._transfers.join_parts(key, upload)
+        md5, sha256, read = hashlib.md5(usedforsecurity=False), hashlib.sha256(), 0
+        async for data in self._transfers.read(key):
+            await asyncio.to_thread(_update, md5, sha256, data)
+            read += len(data)
+            if read % _VERIFIED_STEP_BYTES < len(data):
+                yield read
+        if md5.hexdigest() != digest.hash or read != digest.size_bytes:
+            await self._objects.delete(key)
+            raise BlobMismatch(
+                f"content announced as {digest.hash} has the hash {md5.hexdigest()}",
+                hint="Was the file changed while it was sent? Submit again.",
+            )
+        await self._transfers.copy(key, object_key(digest.hash), size_bytes=read)
+        await self._index.add([_record(digest, sha256.hexdigest())])
+        await self._objects.delete(key)
+        yield read
+
+
+def part_bytes_of(digest: Digest) -> int:
+    """How long the parts of a blob are; decided by its size alone, so that every client sends the same ones."""
+    mib = 1024 * 1024
+    return max(_PART_BYTES, -(-digest.size_bytes // _PARTS_MAX // mib) * mib)
+
+
+def _staging_key(digest: Digest) -> str:
+    # The size too: who announces a wrong one must not meet the parts of who announces the right one.
+    return f"{_STAGING}{digest.hash}-{digest.size_bytes}"
+
+
+def _record(digest: Digest, sha256: str | None) -> BlobRecord:
+    return BlobRecord(hash=BlobHash(digest.hash), size_bytes=digest.size_bytes, sha256=sha256)
+
+
+def _update(md5: "hashlib._Hash", sha256: "hashlib._Hash", data: bytes) -> None:
+    md5.update(data)
+    sha256.update(data)
