@@ -26,3 +26,9 @@ class FakeBlobIndex(BlobIndex):
             if known.sha256 != record.sha256:
                 raise HashCollision(f"{record.hash} is held with another content")
         self.records = grown
+
+    async def list_hashes(self, *, after: BlobHash | None = None, limit: int) -> list[BlobHash]:
+        return sorted(blob for blob in self.records if blob > (after or ""))[:limit]
+
+    async def remove(self, hashes: Collection[BlobHash]) -> None:
+        self.records = {blob: record for blob, record in self.records.items() if blob not in set(hashes)}

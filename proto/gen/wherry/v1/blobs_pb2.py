@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15wherry/v1/blobs.proto\x12\twherry.v1\".\n\nBlobDigest\x12\x0c\n\x04hash\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\"A\n\x17\x46indMissingBlobsRequest\x12&\n\x07\x64igests\x18\x01 \x03(\x0b\x32\x15.wherry.v1.BlobDigest\"B\n\x18\x46indMissingBlobsResponse\x12&\n\x07missing\x18\x01 \x03(\x0b\x32\x15.wherry.v1.BlobDigest\"P\n\tBlobChunk\x12%\n\x06\x64igest\x18\x01 \x01(\x0b\x32\x15.wherry.v1.BlobDigest\x12\x0e\n\x06offset\x18\x02 \x01(\x03\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\":\n\x12UploadBlobsRequest\x12$\n\x06\x63hunks\x18\x01 \x03(\x0b\x32\x14.wherry.v1.BlobChunk\"%\n\x13UploadBlobsResponse\x12\x0e\n\x06stored\x18\x01 \x01(\x03\">\n\x14\x44ownloadBlobsRequest\x12&\n\x07\x64igests\x18\x01 \x03(\x0b\x32\x15.wherry.v1.BlobDigest\"=\n\x15\x44ownloadBlobsResponse\x12$\n\x06\x63hunks\x18\x01 \x03(\x0b\x32\x14.wherry.v1.BlobChunk2\x90\x02\n\x0b\x42lobService\x12[\n\x10\x46indMissingBlobs\x12\".wherry.v1.FindMissingBlobsRequest\x1a#.wherry.v1.FindMissingBlobsResponse\x12N\n\x0bUploadBlobs\x12\x1d.wherry.v1.UploadBlobsRequest\x1a\x1e.wherry.v1.UploadBlobsResponse(\x01\x12T\n\rDownloadBlobs\x12\x1f.wherry.v1.DownloadBlobsRequest\x1a .wherry.v1.DownloadBlobsResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15wherry/v1/blobs.proto\x12\twherry.v1\".\n\nBlobDigest\x12\x0c\n\x04hash\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\"A\n\x17\x46indMissingBlobsRequest\x12&\n\x07\x64igests\x18\x01 \x03(\x0b\x32\x15.wherry.v1.BlobDigest\"B\n\x18\x46indMissingBlobsResponse\x12&\n\x07missing\x18\x01 \x03(\x0b\x32\x15.wherry.v1.BlobDigest\"P\n\tBlobChunk\x12%\n\x06\x64igest\x18\x01 \x01(\x0b\x32\x15.wherry.v1.BlobDigest\x12\x0e\n\x06offset\x18\x02 \x01(\x03\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\":\n\x12UploadBlobsRequest\x12$\n\x06\x63hunks\x18\x01 \x03(\x0b\x32\x14.wherry.v1.BlobChunk\"%\n\x13UploadBlobsResponse\x12\x0e\n\x06stored\x18\x01 \x01(\x03\">\n\x14\x44ownloadBlobsRequest\x12&\n\x07\x64igests\x18\x01 \x03(\x0b\x32\x15.wherry.v1.BlobDigest\"=\n\x15\x44ownloadBlobsResponse\x12$\n\x06\x63hunks\x18\x01 \x03(\x0b\x32\x14.wherry.v1.BlobChunk\"#\n\x11\x43heckBlobsRequest\x12\x0e\n\x06sample\x18\x01 \x01(\x03\"n\n\x12\x43heckBlobsResponse\x12\x0f\n\x07\x63hecked\x18\x01 \x01(\x03\x12\r\n\x05total\x18\x02 \x01(\x03\x12\x12\n\nbytes_read\x18\x03 \x01(\x03\x12$\n\x06\x66\x61ults\x18\x04 \x03(\x0b\x32\x14.wherry.v1.BlobFault\"\xbe\x01\n\tBlobFault\x12\x0c\n\x04hash\x18\x01 \x01(\t\x12\'\n\x04kind\x18\x02 \x01(\x0e\x32\x19.wherry.v1.BlobFault.Kind\x12\x0f\n\x07message\x18\x03 \x01(\t\"i\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x10\n\x0cKIND_DAMAGED\x10\x01\x12\x10\n\x0cKIND_MISSING\x10\x02\x12\x13\n\x0fKIND_INCOMPLETE\x10\x03\x12\x12\n\x0eKIND_EXCHANGED\x10\x04\x32\xdd\x02\n\x0b\x42lobService\x12[\n\x10\x46indMissingBlobs\x12\".wherry.v1.FindMissingBlobsRequest\x1a#.wherry.v1.FindMissingBlobsResponse\x12N\n\x0bUploadBlobs\x12\x1d.wherry.v1.UploadBlobsRequest\x1a\x1e.wherry.v1.UploadBlobsResponse(\x01\x12T\n\rDownloadBlobs\x12\x1f.wherry.v1.DownloadBlobsRequest\x1a .wherry.v1.DownloadBlobsResponse0\x01\x12K\n\nCheckBlobs\x12\x1c.wherry.v1.CheckBlobsRequest\x1a\x1d.wherry.v1.CheckBlobsResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -47,6 +47,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DOWNLOADBLOBSREQUEST']._serialized_end=462
   _globals['_DOWNLOADBLOBSRESPONSE']._serialized_start=464
   _globals['_DOWNLOADBLOBSRESPONSE']._serialized_end=525
-  _globals['_BLOBSERVICE']._serialized_start=528
-  _globals['_BLOBSERVICE']._serialized_end=800
+  _globals['_CHECKBLOBSREQUEST']._serialized_start=527
+  _globals['_CHECKBLOBSREQUEST']._serialized_end=562
+  _globals['_CHECKBLOBSRESPONSE']._serialized_start=564
+  _globals['_CHECKBLOBSRESPONSE']._serialized_end=674
+  _globals['_BLOBFAULT']._serialized_start=677
+  _globals['_BLOBFAULT']._serialized_end=867
+  _globals['_BLOBFAULT_KIND']._serialized_start=762
+  _globals['_BLOBFAULT_KIND']._serialized_end=867
+  _globals['_BLOBSERVICE']._serialized_start=870
+  _globals['_BLOBSERVICE']._serialized_end=1219
 # @@protoc_insertion_point(module_scope)

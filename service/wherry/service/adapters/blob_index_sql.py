@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from functools import partial
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, bindparam, delete, select
 
 from wherry.service.adapters.database import Database
 from wherry.service.adapters.tables import blobs
@@ -23,6 +23,8 @@ _HELD = select(blobs.c.hash).where(blobs.c.hash.in_(bindparam("hashes", expandin
 _RECORDS = select(blobs.c.hash, blobs.c.size_bytes, blobs.c.sha256).where(
     blobs.c.hash.in_(bindparam("hashes", expanding=True))
 )
+
+_REMOVAL = delete(blobs).where(blobs.c.hash.in_(bindparam("hashes", expanding=True)))
 
 
 class SqlBlobIndex(BlobIndex):
@@ -53,6 +55,17 @@ class SqlBlobIndex(BlobIndex):
         if new:
             now = self._clock.now()
             await self._database.run(lambda connection: self._add(connection, new, now))
+
+    async def list_hashes(self, *, after: BlobHash | None = None, limit: int) -> list[BlobHash]:
+        """See the port."""
+        page = select(blobs.c.hash).where(blobs.c.hash > (after or "")).order_by(blobs.c.hash).limit(limit)
+        found = await self._database.run(lambda connection: connection.execute(page).scalars().all())
+        return [BlobHash(blob) for blob in found]
+
+    async def remove(self, hashes: Collection[BlobHash]) -> None:
+        """See the port."""
+        for part in _cut(sorted(set(hashes)), _TRANSACTION_MAX):
+            await self._database.run(partial(_remove, hashes=part))
 
     def _add(self, connection: Connection, new: Sequence[BlobRecord], now: datetime) -> None:
         rows = [
@@ -90,6 +103,11 @@ def _find(connection: Connection, hashes: Sequence[BlobHash]) -> dict[BlobHash, 
         for part in _cut(hashes, _IN_MAX)
         for row in connection.execute(_RECORDS, {"hashes": part})
     }
+
+
+def _remove(connection: Connection, hashes: Sequence[BlobHash]) -> None:
+    for part in _cut(hashes, _IN_MAX):
+        connection.execute(_REMOVAL, {"hashes": part})
 
 
 def _cut(hashes: Sequence[BlobHash], length: int) -> Iterator[Sequence[BlobHash]]:

@@ -35,3 +35,11 @@ class BlobIndex(Protocol):
             HashCollision: when a hash is known with another SHA-256; then none is recorded.
         """
         ...
+
+    async def list_hashes(self, *, after: BlobHash | None = None, limit: int) -> list[BlobHash]:
+        """At most `limit` hashes of blobs that are held, in order, behind `after`."""
+        ...
+
+    async def remove(self, hashes: Collection[BlobHash]) -> None:
+        """Forget blobs; harmless when they are not known."""
+        ...
