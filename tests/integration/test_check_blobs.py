@@ -18,7 +18,7 @@ from wherry.service.domain.errors import HashCollision
 from wherry.service.domain.findings import BlobFault, CheckProgress, FaultKind
 from wherry.service.domain.tree import Tree, TreeEntry
 from wherry.service.usecases.check_blobs import CheckBlobs
-from wherry.service.usecases.put_blobs import Chunk, PutBlobs
+from wherry.service.usecases.put_blobs import Chunk, LocalBlob, PutBlobs
 
 # Two messages with one MD5, as X. Wang and H. Yu published them ("How to Break MD5 and Other Hash Functions",
 # EUROCRYPT 2005): the second differs from the first in the top bits of six bytes.
@@ -164,3 +164,15 @@ def test_two_contents_of_one_md5_are_told_apart(held: Held) -> None:
     _, faults = held.check()
     assert [(fault.hash, fault.kind) for fault in faults.values()] == [(name, FaultKind.EXCHANGED)]
     assert held.missing(name) == {name}
+
+
+def test_a_stage_that_writes_both_is_refused(held: Held, tmp_path: Path) -> None:
+    blobs = []
+    for number, content in enumerate((COLLIDING, COLLIDES_WITH_IT)):
+        source = tmp_path / str(number)
+        source.write_bytes(content)
+        sha256 = hashlib.sha256(content).hexdigest()
+        blobs.append(LocalBlob(digest=digest_content(content), sha256=sha256, source=source))
+    with pytest.raises(HashCollision, match=blobs[0].digest.hash):
+        asyncio.run(held.put.put_files(blobs))
+    assert held.missing(blobs[0].digest.hash) == {blobs[0].digest.hash}
