@@ -308,7 +308,7 @@ class S3ObjectStore(ObjectStore):
         return sorted(found, key=lambda item: item.key)
 
 
-def make_client(settings: S3Settings, *, attempts: int | None = None) -> "S3Client":
+def make_client(settings: S3Settings) -> "S3Client":
     """Make a client as S3ObjectStore, and presigning, need it."""
     client: S3Client = boto3.session.Session().client(
         "s3",
@@ -331,7 +331,7 @@ def make_client(settings: S3Settings, *, attempts: int | None = None) -> "S3Clie
             max_pool_connections=_THREADS,
         ),
     )
-    try_again(client, attempts=attempts or settings.attempts)
+    try_again(client, attempts=settings.attempts)
     return client
 
 

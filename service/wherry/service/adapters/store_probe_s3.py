@@ -28,9 +28,9 @@ class S3StoreProbe(StoreProbe):
     """One bucket below one prefix."""
 
     def __init__(self, settings: S3Settings) -> None:
-        """Use a client of its own, which does not try again."""
+        """Use a client of its own."""
         self._settings = settings
-        self._client = make_client(settings, attempts=1)
+        self._client = make_client(settings)
         self._prefix = f"{settings.prefix.strip('/')}/" if settings.prefix.strip("/") else ""
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Single operations on a bucket, to find out what a store can do. Nothing is tried twice."""
+"""Single operations on a bucket, to find out what a store can do."""
 
 from collections.abc import Sequence
 from typing import Protocol

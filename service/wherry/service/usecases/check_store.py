@@ -54,10 +54,13 @@ class CheckStore:
         )
 
     async def __call__(self) -> tuple[Finding, ...]:
-        """Try everything, one finding each."""
+        """Try everything, one finding each; only the first when the store keeps nothing at all."""
         prefix = f"wherry/check/{self._chance.getrandbits(64):016x}"
         try:
-            return tuple([await self._try(check, prefix) for check in self._checks])
+            first = await self._try(self._checks[0], prefix)
+            if first.state is FindingState.FAILED:
+                return (first,)
+            return (first, *[await self._try(check, prefix) for check in self._checks[1:]])
         finally:
             await self._tidy(prefix)
 
