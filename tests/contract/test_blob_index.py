@@ -162,3 +162,21 @@ def test_uses_are_kept_to_the_day_and_of_held_blobs_only(database: Database) -> 
     clock.advance(25 * 3600)
     asyncio.run(index.note_use([a.hash, b.hash, a.hash]))
     assert last_uses(database) == {a.hash: clock.now(), b.hash: clock.now()}
+
+
+def test_all_hashes_are_listed_in_pages(index: BlobIndex) -> None:
+    records = [record_of(b"%d" % number) for number in range(5)]
+    asyncio.run(index.add(records))
+    hashes = sorted(record.hash for record in records)
+    assert asyncio.run(index.list_hashes(limit=2)) == hashes[:2]
+    assert asyncio.run(index.list_hashes(after=hashes[1], limit=10)) == hashes[2:]
+    assert asyncio.run(index.list_hashes(after=hashes[-1], limit=10)) == []
+
+
+def test_what_was_removed_is_missing_and_may_come_again(index: BlobIndex) -> None:
+    a, b = record_of(b"a"), record_of(b"b")
+    asyncio.run(index.add([a, b]))
+    asyncio.run(index.remove([a.hash, hash_content(b"never there")]))
+    assert asyncio.run(index.find_missing([a.hash, b.hash])) == {a.hash}
+    asyncio.run(index.add([a]))
+    assert asyncio.run(index.find_missing([a.hash])) == set()

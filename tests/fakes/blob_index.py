@@ -32,3 +32,9 @@ class FakeBlobIndex(BlobIndex):
 
     async def note_use(self, hashes: Collection[BlobHash]) -> None:
         self.used |= set(hashes) & self.records.keys()
+
+    async def list_hashes(self, *, after: BlobHash | None = None, limit: int) -> list[BlobHash]:
+        return sorted(blob for blob in self.records if blob > (after or ""))[:limit]
+
+    async def remove(self, hashes: Collection[BlobHash]) -> None:
+        self.records = {blob: record for blob, record in self.records.items() if blob not in set(hashes)}

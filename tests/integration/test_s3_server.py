@@ -211,3 +211,58 @@ def test_the_server_listens_on_loopback_only(server: SeaweedServer, tmp_path: Pa
     ]
     assert len(addresses) >= 4
     assert set(addresses) == {"0100007F"}  # 127.0.0.1, as the kernel writes it
+
+
+class Told:
+    """Keeps the events of a log."""
+
+    def __init__(self) -> None:
+        self.events: list[str] = []
+
+    def info(self, event: str, **fields: object) -> None:
+        self.events.append(event)
+
+    def warning(self, event: str, **fields: object) -> None:
+        self.events.append(event)
+
+    def exception(self, event: str, **fields: object) -> None:
+        raise AssertionError(event)
+
+
+def test_a_server_that_dies_runs_again_and_calls_meanwhile_succeed(
+    server: SeaweedServer, tmp_path: Path
+) -> None:
+    told = Told()
+
+    async def live() -> tuple[bytes | None, bool]:
+        await server.start()
+        endpoint = server.endpoint
+        watch = asyncio.create_task(server.keep_running(told))
+        await put_one(server, "a")
+        store = store_on(server)
+        first = pid_of(tmp_path / "s3")
+        os.kill(first, signal.SIGKILL)
+        await store.put("b", b"put while nobody answered")
+        found = await store.get("a")
+        await store.close()
+        assert pid_of(tmp_path / "s3") != first
+        watch.cancel()
+        await asyncio.wait([watch])
+        return found, server.endpoint == endpoint
+
+    assert asyncio.run(live()) == (b"content of a", True)
+    assert told.events == ["the S3 server has ended: starting it again", "the S3 server runs again"]
+    assert asyncio.run(read_all(server)) == {"a": b"content of a", "b": b"put while nobody answered"}
+
+
+def test_a_server_that_is_stopped_is_not_started_again(server: SeaweedServer, tmp_path: Path) -> None:
+    async def live() -> None:
+        await server.start()
+        watch = asyncio.create_task(server.keep_running(Told()))
+        await asyncio.sleep(0)
+        watch.cancel()
+        await asyncio.wait([watch])
+        await server.stop()
+
+    asyncio.run(live())
+    assert not (tmp_path / "s3" / "weed.pid").exists()

@@ -19,6 +19,7 @@ from wherry.client.results import ApplyReport, PullReport, Results
 from wherry.client.stage_names import StageNames
 from wherry.client.submission import RunOptions, Selection, Submitter
 from wherry.client.watching import Event, Watcher
+from wherry.v1.blobs_pb2 import CheckBlobsRequest, CheckBlobsResponse
 from wherry.v1.pipelines_pb2 import (
     AddStageRequest,
     AddStageResponse,
@@ -53,6 +54,8 @@ from wherry.v1.runs_pb2 import (
     TailLogsRequest,
 )
 from wherry.v1.system_pb2 import (
+    CheckServiceRequest,
+    CheckServiceResponse,
     GetDvcRemoteRequest,
     GetDvcRemoteResponse,
     GetInfoRequest,
@@ -271,6 +274,22 @@ class Client:
             raise self._connection.fault(exc) from exc
         finally:
             call.cancel()
+
+    def check_blobs(self, sample: int = 0) -> Iterator[CheckBlobsResponse]:
+        """Have the service read `sample` blobs of the store, or all when 0, again; tells how it goes."""
+        call = self._connection.blobs.CheckBlobs(
+            CheckBlobsRequest(sample=sample), metadata=self._connection.metadata()
+        )
+        try:
+            yield from call
+        except grpc.RpcError as exc:
+            raise self._connection.fault(exc) from exc
+        finally:
+            call.cancel()
+
+    def check_service(self) -> CheckServiceResponse:
+        """Have the service try everything that it stands on."""
+        return self._connection.unary(self._connection.system.CheckService, CheckServiceRequest(), LONG_S)
 
     def apply(self, run: Run, *, force: bool = False, outputs: bool = True) -> ApplyReport:
         """Write a run's dvc.lock, params and (with `outputs`) uncached outputs into the project."""

@@ -1,13 +1,15 @@
 """Wiring: the only place that chooses adapters and puts the parts of the service together."""
 
+import asyncio
 import contextlib
 import hashlib
 import importlib.metadata
 import json
 import os
 import random
+import shutil
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -27,9 +29,12 @@ from wherry.service.adapters.param_composer_hydra import HydraParamComposer
 from wherry.service.adapters.run_cache_sql import SqlRunCache
 from wherry.service.adapters.runs_sql import SqlRunStore
 from wherry.service.adapters.s3_server_seaweedfs import SeaweedServer
+from wherry.service.adapters.store_probe_s3 import S3StoreProbe
 from wherry.service.adapters.workspaces_local import LocalWorkspaces
 from wherry.service.config import Settings, read_or_make_token
 from wherry.service.domain.errors import StoreUnavailable
+from wherry.service.domain.findings import Finding, FindingState
+from wherry.service.ports.event_log import EventLog
 from wherry.service.ports.stages import StageRunner
 from wherry.service.rpc.blobs import BlobServicer
 from wherry.service.rpc.pipelines import PipelineServicer
@@ -40,7 +45,10 @@ from wherry.service.usecases.add_stage import AddStage
 from wherry.service.usecases.adopt_blobs import AdoptBlobs
 from wherry.service.usecases.attempt_stage import AttemptStage
 from wherry.service.usecases.caching_runner import CachingStageRunner
+from wherry.service.usecases.check_blobs import CheckBlobs
 from wherry.service.usecases.check_data import CheckData
+from wherry.service.usecases.check_service import CheckService
+from wherry.service.usecases.check_store import CheckStore
 from wherry.service.usecases.compare_with_lock import CompareWithLock
 from wherry.service.usecases.container_runner import ContainerStageRunner
 from wherry.service.usecases.describe_pipeline import DescribePipeline
@@ -134,6 +142,7 @@ class _Parts:
     node: LocalNodeCache
     workspaces: LocalWorkspaces
     logs: FileLogStore
+    check_store: CheckStore
 
 
 class _LastPorts:
@@ -169,6 +178,8 @@ async def _open_store(settings: Settings, ports: _LastPorts, stack: contextlib.A
         server = SeaweedServer(settings.home / "s3")
         await server.start()
     stack.push_async_callback(server.stop)
+    watch = asyncio.create_task(server.keep_running(structlog.get_logger("wherry")))
+    stack.push_async_callback(_end, watch)
     ports.keep("s3", urlsplit(server.endpoint).port or 0)
     return Store(
         bucket=_OWN_BUCKET,
@@ -176,6 +187,11 @@ async def _open_store(settings: Settings, ports: _LastPorts, stack: contextlib.A
         access_key=server.access_key,
         secret_key=server.secret_key,
     )
+
+
+async def _end(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    await asyncio.wait([task])
 
 
 async def _open_parts(settings: Settings, store: Store, stack: contextlib.AsyncExitStack) -> _Parts:
@@ -189,6 +205,8 @@ async def _open_parts(settings: Settings, store: Store, stack: contextlib.AsyncE
         endpoint_url=store.endpoint or None,
         access_key=store.access_key or None,
         secret_key=store.secret_key or None,
+        path_style=settings.s3_path_style,
+        ca_bundle=settings.s3_ca_bundle or None,
     )
     objects = ObstoreObjectStore.connect(s3)
     stack.push_async_callback(objects.close)
@@ -196,6 +214,10 @@ async def _open_parts(settings: Settings, store: Store, stack: contextlib.AsyncE
     transfers = S3DirectTransfers.connect(s3, public=public)
     stack.push_async_callback(transfers.close)
     await objects.ensure_bucket()
+    probe = S3StoreProbe(s3)
+    stack.callback(probe.close)
+    check_store = CheckStore(probe, random.Random())  # noqa: S311 - chooses keys
+    _refuse_unfit(await check_store(), structlog.get_logger("wherry"))
     engine = DockerContainerEngine(parallel_max=settings.jobs)
     stack.callback(engine.close)
     cache_gb = settings.node_cache_gb
@@ -221,7 +243,25 @@ async def _open_parts(settings: Settings, store: Store, stack: contextlib.AsyncE
         node=node,
         workspaces=workspaces,
         logs=logs,
+        check_store=check_store,
     )
+
+
+def _refuse_unfit(findings: Sequence[Finding], log: EventLog) -> None:
+    """Say what the store cannot do; without what is needed there is no service.
+
+    Raises:
+        StoreUnavailable: naming all of it.
+    """
+    for finding in findings:
+        if finding.state is FindingState.WARNING:
+            log.warning(
+                "the store lacks something", check=finding.name, said=finding.message, hint=finding.hint
+            )
+    failed = [finding for finding in findings if finding.state is FindingState.FAILED]
+    if failed:
+        said = "; ".join(f"{finding.name}: {finding.message}" for finding in failed)
+        raise StoreUnavailable(f"the store cannot be used: {said}", hint=failed[0].hint)
 
 
 async def _build_server(
@@ -294,7 +334,17 @@ async def _build_server(
     stack.push_async_callback(drive.close)
     return RpcServer(
         Servicers(
-            blobs=BlobServicer(put=put, read=read, direct=direct),
+            blobs=BlobServicer(
+                put=put,
+                read=read,
+                direct=direct,
+                check=CheckBlobs(
+                    objects=parts.objects,
+                    index=index,
+                    spool=spool,
+                    chance=random.Random(),  # noqa: S311 - chooses samples
+                ),
+            ),
             pipelines=PipelineServicer(
                 describe=DescribePipeline(read_project),
                 plan=plan,
@@ -314,7 +364,17 @@ async def _build_server(
                 drive=drive,
                 follow=FollowRun(runs=runs, logs=parts.logs),
             ),
-            system=SystemServicer(facts=_facts(settings, store), engine=parts.engine),
+            system=SystemServicer(
+                facts=_facts(settings, store),
+                engine=parts.engine,
+                check=CheckService(
+                    engine=parts.engine,
+                    store=parts.check_store,
+                    free_bytes=lambda: shutil.disk_usage(settings.home).free,
+                    home=str(settings.home),
+                ),
+                clock=clock,
+            ),
         ),
         token=read_or_make_token(settings),
         log=log,

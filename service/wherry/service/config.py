@@ -54,6 +54,10 @@ class Settings(BaseSettings):
     """Key id; empty: whatever the machine's role or files give."""
     s3_secret_key: SecretStr = SecretStr("")
     """Secret key."""
+    s3_path_style: bool = True
+    """Whether addresses have the bucket in the path; else in the host's name, as new buckets of Amazon want it."""
+    s3_ca_bundle: str = ""
+    """File with the certificate authorities of the endpoint; empty: the usual ones."""
     database_url: str = ""
     """SQLAlchemy URL; empty: SQLite in home."""
 

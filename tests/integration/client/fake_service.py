@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent import futures
@@ -58,6 +59,9 @@ class Script:
     break_streams_after: int = 0
     """Break each watching stream once, after so many messages."""
     never_ends: bool = False
+    clock_off_s: float = 0.0
+    findings: list[system_pb2.CheckFinding] = field(default_factory=list)
+    faults: list[blobs_pb2.BlobFault] = field(default_factory=list)
     corrupt: bool = False
     """Send other bytes than the name says."""
 
@@ -342,6 +346,20 @@ class FakeService(
         self, request: system_pb2.GetInfoRequest, context: grpc.ServicerContext
     ) -> system_pb2.GetInfoResponse:
         return system_pb2.GetInfoResponse(version="9.9.9", engine_version="20.10")
+
+    def CheckService(  # noqa: N802 - named by the protocol
+        self, request: system_pb2.CheckServiceRequest, context: grpc.ServicerContext
+    ) -> system_pb2.CheckServiceResponse:
+        answer = system_pb2.CheckServiceResponse(findings=self.script.findings)
+        answer.now.FromNanoseconds(time.time_ns() + int(self.script.clock_off_s * 1e9))
+        return answer
+
+    def CheckBlobs(  # noqa: N802 - named by the protocol
+        self, request: blobs_pb2.CheckBlobsRequest, context: grpc.ServicerContext
+    ) -> Iterator[blobs_pb2.CheckBlobsResponse]:
+        self.calls[f"check:{request.sample}"] += 1
+        yield blobs_pb2.CheckBlobsResponse(checked=1, total=2, bytes_read=10, faults=self.script.faults[:1])
+        yield blobs_pb2.CheckBlobsResponse(checked=2, total=2, bytes_read=20, faults=self.script.faults[1:])
 
     def GetDvcRemote(  # noqa: N802 - named by the protocol
         self, request: system_pb2.GetDvcRemoteRequest, context: grpc.ServicerContext

@@ -46,6 +46,8 @@ COMMANDS = {
         "dvc_remote",
         "Show the bucket as a DVC remote, or make it one of this project.",
     ),
+    "cache": ("cache", "cache", "Check what the store holds."),
+    "doctor": ("doctor", "doctor", "Check everything that Wherry needs, and say what to fix."),
     "version": ("remote", "version", "Print the version of the client."),
 }
 

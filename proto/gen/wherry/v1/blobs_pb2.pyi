@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -572,3 +573,122 @@ class DownloadOffer(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DownloadOffer: _TypeAlias = DownloadOffer  # noqa: Y015
+
+@_typing.final
+class CheckBlobsRequest(_message.Message):
+    """Says how much to check."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SAMPLE_FIELD_NUMBER: _builtins.int
+    sample: _builtins.int
+    """How many blobs, chosen at random; 0: all."""
+    def __init__(
+        self,
+        *,
+        sample: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["sample", b"sample"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CheckBlobsRequest: _TypeAlias = CheckBlobsRequest  # noqa: Y015
+
+@_typing.final
+class CheckBlobsResponse(_message.Message):
+    """Where a check stands."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHECKED_FIELD_NUMBER: _builtins.int
+    TOTAL_FIELD_NUMBER: _builtins.int
+    BYTES_READ_FIELD_NUMBER: _builtins.int
+    FAULTS_FIELD_NUMBER: _builtins.int
+    checked: _builtins.int
+    """Blobs checked so far."""
+    total: _builtins.int
+    """Blobs to check in all."""
+    bytes_read: _builtins.int
+    """Bytes read so far."""
+    @_builtins.property
+    def faults(self) -> _containers.RepeatedCompositeFieldContainer[Global___BlobFault]:
+        """What was found since the last message."""
+
+    def __init__(
+        self,
+        *,
+        checked: _builtins.int = ...,
+        total: _builtins.int = ...,
+        bytes_read: _builtins.int = ...,
+        faults: _abc.Iterable[Global___BlobFault] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes_read", b"bytes_read", "checked", b"checked", "faults", b"faults", "total", b"total"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CheckBlobsResponse: _TypeAlias = CheckBlobsResponse  # noqa: Y015
+
+@_typing.final
+class BlobFault(_message.Message):
+    """Something wrong with a blob of the store."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Kind:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _KindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[BlobFault._Kind.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        KIND_UNSPECIFIED: BlobFault._Kind.ValueType  # 0
+        """Not said."""
+        KIND_DAMAGED: BlobFault._Kind.ValueType  # 1
+        """The content does not have the MD5 that its name says. It was deleted from the bucket."""
+        KIND_MISSING: BlobFault._Kind.ValueType  # 2
+        """The index says that it is held, but it is not in the bucket."""
+        KIND_INCOMPLETE: BlobFault._Kind.ValueType  # 3
+        """A tree lists blobs that are not held. It was deleted from the bucket."""
+        KIND_EXCHANGED: BlobFault._Kind.ValueType  # 4
+        """The content has the right MD5 but another SHA-256 than when it came: it was exchanged on purpose. It was deleted."""
+
+    class Kind(_Kind, metaclass=_KindEnumTypeWrapper):
+        """What is wrong."""
+
+    KIND_UNSPECIFIED: BlobFault.Kind.ValueType  # 0
+    """Not said."""
+    KIND_DAMAGED: BlobFault.Kind.ValueType  # 1
+    """The content does not have the MD5 that its name says. It was deleted from the bucket."""
+    KIND_MISSING: BlobFault.Kind.ValueType  # 2
+    """The index says that it is held, but it is not in the bucket."""
+    KIND_INCOMPLETE: BlobFault.Kind.ValueType  # 3
+    """A tree lists blobs that are not held. It was deleted from the bucket."""
+    KIND_EXCHANGED: BlobFault.Kind.ValueType  # 4
+    """The content has the right MD5 but another SHA-256 than when it came: it was exchanged on purpose. It was deleted."""
+
+    HASH_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    hash: _builtins.str
+    """Its name."""
+    kind: Global___BlobFault.Kind.ValueType
+    """What is wrong."""
+    message: _builtins.str
+    """The same, a sentence for people."""
+    def __init__(
+        self,
+        *,
+        hash: _builtins.str = ...,
+        kind: Global___BlobFault.Kind.ValueType = ...,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hash", b"hash", "kind", b"kind", "message", b"message"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BlobFault: _TypeAlias = BlobFault  # noqa: Y015

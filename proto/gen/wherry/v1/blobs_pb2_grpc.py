@@ -70,6 +70,11 @@ class BlobServiceStub:
                 request_serializer=wherry_dot_v1_dot_blobs__pb2.OfferDownloadsRequest.SerializeToString,
                 response_deserializer=wherry_dot_v1_dot_blobs__pb2.OfferDownloadsResponse.FromString,
                 _registered_method=True)
+        self.CheckBlobs = channel.unary_stream(
+                '/wherry.v1.BlobService/CheckBlobs',
+                request_serializer=wherry_dot_v1_dot_blobs__pb2.CheckBlobsRequest.SerializeToString,
+                response_deserializer=wherry_dot_v1_dot_blobs__pb2.CheckBlobsResponse.FromString,
+                _registered_method=True)
 
 
 class BlobServiceServicer:
@@ -163,6 +168,15 @@ class BlobServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CheckBlobs(self, request, context):
+        """Reads blobs of the store again and compares them with their names. What is damaged or missing, and each tree that
+        lists it, is no longer held afterwards: what makes it runs again. Sends its progress now and then, and findings
+        as soon as they are certain. Breaking the call off stops the check; what was found until then stays done.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_BlobServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -200,6 +214,11 @@ def add_BlobServiceServicer_to_server(servicer, server):
                     servicer.OfferDownloads,
                     request_deserializer=wherry_dot_v1_dot_blobs__pb2.OfferDownloadsRequest.FromString,
                     response_serializer=wherry_dot_v1_dot_blobs__pb2.OfferDownloadsResponse.SerializeToString,
+            ),
+            'CheckBlobs': grpc.unary_stream_rpc_method_handler(
+                    servicer.CheckBlobs,
+                    request_deserializer=wherry_dot_v1_dot_blobs__pb2.CheckBlobsRequest.FromString,
+                    response_serializer=wherry_dot_v1_dot_blobs__pb2.CheckBlobsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -392,6 +411,33 @@ class BlobService:
             '/wherry.v1.BlobService/OfferDownloads',
             wherry_dot_v1_dot_blobs__pb2.OfferDownloadsRequest.SerializeToString,
             wherry_dot_v1_dot_blobs__pb2.OfferDownloadsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CheckBlobs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/wherry.v1.BlobService/CheckBlobs',
+            wherry_dot_v1_dot_blobs__pb2.CheckBlobsRequest.SerializeToString,
+            wherry_dot_v1_dot_blobs__pb2.CheckBlobsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -92,6 +92,11 @@ class BlobServiceStub:
     * NOT_FOUND (BLOB_MISSING): the store does not hold one of them.
     * INVALID_ARGUMENT (TOO_MANY): more than 1,000 digests in one call.
     """
+    CheckBlobs: _grpc.UnaryStreamMultiCallable[_blobs_pb2.CheckBlobsRequest, _blobs_pb2.CheckBlobsResponse]
+    """Reads blobs of the store again and compares them with their names. What is damaged or missing, and each tree that
+    lists it, is no longer held afterwards: what makes it runs again. Sends its progress now and then, and findings
+    as soon as they are certain. Breaking the call off stops the check; what was found until then stays done.
+    """
 
 @_typing.type_check_only
 class BlobServiceAsyncStub(BlobServiceStub):
@@ -156,6 +161,11 @@ class BlobServiceAsyncStub(BlobServiceStub):
 
     * NOT_FOUND (BLOB_MISSING): the store does not hold one of them.
     * INVALID_ARGUMENT (TOO_MANY): more than 1,000 digests in one call.
+    """
+    CheckBlobs: _aio.UnaryStreamMultiCallable[_blobs_pb2.CheckBlobsRequest, _blobs_pb2.CheckBlobsResponse]  # type: ignore[assignment]
+    """Reads blobs of the store again and compares them with their names. What is damaged or missing, and each tree that
+    lists it, is no longer held afterwards: what makes it runs again. Sends its progress now and then, and findings
+    as soon as they are certain. Breaking the call off stops the check; what was found until then stays done.
     """
 
 class BlobServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -260,6 +270,17 @@ class BlobServiceServicer(metaclass=_abc_1.ABCMeta):
 
         * NOT_FOUND (BLOB_MISSING): the store does not hold one of them.
         * INVALID_ARGUMENT (TOO_MANY): more than 1,000 digests in one call.
+        """
+
+    @_abc_1.abstractmethod
+    def CheckBlobs(
+        self,
+        request: _blobs_pb2.CheckBlobsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_blobs_pb2.CheckBlobsResponse], _abc.AsyncIterator[_blobs_pb2.CheckBlobsResponse]]:
+        """Reads blobs of the store again and compares them with their names. What is damaged or missing, and each tree that
+        lists it, is no longer held afterwards: what makes it runs again. Sends its progress now and then, and findings
+        as soon as they are certain. Breaking the call off stops the check; what was found until then stays done.
         """
 
 def add_BlobServiceServicer_to_server(servicer: BlobServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

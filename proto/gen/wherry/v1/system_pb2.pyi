@@ -3,8 +3,12 @@
 isort:skip_file
 """
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -133,3 +137,111 @@ class GetDvcRemoteResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetDvcRemoteResponse: _TypeAlias = GetDvcRemoteResponse  # noqa: Y015
+
+@_typing.final
+class CheckServiceRequest(_message.Message):
+    """Asks for a check."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CheckServiceRequest: _TypeAlias = CheckServiceRequest  # noqa: Y015
+
+@_typing.final
+class CheckServiceResponse(_message.Message):
+    """What was found."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FINDINGS_FIELD_NUMBER: _builtins.int
+    NOW_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def findings(self) -> _containers.RepeatedCompositeFieldContainer[Global___CheckFinding]:
+        """One for each thing that was tried."""
+
+    @_builtins.property
+    def now(self) -> _timestamp_pb2.Timestamp:
+        """The service's clock, when it answered."""
+
+    def __init__(
+        self,
+        *,
+        findings: _abc.Iterable[Global___CheckFinding] | None = ...,
+        now: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["now", b"now"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["findings", b"findings", "now", b"now"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CheckServiceResponse: _TypeAlias = CheckServiceResponse  # noqa: Y015
+
+@_typing.final
+class CheckFinding(_message.Message):
+    """What one check came to."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _State:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _StateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[CheckFinding._State.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        STATE_UNSPECIFIED: CheckFinding._State.ValueType  # 0
+        """Not said."""
+        STATE_OK: CheckFinding._State.ValueType  # 1
+        """As it should be."""
+        STATE_WARNING: CheckFinding._State.ValueType  # 2
+        """Wherry works, with less than it could have; the hint says what."""
+        STATE_FAILED: CheckFinding._State.ValueType  # 3
+        """Wherry does not work."""
+
+    class State(_State, metaclass=_StateEnumTypeWrapper):
+        """How it went."""
+
+    STATE_UNSPECIFIED: CheckFinding.State.ValueType  # 0
+    """Not said."""
+    STATE_OK: CheckFinding.State.ValueType  # 1
+    """As it should be."""
+    STATE_WARNING: CheckFinding.State.ValueType  # 2
+    """Wherry works, with less than it could have; the hint says what."""
+    STATE_FAILED: CheckFinding.State.ValueType  # 3
+    """Wherry does not work."""
+
+    NAME_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    HINT_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """What was tried, such as "store.ranges". Stable."""
+    state: Global___CheckFinding.State.ValueType
+    """How it went."""
+    message: _builtins.str
+    """What was found, a sentence for people."""
+    hint: _builtins.str
+    """What to do about it; empty when all is well."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        state: Global___CheckFinding.State.ValueType = ...,
+        message: _builtins.str = ...,
+        hint: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hint", b"hint", "message", b"message", "name", b"name", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CheckFinding: _TypeAlias = CheckFinding  # noqa: Y015

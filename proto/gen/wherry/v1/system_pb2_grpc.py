@@ -45,6 +45,11 @@ class SystemServiceStub:
                 request_serializer=wherry_dot_v1_dot_system__pb2.GetDvcRemoteRequest.SerializeToString,
                 response_deserializer=wherry_dot_v1_dot_system__pb2.GetDvcRemoteResponse.FromString,
                 _registered_method=True)
+        self.CheckService = channel.unary_unary(
+                '/wherry.v1.SystemService/CheckService',
+                request_serializer=wherry_dot_v1_dot_system__pb2.CheckServiceRequest.SerializeToString,
+                response_deserializer=wherry_dot_v1_dot_system__pb2.CheckServiceResponse.FromString,
+                _registered_method=True)
 
 
 class SystemServiceServicer:
@@ -65,6 +70,14 @@ class SystemServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CheckService(self, request, context):
+        """Tries everything that the service stands on: engine, store, disk. Takes up to some seconds, and writes and removes
+        a few small objects below "wherry/" in the bucket.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SystemServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -77,6 +90,11 @@ def add_SystemServiceServicer_to_server(servicer, server):
                     servicer.GetDvcRemote,
                     request_deserializer=wherry_dot_v1_dot_system__pb2.GetDvcRemoteRequest.FromString,
                     response_serializer=wherry_dot_v1_dot_system__pb2.GetDvcRemoteResponse.SerializeToString,
+            ),
+            'CheckService': grpc.unary_unary_rpc_method_handler(
+                    servicer.CheckService,
+                    request_deserializer=wherry_dot_v1_dot_system__pb2.CheckServiceRequest.FromString,
+                    response_serializer=wherry_dot_v1_dot_system__pb2.CheckServiceResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -134,6 +152,33 @@ class SystemService:
             '/wherry.v1.SystemService/GetDvcRemote',
             wherry_dot_v1_dot_system__pb2.GetDvcRemoteRequest.SerializeToString,
             wherry_dot_v1_dot_system__pb2.GetDvcRemoteResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CheckService(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/wherry.v1.SystemService/CheckService',
+            wherry_dot_v1_dot_system__pb2.CheckServiceRequest.SerializeToString,
+            wherry_dot_v1_dot_system__pb2.CheckServiceResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -37,6 +37,10 @@ class SystemServiceStub:
     """Returns version, limits and the address of the store."""
     GetDvcRemote: _grpc.UnaryUnaryMultiCallable[_system_pb2.GetDvcRemoteRequest, _system_pb2.GetDvcRemoteResponse]
     """Returns the bucket as a DVC remote, with credentials that stock DVC can use."""
+    CheckService: _grpc.UnaryUnaryMultiCallable[_system_pb2.CheckServiceRequest, _system_pb2.CheckServiceResponse]
+    """Tries everything that the service stands on: engine, store, disk. Takes up to some seconds, and writes and removes
+    a few small objects below "wherry/" in the bucket.
+    """
 
 @_typing.type_check_only
 class SystemServiceAsyncStub(SystemServiceStub):
@@ -47,6 +51,10 @@ class SystemServiceAsyncStub(SystemServiceStub):
     """Returns version, limits and the address of the store."""
     GetDvcRemote: _aio.UnaryUnaryMultiCallable[_system_pb2.GetDvcRemoteRequest, _system_pb2.GetDvcRemoteResponse]  # type: ignore[assignment]
     """Returns the bucket as a DVC remote, with credentials that stock DVC can use."""
+    CheckService: _aio.UnaryUnaryMultiCallable[_system_pb2.CheckServiceRequest, _system_pb2.CheckServiceResponse]  # type: ignore[assignment]
+    """Tries everything that the service stands on: engine, store, disk. Takes up to some seconds, and writes and removes
+    a few small objects below "wherry/" in the bucket.
+    """
 
 class SystemServiceServicer(metaclass=_abc_1.ABCMeta):
     """Tells about the service itself."""
@@ -66,5 +74,15 @@ class SystemServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_system_pb2.GetDvcRemoteResponse, _abc.Awaitable[_system_pb2.GetDvcRemoteResponse]]:
         """Returns the bucket as a DVC remote, with credentials that stock DVC can use."""
+
+    @_abc_1.abstractmethod
+    def CheckService(
+        self,
+        request: _system_pb2.CheckServiceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_system_pb2.CheckServiceResponse, _abc.Awaitable[_system_pb2.CheckServiceResponse]]:
+        """Tries everything that the service stands on: engine, store, disk. Takes up to some seconds, and writes and removes
+        a few small objects below "wherry/" in the bucket.
+        """
 
 def add_SystemServiceServicer_to_server(servicer: SystemServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

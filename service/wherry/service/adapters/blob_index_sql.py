@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 
-from sqlalchemy import Connection, bindparam, or_, select, update
+from sqlalchemy import Connection, bindparam, delete, or_, select, update
 
 from wherry.service.adapters.database import Database
 from wherry.service.adapters.tables import blobs
@@ -47,6 +47,8 @@ _NOTE_USE = (
 # A use that is noted already needs no second note for so long.
 _USE_KEPT_TO = timedelta(days=1)
 
+_REMOVAL = delete(blobs).where(blobs.c.hash.in_(bindparam("hashes", expanding=True)))
+
 
 class SqlBlobIndex(BlobIndex):
     """Blobs in the table `blobs`."""
@@ -82,6 +84,17 @@ class SqlBlobIndex(BlobIndex):
         now = self._clock.now()
         for part in _cut(sorted(set(hashes)), _TRANSACTION_MAX):
             await self._database.run(partial(_note_use, hashes=part, now=now))
+
+    async def list_hashes(self, *, after: BlobHash | None = None, limit: int) -> list[BlobHash]:
+        """See the port."""
+        page = select(blobs.c.hash).where(blobs.c.hash > (after or "")).order_by(blobs.c.hash).limit(limit)
+        found = await self._database.run(lambda connection: connection.execute(page).scalars().all())
+        return [BlobHash(blob) for blob in found]
+
+    async def remove(self, hashes: Collection[BlobHash]) -> None:
+        """See the port."""
+        for part in _cut(sorted(set(hashes)), _TRANSACTION_MAX):
+            await self._database.run(partial(_remove, hashes=part))
 
     def _add(self, connection: Connection, new: Sequence[BlobRecord], now: datetime) -> None:
         rows = [
@@ -134,6 +147,11 @@ def _find(connection: Connection, hashes: Sequence[BlobHash]) -> dict[BlobHash, 
 def _note_use(connection: Connection, *, hashes: Sequence[BlobHash], now: datetime) -> None:
     for part in _cut(hashes, _IN_MAX):
         connection.execute(_NOTE_USE, {"hashes": part, "noted_before": now - _USE_KEPT_TO, "now": now})
+
+
+def _remove(connection: Connection, hashes: Sequence[BlobHash]) -> None:
+    for part in _cut(hashes, _IN_MAX):
+        connection.execute(_REMOVAL, {"hashes": part})
 
 
 def _cut(hashes: Sequence[BlobHash], length: int) -> Iterator[Sequence[BlobHash]]:

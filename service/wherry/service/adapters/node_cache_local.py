@@ -10,7 +10,6 @@ Workspaces hard-link the files, so none is ever changed in place. See node_space
 
 import asyncio
 import contextlib
-import errno
 import hashlib
 import os
 import shutil
@@ -25,7 +24,7 @@ from wherry.service.adapters.file_copy import copy_file
 from wherry.service.adapters.node_space import NodeSpace, note_use
 from wherry.service.adapters.node_trees_local import PreparedTrees, trees_folder
 from wherry.service.domain.blob import TREE_SUFFIX, BlobHash, hash_content, object_key, parse_blob_hash
-from wherry.service.domain.errors import BlobMissing, TooMany
+from wherry.service.domain.errors import DISK_FULL, BlobMissing, TooMany
 from wherry.service.ports.objects import ObjectStore
 from wherry.service.ports.workspaces import NodeCache, NodeLease
 
@@ -34,8 +33,6 @@ _T = TypeVar("_T")
 _READ_ONLY = 0o444
 _READ_AND_RUN = 0o555
 _EMPTY = hash_content(b"")
-
-_DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 # Of the disk, what is left free for everything else.
 _FREE_SHARE = 0.02
@@ -177,7 +174,7 @@ class LocalNodeCache(NodeCache):
             try:
                 await self._download(blob, path)
             except OSError as exc:
-                if exc.errno not in _DISK_FULL:
+                if exc.errno not in DISK_FULL:
                     raise
                 await self._make_room_for(blob)
                 await self._download(blob, path)
@@ -239,7 +236,7 @@ class LocalNodeCache(NodeCache):
             self._place(arriving, path, _READ_ONLY)
         except OSError as exc:
             # The store has it: without room here it is fetched when somebody needs it.
-            if exc.errno not in _DISK_FULL:
+            if exc.errno not in DISK_FULL:
                 raise
         finally:
             arriving.unlink(missing_ok=True)

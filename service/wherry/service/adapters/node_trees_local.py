@@ -20,7 +20,7 @@ from wherry.service.adapters.file_copy import copy_file
 from wherry.service.adapters.folder_removal import remove_folder
 from wherry.service.adapters.node_space import NodeSpace, note_tree_use
 from wherry.service.domain.blob import BlobHash
-from wherry.service.domain.errors import InvalidInput
+from wherry.service.domain.errors import DISK_FULL, InvalidInput
 from wherry.service.domain.limits import TREE_BYTES_MAX
 from wherry.service.domain.tree import Tree, TreeEntry, parse_tree
 from wherry.service.ports.workspaces import NodeCache, NodeLease
@@ -101,7 +101,7 @@ class PreparedTrees:
         except OSError as exc:
             if exc.errno in _MALFORMED:
                 raise InvalidInput(f"the tree {name} cannot be laid out: {exc.strerror}") from exc
-            if exc.errno in {errno.ENOSPC, errno.EDQUOT}:
+            if exc.errno in DISK_FULL:
                 raise self._space.full(None) from exc
             raise
         finally:

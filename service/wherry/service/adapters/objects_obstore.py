@@ -31,8 +31,8 @@ class ObstoreObjectStore(S3ObjectStore):
     def connect(cls, settings: S3Settings) -> Self:
         """Prepare for a bucket. Nothing is sent before the first call."""
         store = super().connect(settings)
-        # Without keys of their own, boto3 alone finds those that the machine has.
-        if settings.access_key and settings.secret_key:
+        # Keys that the machine has, and certificates of one's own, are for boto3 alone.
+        if settings.access_key and settings.secret_key and settings.ca_bundle is None:
             store._small = _open(settings)  # noqa: SLF001 - a store of this very class
         return store
 
@@ -97,7 +97,7 @@ def _open(settings: S3Settings) -> S3Store:
         region=settings.region,
         access_key_id=settings.access_key,
         secret_access_key=settings.secret_key,
-        virtual_hosted_style_request=False,
+        virtual_hosted_style_request=not settings.path_style,
         client_options={"allow_http": True, "connect_timeout": "5s", "timeout": "60s"},
         # boto3 tries again, with more patience.
         retry_config={"max_retries": 0},

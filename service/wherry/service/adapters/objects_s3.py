@@ -6,8 +6,10 @@ what that does not know of listings, so there is no HEAD here. Presigned URLs ar
 
 import asyncio
 import hashlib
+import io
 import os
 import tempfile
+import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,12 +22,13 @@ import boto3
 from botocore.client import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from wherry.service.adapters.store_patience_s3 import try_again, wait_before
 from wherry.service.domain.errors import BlobMismatch, StoreUnavailable
 from wherry.service.ports.objects import ListedObject, ObjectPage, ObjectStore
 
 if TYPE_CHECKING:  # stubs only: there is nothing to import when the service runs
     from mypy_boto3_s3 import S3Client
-    from mypy_boto3_s3.type_defs import CompletedPartTypeDef, ObjectTypeDef
+    from mypy_boto3_s3.type_defs import CompletedPartTypeDef, GetObjectOutputTypeDef, ObjectTypeDef
 
 T = TypeVar("T")
 
@@ -38,6 +41,7 @@ _PART_BYTES = 16 * _MIB
 _PARTS_MAX = 10_000
 
 _ABSENT = frozenset({"NoSuchKey", "404", "NotFound"})
+_CHANGED = frozenset({"PreconditionFailed", "412", "InvalidRange", "416"})
 _BODY_REFUSED = frozenset({"BadDigest", "InvalidDigest"})
 _KEYS_REFUSED = frozenset({"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "403"})
 
@@ -55,14 +59,30 @@ class S3Settings:
     access_key: str | None = None
     """None: as boto3 finds it, such as the role of the machine."""
     secret_key: str | None = field(default=None, repr=False)
+    attempts: int = 8
+    """How often a request is tried, with the waits of store_patience_s3: about 20 s in all."""
+    silence_s: float = 60.0
+    """How long an answer may stay away before the call is tried again."""
+    path_style: bool = True
+    """Whether the bucket is part of the path; else it is part of the host's name."""
+    ca_bundle: str | None = None
+    """File of certificate authorities for the endpoint; None: those that boto3 brings."""
+
+
+class _Absent(Exception):
+    """There is no such object: what was begun for it is given up."""
 
 
 class S3ObjectStore(ObjectStore):
     """Objects of one bucket below one prefix."""
 
-    def __init__(self, client: "S3Client", *, bucket: str, prefix: str = "") -> None:
-        """Use a client that others may use too; `connect` makes one that fits."""
+    def __init__(self, client: "S3Client", *, bucket: str, prefix: str = "", attempts: int = 8) -> None:
+        """Use a client that others may use too; `connect` makes one that fits.
+
+        A download that breaks goes on where it was, `attempts` times in a row without a byte.
+        """
         self._client = client
+        self._attempts = attempts
         self._bucket = bucket
         self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
         self._executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="s3")
@@ -70,7 +90,12 @@ class S3ObjectStore(ObjectStore):
     @classmethod
     def connect(cls, settings: S3Settings) -> Self:
         """Prepare for a bucket. Nothing is sent before the first call."""
-        return cls(make_client(settings), bucket=settings.bucket, prefix=settings.prefix)
+        return cls(
+            make_client(settings),
+            bucket=settings.bucket,
+            prefix=settings.prefix,
+            attempts=settings.attempts,
+        )
 
     async def ensure_bucket(self) -> None:
         """Make the bucket if there is none.
@@ -159,7 +184,7 @@ class S3ObjectStore(ObjectStore):
             self._client.put_object(Bucket=self._bucket, Key=self._prefix + key, Body=body)
         else:
             self._client.put_object(
-                Bucket=self._bucket, Key=self._prefix + key, Body=body, ContentMD5=_base64_of(md5)
+                Bucket=self._bucket, Key=self._prefix + key, Body=body, ContentMD5=base64_of(md5)
             )
 
     def _put_file(self, key: str, source: Path, md5: str | None) -> None:
@@ -174,14 +199,26 @@ class S3ObjectStore(ObjectStore):
         upload = self._client.create_multipart_upload(Bucket=self._bucket, Key=full_key)["UploadId"]
         try:
             parts = self._send_parts(full_key, upload, file, md5)
-            self._client.complete_multipart_upload(
-                Bucket=self._bucket, Key=full_key, UploadId=upload, MultipartUpload={"Parts": parts}
-            )
+            self._complete(key, upload, parts, os.fstat(file.fileno()).st_size)
         except BaseException:
             # What remains of it costs space until the bucket's own rules remove it; the first error says more.
             with suppress(BotoCoreError, ClientError):
                 self._client.abort_multipart_upload(Bucket=self._bucket, Key=full_key, UploadId=upload)
             raise
+
+    def _complete(self, key: str, upload: str, parts: "list[CompletedPartTypeDef]", size_bytes: int) -> None:
+        try:
+            self._client.complete_multipart_upload(
+                Bucket=self._bucket,
+                Key=self._prefix + key,
+                UploadId=upload,
+                MultipartUpload={"Parts": parts},
+            )
+        except ClientError as exc:
+            # When the answer to it was lost and it was sent again, the upload is over: it had been done.
+            found = self._list_objects(key) if _code(exc) == "NoSuchUpload" else []
+            if not any(item.key == key and item.size_bytes == size_bytes for item in found):
+                raise
 
     def _send_parts(
         self, full_key: str, upload: str, file: BinaryIO, md5: str | None
@@ -198,7 +235,7 @@ class S3ObjectStore(ObjectStore):
                 UploadId=upload,
                 PartNumber=len(parts) + 1,
                 Body=part,
-                ContentMD5=_base64_of(hashlib.md5(part, usedforsecurity=False).hexdigest()),
+                ContentMD5=base64_of(hashlib.md5(part, usedforsecurity=False).hexdigest()),
             )
             parts.append({"ETag": answer["ETag"], "PartNumber": len(parts) + 1})
         if md5 is not None and whole.hexdigest() != md5:
@@ -206,26 +243,55 @@ class S3ObjectStore(ObjectStore):
         return parts
 
     def _get(self, key: str) -> bytes | None:
+        target = io.BytesIO()
         try:
-            answer = self._client.get_object(Bucket=self._bucket, Key=self._prefix + key)
-        except ClientError as exc:
-            if _code(exc) in _ABSENT:
-                return None
-            raise
-        with closing(answer["Body"]) as body:
-            return body.read()
+            self._download(key, target)
+        except _Absent:
+            return None
+        return target.getvalue()
 
     def _get_file(self, key: str, target: Path) -> bool:
         try:
-            answer = self._client.get_object(Bucket=self._bucket, Key=self._prefix + key)
-        except ClientError as exc:
-            if _code(exc) in _ABSENT:
-                return False
-            raise
-        with closing(answer["Body"]) as body, replacing(target) as file:
-            for chunk in body.iter_chunks(_MIB):
-                file.write(chunk)
+            with replacing(target) as file:
+                self._download(key, file)
+        except _Absent:
+            return False
         return True
+
+    def _download(self, key: str, file: BinaryIO) -> None:
+        """Write an object, over breaks of the connection."""
+        position, version, breaks = 0, None, 0
+        while True:
+            try:
+                answer = self._open(key, position, version)
+                version = answer["ETag"]
+                with closing(answer["Body"]) as body:
+                    for chunk in body.iter_chunks(_MIB):
+                        position += file.write(chunk)
+                        breaks = 0
+            except ClientError as exc:
+                if _code(exc) in _ABSENT:
+                    raise _Absent from exc
+                if _code(exc) not in _CHANGED or not position:
+                    raise
+                # It was replaced meanwhile: from the beginning.
+                position, version = file.seek(0), None
+                file.truncate()
+            except BotoCoreError:
+                # The SDK tries again until an answer begins, not when it breaks off.
+                breaks += 1
+                if breaks >= self._attempts:
+                    raise
+                time.sleep(wait_before(breaks))
+            else:
+                return
+
+    def _open(self, key: str, position: int, version: str | None) -> "GetObjectOutputTypeDef":
+        if not position or version is None:
+            return self._client.get_object(Bucket=self._bucket, Key=self._prefix + key)
+        return self._client.get_object(
+            Bucket=self._bucket, Key=self._prefix + key, Range=f"bytes={position}-", IfMatch=version
+        )
 
     def _list_keys(self, prefix: str) -> list[str]:
         return [found.key for found in self._list_objects(prefix)]
@@ -254,28 +320,33 @@ class S3ObjectStore(ObjectStore):
 
 def make_client(settings: S3Settings) -> "S3Client":
     """Make a client as S3ObjectStore, and presigning, need it."""
-    return boto3.session.Session().client(
+    client: S3Client = boto3.session.Session().client(
         "s3",
         endpoint_url=settings.endpoint_url,
         region_name=settings.region,
         aws_access_key_id=settings.access_key,
         aws_secret_access_key=settings.secret_key,
+        verify=settings.ca_bundle,
         config=Config(
             # Otherwise presigned URLs are of version 2 and sign the Content-Type.
             signature_version="s3v4",
-            s3={"addressing_style": "path"},
+            s3={"addressing_style": "path" if settings.path_style else "virtual"},
             # Stores other than Amazon's do not know the checksums that newer SDKs add by default.
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
-            retries={"mode": "standard", "total_max_attempts": 4},
+            # Its waits are too short for a store that is being started again: see store_patience_s3.
+            retries={"mode": "standard", "total_max_attempts": 1},
             connect_timeout=5,
-            read_timeout=60,
+            read_timeout=settings.silence_s,
             max_pool_connections=_THREADS,
         ),
     )
+    try_again(client, attempts=settings.attempts)
+    return client
 
 
-def _base64_of(md5: str) -> str:
+def base64_of(md5: str) -> str:
+    """Write a hex MD5 as the header Content-MD5 has it."""
     return b64encode(bytes.fromhex(md5)).decode()
 
 

@@ -23,10 +23,16 @@ from pathlib import Path
 from typing import Any
 
 from wherry.service.domain.errors import StoreUnavailable
+from wherry.service.ports.event_log import EventLog
 
 _HOST = "127.0.0.1"
 _POLL_S = 0.02
 _STOP_GRACE_S = 5.0
+
+# How soon it shows that the server has ended, and how long is waited after a start that failed.
+_WATCH_S = 0.2
+_RESTART_WAIT_S = 0.5
+_RESTART_WAIT_MAX_S = 30.0
 
 # Somebody else may take a port between our finding it free and weed's listening on it.
 _STARTS_MAX = 3
@@ -101,6 +107,28 @@ class SeaweedServer:
                     f"the S3 server of {self._folder} does not start",
                     hint=f"See {self._log_file}; another server on the same ports is the usual reason.",
                 )
+
+    async def keep_running(self, log: EventLog) -> None:
+        """Start the server again, at the same address, whenever it has ended by itself. Runs until cancelled."""
+        wait_s = _WATCH_S
+        while True:
+            await asyncio.sleep(wait_s)
+            process = self._process
+            if process is not None and process.poll() is None:
+                wait_s = _WATCH_S
+                continue
+            if process is not None:
+                log.warning("the S3 server has ended: starting it again", code=process.returncode)
+            self._wanted_port = self._port
+            self._remove_sockets()
+            try:
+                await self.start()
+            except (StoreUnavailable, OSError) as exc:
+                wait_s = min(max(wait_s, _RESTART_WAIT_S) * 2, _RESTART_WAIT_MAX_S)
+                log.warning("the S3 server does not start again yet", said=str(exc), next_in_s=wait_s)
+            else:
+                wait_s = _WATCH_S
+                log.info("the S3 server runs again", endpoint=self.endpoint)
 
     async def stop(self) -> None:
         """Stop the server: SIGTERM, and SIGKILL after 5 s. Harmless when it does not run.

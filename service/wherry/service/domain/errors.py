@@ -11,6 +11,7 @@ The family says who must act; `reason` is stable and what clients match on; `hin
 next. A stage whose command fails is no error of ours: it is an Outcome.
 """
 
+import errno
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -170,3 +171,16 @@ class DiskFull(Unavailable):
     """A disk of the service takes no more."""
 
     reason = "DISK_FULL"
+
+
+DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""What systems answer when a disk takes no more."""
+
+
+def disk_full(error: OSError) -> DiskFull:
+    """Say in our words that a disk took no more, wherever it was noticed."""
+    where = f", at {error.filename}" if error.filename else ""
+    return DiskFull(
+        f"the service's disk is full{where}",
+        hint="Make room on the disk of WHERRY_HOME; `wherry doctor` says how much is free.",
+    )

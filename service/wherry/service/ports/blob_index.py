@@ -45,4 +45,11 @@ class BlobIndex(Protocol):
         Kept to the day, so that what is used all the time is written once a day. Members of trees are not noted
         with their tree: whoever collects goes through the trees.
         """
+
+    async def list_hashes(self, *, after: BlobHash | None = None, limit: int) -> list[BlobHash]:
+        """At most `limit` hashes of blobs that are held, in order, behind `after`."""
+        ...
+
+    async def remove(self, hashes: Collection[BlobHash]) -> None:
+        """Forget blobs; harmless when they are not known."""
         ...

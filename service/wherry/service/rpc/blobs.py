@@ -2,24 +2,34 @@
 
 from collections.abc import AsyncIterator
 
+from wherry.service.domain.findings import FaultKind
 from wherry.service.domain.limits import BATCH_BYTES_MAX, OFFERS_PER_CALL_MAX
 from wherry.service.ports.direct_transfers import SignedRequest
 from wherry.service.rpc.context import Context
 from wherry.service.rpc.convert import digest_from, digest_to, digests_from, expect_at_most
+from wherry.service.usecases.check_blobs import CheckBlobs
 from wherry.service.usecases.direct_blobs import DirectBlobs, UploadOffer
 from wherry.service.usecases.put_blobs import Chunk, PutBlobs
 from wherry.service.usecases.read_blobs import ReadBlobs
 from wherry.v1 import blobs_pb2, blobs_pb2_grpc
 
+_KINDS = {
+    FaultKind.DAMAGED: blobs_pb2.BlobFault.KIND_DAMAGED,
+    FaultKind.MISSING: blobs_pb2.BlobFault.KIND_MISSING,
+    FaultKind.INCOMPLETE: blobs_pb2.BlobFault.KIND_INCOMPLETE,
+    FaultKind.EXCHANGED: blobs_pb2.BlobFault.KIND_EXCHANGED,
+}
+
 
 class BlobServicer(blobs_pb2_grpc.BlobServiceServicer):
     """Moves content."""
 
-    def __init__(self, *, put: PutBlobs, read: ReadBlobs, direct: DirectBlobs) -> None:
-        """Take in through `put`, give out through `read`; `direct` is the way past the service."""
+    def __init__(self, *, put: PutBlobs, read: ReadBlobs, direct: DirectBlobs, check: CheckBlobs) -> None:
+        """Take in through `put`, give out through `read`; `direct` is the way past the service, `check` reads again."""
         self._put = put
         self._read = read
         self._direct = direct
+        self._check = check
 
     async def FindMissingBlobs(  # noqa: N802 - named by the protocol
         self, request: blobs_pb2.FindMissingBlobsRequest, context: Context
@@ -83,6 +93,21 @@ class BlobServicer(blobs_pb2_grpc.BlobServiceServicer):
                 for offer in offers
             ]
         )
+
+    async def CheckBlobs(  # noqa: N802
+        self, request: blobs_pb2.CheckBlobsRequest, context: Context
+    ) -> AsyncIterator[blobs_pb2.CheckBlobsResponse]:
+        """Read blobs of the store again."""
+        async for progress in self._check(request.sample):
+            yield blobs_pb2.CheckBlobsResponse(
+                checked=progress.checked,
+                total=progress.total,
+                bytes_read=progress.bytes_read,
+                faults=[
+                    blobs_pb2.BlobFault(hash=fault.hash, kind=_KINDS[fault.kind], message=fault.message)
+                    for fault in progress.faults
+                ],
+            )
 
 
 def _upload_offer_to(offer: UploadOffer) -> blobs_pb2.UploadOffer:

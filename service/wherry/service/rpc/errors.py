@@ -8,12 +8,14 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 from wherry.service.domain.errors import (
+    DISK_FULL,
     InvalidInput,
     NotAllowed,
     NotFound,
     Precondition,
     Unavailable,
     WherryError,
+    disk_full,
 )
 from wherry.service.ports.event_log import EventLog
 from wherry.service.rpc.context import Context
@@ -106,5 +108,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
     async def _abort_as_bug(self, exc: Exception, method: str, context: Context) -> None:
         if isinstance(exc, grpc.aio.AbortError | grpc.aio.BaseError):
             raise exc
+        if isinstance(exc, OSError) and exc.errno in DISK_FULL:
+            await context.abort_with_status(rpc_status.to_status(status_of(disk_full(exc))))
         self._log.exception("a call failed unexpectedly", method=method)
         await context.abort(grpc.StatusCode.INTERNAL, "Wherry failed: this is a bug of the service")

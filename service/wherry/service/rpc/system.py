@@ -2,11 +2,22 @@
 
 from dataclasses import dataclass, field
 
+from google.protobuf.timestamp_pb2 import Timestamp
+
 from wherry.service.domain.errors import EngineUnavailable
+from wherry.service.domain.findings import FindingState
 from wherry.service.domain.limits import MESSAGE_BYTES_MAX
+from wherry.service.ports.clock import Clock
 from wherry.service.ports.containers import ContainerEngine
 from wherry.service.rpc.context import Context
+from wherry.service.usecases.check_service import CheckService
 from wherry.v1 import system_pb2, system_pb2_grpc
+
+_STATES = {
+    FindingState.OK: system_pb2.CheckFinding.STATE_OK,
+    FindingState.WARNING: system_pb2.CheckFinding.STATE_WARNING,
+    FindingState.FAILED: system_pb2.CheckFinding.STATE_FAILED,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,9 +37,13 @@ class SystemFacts:
 class SystemServicer(system_pb2_grpc.SystemServiceServicer):
     """Tells facts."""
 
-    def __init__(self, *, facts: SystemFacts, engine: ContainerEngine) -> None:
+    def __init__(
+        self, *, facts: SystemFacts, engine: ContainerEngine, check: CheckService, clock: Clock
+    ) -> None:
         """Tell `facts`, and ask `engine` for its version."""
         self._facts = facts
+        self._check = check
+        self._clock = clock
         self._engine = engine
 
     async def GetInfo(  # noqa: N802 - named by the protocol
@@ -59,4 +74,24 @@ class SystemServicer(system_pb2_grpc.SystemServiceServicer):
             region=self._facts.s3_region,
             access_key_id=self._facts.access_key,
             secret_access_key=self._facts.secret_key,
+        )
+
+    async def CheckService(  # noqa: N802
+        self, request: system_pb2.CheckServiceRequest, context: Context
+    ) -> system_pb2.CheckServiceResponse:
+        """Try what the service stands on."""
+        findings = await self._check()
+        now = Timestamp()
+        now.FromDatetime(self._clock.now())
+        return system_pb2.CheckServiceResponse(
+            findings=[
+                system_pb2.CheckFinding(
+                    name=finding.name,
+                    state=_STATES[finding.state],
+                    message=finding.message,
+                    hint=finding.hint,
+                )
+                for finding in findings
+            ],
+            now=now,
         )

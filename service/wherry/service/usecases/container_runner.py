@@ -8,7 +8,7 @@ from pathlib import Path
 
 from wherry.service.domain.blob import Digest
 from wherry.service.domain.dvc.stage import Output
-from wherry.service.domain.errors import BlobMissing, Unavailable, WherryError
+from wherry.service.domain.errors import DISK_FULL, BlobMissing, Unavailable, WherryError, disk_full
 from wherry.service.domain.limits import LOG_BYTES_PER_STAGE_MAX, LOG_LINE_BYTES_MAX
 from wherry.service.domain.lines import LineSplitter
 from wherry.service.domain.paths import ROOT, ProjectPath, resolve_project_path
@@ -75,6 +75,10 @@ class ContainerStageRunner(StageRunner):
             return Failed(reason=str(exc), exit_code=0, wall_s=None)
         except (Unavailable, BlobMissing) as exc:
             return Lost(reason=exc.message)
+        except OSError as exc:
+            if exc.errno not in DISK_FULL:
+                raise
+            return Lost(reason=disk_full(exc).message)
         except WherryError as exc:
             # What is left is the project's own: a tree that cannot be laid out, an image without a shell, content
             # that collides with other content.

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, Self
 
 from wherry.service.domain.blob import TREE_SUFFIX, BlobHash, Digest, digest_content, object_key
-from wherry.service.domain.errors import BlobMismatch, TooMany, TreeIncomplete
+from wherry.service.domain.errors import BlobMismatch, HashCollision, TooMany, TreeIncomplete
 from wherry.service.domain.limits import CHUNK_BYTES_MAX, TREE_BYTES_MAX
 from wherry.service.domain.tree import parse_tree
 from wherry.service.ports.blob_index import BlobIndex, BlobRecord
@@ -87,9 +87,12 @@ class PutBlobs:
 
         What somebody else put into the bucket is stored again: nobody has seen that it is the same.
         """
-        by_hash = {blob.digest.hash: blob for blob in blobs}
+        by_hash: dict[BlobHash, LocalBlob] = {}
+        for blob in blobs:
+            if by_hash.setdefault(blob.digest.hash, blob).sha256 != blob.sha256:
+                raise HashCollision(f"two files that a stage wrote have one MD5, {blob.digest.hash}")
         held = await self._index.find(by_hash.keys())
-        seen = {blob for blob, record in held.items() if record.sha256 is not None}
+        seen = {blob_hash for blob_hash, record in held.items() if record.sha256 is not None}
         gate = asyncio.Semaphore(_PUTS_AT_ONCE)
 
         async def put(blob: LocalBlob) -> None:
@@ -125,8 +128,14 @@ class PutBlobs:
             )
 
     async def keep_received(self, body: "_Body") -> BlobRecord:
-        """Put one verified body into the bucket; recording it is left to the caller."""
+        """Put one verified body into the bucket, unless it is held; recording it is left to the caller.
+
+        What is held is not written again: other content of the same MD5 would take the place of the first
+        before recording it shows that it is other content.
+        """
         digest = body.digest
+        if not await self._index.find_missing([digest.hash]):
+            return _record(digest, body.sha256)
         key, md5 = object_key(digest.hash), digest.hash.removesuffix(TREE_SUFFIX)
         if body.path is None:
             await self._objects.put(key, body.content(), md5=md5)

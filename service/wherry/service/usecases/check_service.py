@@ -1,0 +1,49 @@
+"""Try everything that the service stands on, and say what to fix."""
+
+from collections.abc import Callable
+
+from wherry.service.domain.errors import WherryError
+from wherry.service.domain.findings import Finding, FindingState
+from wherry.service.ports.containers import ContainerEngine
+from wherry.service.usecases.check_store import CheckStore
+
+# Less than this, and runs fail for want of space soon.
+_FREE_LOW_BYTES = 2 * 10**9
+_FREE_NONE_BYTES = 10**8
+
+
+class CheckService:
+    """Checks engine, store and disk."""
+
+    def __init__(
+        self, *, engine: ContainerEngine, store: CheckStore, free_bytes: Callable[[], int], home: str
+    ) -> None:
+        """`free_bytes` says how much is free on the disk that `home` is on."""
+        self._engine = engine
+        self._store = store
+        self._free_bytes = free_bytes
+        self._home = home
+
+    async def __call__(self) -> tuple[Finding, ...]:
+        """One finding for each thing."""
+        return (await self._check_engine(), *await self._store(), self._check_disk())
+
+    async def _check_engine(self) -> Finding:
+        name = "engine"
+        try:
+            version = await self._engine.version()
+        except WherryError as exc:
+            return Finding(name=name, state=FindingState.FAILED, message=exc.message, hint=exc.hint)
+        return Finding(name=name, state=FindingState.OK, message=f"the Docker engine answers: {version}")
+
+    def _check_disk(self) -> Finding:
+        free = self._free_bytes()
+        state = FindingState.OK if free >= _FREE_LOW_BYTES else FindingState.WARNING
+        if free < _FREE_NONE_BYTES:
+            state = FindingState.FAILED
+        return Finding(
+            name="disk",
+            state=state,
+            message=f"{free / 10**9:.1f} GB are free at {self._home}",
+            hint="" if state is FindingState.OK else "Make room there, or move WHERRY_HOME to a larger disk.",
+        )

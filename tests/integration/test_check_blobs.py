@@ -1,0 +1,178 @@
+"""What `wherry cache fsck` finds and takes out, on a real bucket."""
+
+import asyncio
+import hashlib
+import random
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.fakes.clock import FakeClock
+from tests.unit.usecases.test_put_blobs import NoNodeCache
+from wherry.service.adapters.blob_index_sql import SqlBlobIndex
+from wherry.service.adapters.database import Database
+from wherry.service.adapters.objects_s3 import S3ObjectStore
+from wherry.service.domain.blob import BlobHash, digest_content, hash_content, object_key
+from wherry.service.domain.errors import HashCollision
+from wherry.service.domain.findings import BlobFault, CheckProgress, FaultKind
+from wherry.service.domain.tree import Tree, TreeEntry
+from wherry.service.usecases.check_blobs import CheckBlobs
+from wherry.service.usecases.put_blobs import Chunk, LocalBlob, PutBlobs
+
+# Two messages with one MD5, as X. Wang and H. Yu published them ("How to Break MD5 and Other Hash Functions",
+# EUROCRYPT 2005): the second differs from the first in the top bits of six bytes.
+COLLIDING = bytes.fromhex(
+    "d131dd02c5e6eec4693d9a0698aff95c2fcab58712467eab4004583eb8fb7f89"
+    "55ad340609f4b30283e488832571415a085125e8f7cdc99fd91dbdf280373c5b"
+    "d8823e3156348f5bae6dacd436c919c6dd53e2b487da03fd02396306d248cda0"
+    "e99f33420f577ee8ce54b67080a80d1ec69821bcb6a8839396f9652b6ff72a70"
+)
+COLLIDES_WITH_IT = bytes(
+    byte ^ 0x80 if at in {19, 45, 59, 83, 109, 123} else byte for at, byte in enumerate(COLLIDING)
+)
+
+
+class Held:
+    """Blobs in a bucket and in an index."""
+
+    def __init__(self, objects: S3ObjectStore, database: Database, spool: Path) -> None:
+        self.objects = objects
+        self.index = SqlBlobIndex(database, FakeClock())
+        self.put = PutBlobs(objects=objects, index=self.index, node=NoNodeCache(), spool=spool)
+        self.spool = spool
+
+    def keep(self, content: bytes) -> BlobHash:
+        return asyncio.run(self.put.put_content(content)).hash
+
+    def keep_tree(self, *members: bytes) -> BlobHash:
+        tree = Tree.of(TreeEntry(str(number), self.keep(member)) for number, member in enumerate(members))
+        return asyncio.run(self.put.put_tree(tree.to_bytes())).hash
+
+    def exchange(self, blob: BlobHash, content: bytes) -> None:
+        asyncio.run(self.objects.put(object_key(blob), content))
+
+    def lose(self, blob: BlobHash) -> None:
+        asyncio.run(self.objects.delete(object_key(blob)))
+
+    def check(self, sample: int = 0) -> tuple[CheckProgress, dict[BlobHash, BlobFault]]:
+        async def run() -> list[CheckProgress]:
+            check = CheckBlobs(
+                objects=self.objects, index=self.index, spool=self.spool, chance=random.Random(1)
+            )
+            return [progress async for progress in check(sample)]
+
+        told = asyncio.run(run())
+        assert list(self.spool.iterdir()) == []
+        faults = [fault for progress in told for fault in progress.faults]
+        assert len(faults) == len({fault.hash for fault in faults})
+        return told[-1], {fault.hash: fault for fault in faults}
+
+    def missing(self, *blobs: BlobHash) -> set[BlobHash]:
+        return asyncio.run(self.index.find_missing(blobs))
+
+    def in_bucket(self, blob: BlobHash) -> bool:
+        return asyncio.run(self.objects.get(object_key(blob))) is not None
+
+
+@pytest.fixture
+def held(object_store: S3ObjectStore, sqlite_database: Database, tmp_path: Path) -> Held:
+    (tmp_path / "spool").mkdir()
+    return Held(object_store, sqlite_database, tmp_path / "spool")
+
+
+def test_a_store_in_order_is_said_to_be(held: Held) -> None:
+    held.keep_tree(b"one", b"two")
+    end, faults = held.check()
+    assert (end.checked, end.total, faults) == (3, 3, {})
+    assert end.bytes_read > 6
+
+
+def test_an_empty_store_is_in_order(held: Held) -> None:
+    end, faults = held.check()
+    assert (end.checked, end.total, faults) == (0, 0, {})
+
+
+def test_damaged_and_missing_blobs_go_with_the_folders_that_list_them(held: Held) -> None:
+    broken_tree = held.keep_tree(b"good", b"to be damaged")
+    other_broken_tree = held.keep_tree(b"to be lost")
+    whole_tree = held.keep_tree(b"good", b"fine")
+    damaged, lost, good = hash_content(b"to be damaged"), hash_content(b"to be lost"), hash_content(b"good")
+    held.exchange(damaged, b"rotten")
+    held.lose(lost)
+
+    _, faults = held.check()
+
+    assert {blob: fault.kind for blob, fault in faults.items()} == {
+        damaged: FaultKind.DAMAGED,
+        lost: FaultKind.MISSING,
+        broken_tree: FaultKind.INCOMPLETE,
+        other_broken_tree: FaultKind.INCOMPLETE,
+    }
+    assert damaged in faults[broken_tree].message
+    assert held.missing(*faults, good, whole_tree) == set(faults)
+    # Stock DVC believes that a tree in the bucket is whole: none is left whose member is not.
+    assert [held.in_bucket(blob) for blob in (damaged, lost, broken_tree, other_broken_tree)] == [False] * 4
+    assert held.in_bucket(whole_tree)
+    assert held.check()[1] == {}
+
+    held.keep_tree(b"good", b"to be damaged")
+    assert held.missing(damaged, broken_tree) == set()
+    assert held.check()[1] == {}
+
+
+def test_a_folder_whose_member_the_index_does_not_know_is_incomplete(held: Held) -> None:
+    tree = held.keep_tree(b"one", b"two")
+    asyncio.run(held.index.remove([hash_content(b"two")]))
+    _, faults = held.check()
+    assert [(fault.hash, fault.kind) for fault in faults.values()] == [(tree, FaultKind.INCOMPLETE)]
+    assert held.missing(tree) == {tree}
+
+
+def test_a_folder_that_is_damaged_itself_goes_and_its_members_stay(held: Held) -> None:
+    tree = held.keep_tree(b"one", b"two")
+    held.exchange(tree, b"[]")
+    _, faults = held.check()
+    assert {blob: fault.kind for blob, fault in faults.items()} == {tree: FaultKind.DAMAGED}
+    assert held.missing(hash_content(b"one"), hash_content(b"two")) == set()
+
+
+def test_a_sample_checks_as_many_as_were_asked_for(held: Held) -> None:
+    for number in range(20):
+        held.keep(b"%d" % number)
+    assert held.check(5)[0].checked == 5
+    assert held.check(100)[0].checked == 20
+
+
+def test_two_contents_of_one_md5_are_told_apart(held: Held) -> None:
+    assert hashlib.md5(COLLIDING).digest() == hashlib.md5(COLLIDES_WITH_IT).digest()
+    assert COLLIDING != COLLIDES_WITH_IT
+    name = held.keep(COLLIDING)
+
+    async def send(content: bytes) -> int:
+        async def chunks() -> AsyncIterator[Chunk]:
+            yield Chunk(digest_content(content), 0, content)
+
+        return await held.put.receive(chunks())
+
+    with pytest.raises(HashCollision, match=name):
+        asyncio.run(send(COLLIDES_WITH_IT))
+    assert asyncio.run(held.objects.get(object_key(name))) == COLLIDING
+    assert asyncio.run(send(COLLIDING)) == 1
+    # What the store has now is checked as well: whoever writes to the bucket may exchange the content.
+    held.exchange(name, COLLIDES_WITH_IT)
+    _, faults = held.check()
+    assert [(fault.hash, fault.kind) for fault in faults.values()] == [(name, FaultKind.EXCHANGED)]
+    assert held.missing(name) == {name}
+
+
+def test_a_stage_that_writes_both_is_refused(held: Held, tmp_path: Path) -> None:
+    blobs = []
+    for number, content in enumerate((COLLIDING, COLLIDES_WITH_IT)):
+        source = tmp_path / str(number)
+        source.write_bytes(content)
+        sha256 = hashlib.sha256(content).hexdigest()
+        blobs.append(LocalBlob(digest=digest_content(content), sha256=sha256, source=source))
+    with pytest.raises(HashCollision, match=blobs[0].digest.hash):
+        asyncio.run(held.put.put_files(blobs))
+    assert held.missing(blobs[0].digest.hash) == {blobs[0].digest.hash}
