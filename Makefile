@@ -58,10 +58,11 @@ proto-check: setup
 	$(call generate,"$$fresh"); \
 	diff -r --exclude=__pycache__ "$$fresh" proto/gen || { echo 'proto/gen is not what proto/ says: make proto' >&2; exit 1; }
 
-bench: setup image ## overhead over the bare engine, a cached run and the reading of a large pipeline against DVC, layout of a large input
+bench: setup image ## against DVC, rclone, s5cmd and the bare engine: overhead, cached runs, reading, large inputs, moving content
 	python bench/chain.py
 	python bench/reading.py --stages 200
 	python bench/layout.py
+	python bench/transfer.py
 
 # Each list is held to dev.txt, so that what is shipped is what was tested.
 COMPILE = .venv/uv/bin/uv pip compile -q --upgrade --generate-hashes --universal --python-version 3.11 --no-header

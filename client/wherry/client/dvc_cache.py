@@ -68,6 +68,8 @@ class DvcCache:
         self._hasher = hasher
         self._link_types = settings.link_types
         self._made: set[Path] = set()
+        # By this object, in its short life: what was just written need not be read.
+        self._verified: set[str] = set()
 
     def exists(self) -> bool:
         """Whether there is any cache."""
@@ -82,16 +84,18 @@ class DvcCache:
 
     def intact(self, blobs: Iterable[str]) -> set[str]:
         """The ones of which there is content that has the hash; it is read unless it was read before."""
+        wanted = set(blobs)
         found = {}
-        for blob in blobs:
+        for blob in wanted - self._verified:
             with contextlib.suppress(OSError):
                 found[blob] = _found(blob, self._path(blob))
         hashed = self._hasher.hash_files(list(found.values()))
-        return {
+        self._verified.update(
             blob
             for blob, file in zip(found, hashed, strict=True)
             if file.md5 == blob.removesuffix(TREE_SUFFIX)
-        }
+        )
+        return wanted & self._verified
 
     def found(self, blobs: Iterable[str]) -> dict[str, FoundFile]:
         """The ones of which there is content, in either layout, not looked at yet."""
@@ -114,6 +118,7 @@ class DvcCache:
         """Show a file with verified content under its own name."""
         temporary.chmod(_READ_ONLY)
         temporary.replace(self._path(blob))
+        self._verified.add(blob)
 
     def keep_content(self, blob: str, content: bytes) -> None:
         """Keep verified content."""
@@ -204,7 +209,7 @@ def _copy(source: Path, target: Path, *, executable: bool) -> None:
         if size <= _COPY_BYTES:
             writer.write(reader.read())
         else:
-            shutil.copyfileobj(reader, writer, _COPY_BYTES)
+            shutil.copyfile(source, target)  # within the kernel
 
 
 def _create(file: Path, *, executable: bool) -> int:

@@ -1,6 +1,6 @@
 """The bucket, many small objects at a time: obstore for those, boto3 for all else.
 
-obstore needs a sixth of the processor time that boto3 needs for an object, and no thread (docs/decisions/0006).
+obstore needs a sixth of the processor time that boto3 needs for an object, and no thread (docs/decisions/0010).
 Whatever it fails at is done again by boto3, which knows how to wait, and whose errors say what to do. A body is
 signed with its SHA-256, which the bucket checks; its MD5 is checked here.
 """
