@@ -39,7 +39,8 @@ RUN set -eu; \
     uv venv -q --python "$(command -v python3)" /tmp/hatch; \
     uv pip sync -q --python /tmp/hatch/bin/python --require-hashes requirements/build.txt; \
     uv venv -q --python "$(command -v python3)" /opt/wherry; \
-    uv pip sync -q --python /opt/wherry/bin/python --require-hashes --compile-bytecode requirements/service.txt
+    uv pip sync -q --python /opt/wherry/bin/python --require-hashes --compile-bytecode requirements/service.txt; \
+    cp "$(/opt/wherry/bin/python -c 'import botocore; print(botocore.__path__[0])')/cacert.pem" /opt/wherry/cacert.pem
 COPY LICENSE README.md pyproject.toml ./
 COPY client client
 COPY proto proto
@@ -51,7 +52,9 @@ COPY deploy/health.py /opt/wherry/health.py
 
 FROM ${BASE}
 COPY --from=build /opt/wherry /opt/wherry
+# The base may have no certificate authorities, and obstore asks for some.
 ENV PATH=/opt/wherry/bin:$PATH \
+    SSL_CERT_FILE=/opt/wherry/cacert.pem \
     PYTHONUNBUFFERED=1 \
     WHERRY_HOME=/var/lib/wherry \
     WHERRY_LISTEN=127.0.0.1:7707

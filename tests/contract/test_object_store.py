@@ -196,6 +196,7 @@ def test_a_store_that_does_not_answer_is_said_to_be_unavailable(unused_port: int
             endpoint_url=f"http://127.0.0.1:{unused_port}",
             access_key="some-access-key",
             secret_key="some-secret-key",
+            attempts=2,
         )
     )
     with pytest.raises(StoreUnavailable) as caught:

@@ -6,6 +6,7 @@ signed with its SHA-256, which the bucket checks; its MD5 is checked here.
 """
 
 import asyncio
+import contextlib
 import hashlib
 from pathlib import Path
 from typing import Self
@@ -33,7 +34,9 @@ class ObstoreObjectStore(S3ObjectStore):
         store = super().connect(settings)
         # Keys that the machine has, and certificates of one's own, are for boto3 alone.
         if settings.access_key and settings.secret_key and settings.ca_bundle is None:
-            store._small = _open(settings)  # noqa: SLF001 - a store of this very class
+            # It does not start on a machine without certificate authorities, not even for http.
+            with contextlib.suppress(BaseError):
+                store._small = _open(settings)  # noqa: SLF001 - a store of this very class
         return store
 
     async def put(self, key: str, data: bytes, *, md5: str | None = None) -> None:

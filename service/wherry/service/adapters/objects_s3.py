@@ -264,11 +264,6 @@ class S3ObjectStore(ObjectStore):
         while True:
             try:
                 answer = self._open(key, position, version)
-                version = answer["ETag"]
-                with closing(answer["Body"]) as body:
-                    for chunk in body.iter_chunks(_MIB):
-                        position += file.write(chunk)
-                        breaks = 0
             except ClientError as exc:
                 if _code(exc) in _ABSENT:
                     raise _Absent from exc
@@ -277,8 +272,15 @@ class S3ObjectStore(ObjectStore):
                 # It was replaced meanwhile: from the beginning.
                 position, version = file.seek(0), None
                 file.truncate()
+                continue
+            version = answer["ETag"]
+            try:
+                with closing(answer["Body"]) as body:
+                    for chunk in body.iter_chunks(_MIB):
+                        position += file.write(chunk)
+                        breaks = 0
             except BotoCoreError:
-                # The SDK tries again until an answer begins, not when it breaks off.
+                # The SDK has tried again until an answer began; it does not when one breaks off.
                 breaks += 1
                 if breaks >= self._attempts:
                     raise

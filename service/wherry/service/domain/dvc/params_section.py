@@ -61,7 +61,8 @@ def _resolve(shape: Shape, file: str, keys: list[str] | None, wdir: ProjectPath)
     return ParamsDependency(
         path=normal,
         project_path=path,
-        written="" if file == normal else file,
+        # An absolute one is looked for as it is recorded.
+        written="" if file == normal or file.startswith("/") else file,
         place=shape.place_outside(path),
         keys=None if keys is None else tuple(dict.fromkeys(keys)),
     )
