@@ -24,6 +24,8 @@ from wherry.service.domain.errors import StoreUnavailable
 from wherry.service.domain.findings import Finding, FindingState
 from wherry.service.ports.event_log import EventLog
 from wherry.service.usecases.check_store import CheckStore
+from wherry.service.usecases.forget_blobs import ForgetBlobs
+from wherry.service.usecases.notice_absent import NoticeAbsent
 from wherry.service.usecases.record_content import RecordContent
 
 
@@ -73,13 +75,17 @@ async def open_parts(settings: Settings, store: Store, stack: contextlib.AsyncEx
     engine = DockerContainerEngine(parallel_max=settings.jobs)
     stack.callback(engine.close)
     cache_gb = settings.node_cache_gb
-    record = RecordContent(index=SqlBlobIndex(database, SystemClock()), log=structlog.get_logger("wherry"))
+    index, log = SqlBlobIndex(database, SystemClock()), structlog.get_logger("wherry")
+    record = RecordContent(index=index, log=log)
     stack.push_async_callback(record.close)
+    notice = NoticeAbsent(forget=ForgetBlobs(objects=objects, index=index), index=index, log=log)
+    stack.push_async_callback(notice.close)
     node = LocalNodeCache(
         home / "node",
         store=objects,
         bytes_max=None if cache_gb is None else int(cache_gb * 10**9),
         fetched=record,
+        absent=notice,
     )
     stack.callback(node.close)
     uid, gid = settings.stage_user

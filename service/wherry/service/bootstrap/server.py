@@ -39,7 +39,9 @@ from wherry.service.usecases.find_dvc_result import FindDvcResult
 from wherry.service.usecases.find_legacy_hashes import FindLegacyHashes
 from wherry.service.usecases.find_nearest_result import FindNearestResult
 from wherry.service.usecases.find_result import FindResult
+from wherry.service.usecases.find_vanished import FindVanished
 from wherry.service.usecases.follow_run import FollowRun
+from wherry.service.usecases.forget_blobs import ForgetBlobs
 from wherry.service.usecases.limited_runner import LimitedStageRunner
 from wherry.service.usecases.lint_project import LintProject
 from wherry.service.usecases.note_use import NoteUse
@@ -53,6 +55,7 @@ from wherry.service.usecases.read_project import ReadProject
 from wherry.service.usecases.recover_runs import RecoverRuns
 from wherry.service.usecases.resolve_images import ResolveImages
 from wherry.service.usecases.resolve_stage import ResolveStage
+from wherry.service.usecases.restore_inputs import RestoreInputs
 from wherry.service.usecases.set_params import SetParams
 from wherry.service.usecases.submit_run import SubmitRun
 from wherry.service.usecases.write_backs import WriteBacks
@@ -87,11 +90,19 @@ async def build_server(
         put=put, read=read, set_params=SetParams(put=put, read=read, composer=composer)
     )
     legacy = FindLegacyHashes(index=index, read=read, node=parts.node)
+    find_vanished = FindVanished(
+        adopt=adopt,
+        forget=ForgetBlobs(objects=parts.objects, index=index),
+        index=index,
+        read=read,
+        log=log,
+    )
     open_project = OpenProject(
         read=read_project,
         check=CheckData(index=index, adopt=adopt, read=read),
         rules=ReadIgnoreRules(read),
         images=ResolveImages(engine=parts.engine, default_image=settings.default_image),
+        find_vanished=find_vanished,
     )
     dvc = FindDvcResult(objects=parts.objects, index=index, adopt=adopt, read=read)
     find, nearest = FindResult(cache=cache, index=index, adopt=adopt, dvc=dvc), FindNearestResult(cache)
@@ -114,14 +125,17 @@ async def build_server(
         return CachingStageRunner(limited, find=find, cache=cache, objects=parts.objects, clock=clock)
 
     drive = DriveRun(
-        attempt=AttemptStage(
-            resolve=resolve,
-            find=find,
-            logs=parts.logs,
-            clock=clock,
-            identities=SystemIdentities(),
-            note_use=note_use,
-            node=settings.node,
+        attempt=RestoreInputs(
+            attempt=AttemptStage(
+                resolve=resolve,
+                find=find,
+                logs=parts.logs,
+                clock=clock,
+                identities=SystemIdentities(),
+                note_use=note_use,
+                node=settings.node,
+            ),
+            find_vanished=find_vanished,
         ),
         runner_for=runner_for,
         runs=runs,
