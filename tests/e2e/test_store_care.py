@@ -1,11 +1,15 @@
 """`wherry cache fsck` and `wherry doctor`, as users run them."""
 
 import asyncio
+import json
 import os
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from tests.e2e.harness import Project, Service, states
 from wherry.service.adapters.objects_s3 import S3ObjectStore, S3Settings
@@ -51,6 +55,62 @@ def test_a_damaged_object_is_found_and_its_producer_runs_again(
     assert healed is not None
     assert b"relpath" in healed
     assert "all as their names say" in text
+
+
+async def take_away(store: S3ObjectStore, project: Project, key: str) -> None:
+    """Take a tree with its members, or all below a folder, from the bucket and from the node."""
+    keys = await store.list_keys(key)
+    if not key.endswith("/"):
+        listed = json.loads(await store.get(key) or b"[]")
+        keys += [f"files/md5/{entry['md5'][:2]}/{entry['md5'][2:]}" for entry in listed]
+    for gone in dict.fromkeys(keys):
+        await store.delete(gone)
+        (project.service.home / "node" / gone).unlink()
+
+
+def test_a_pull_of_what_has_gone_says_what_brings_it_back(
+    make_project: Callable[[dict[str, str]], Project],
+) -> None:
+    project = make_project({"dvc.yaml": PIPELINE, "seed": "to be pulled\n"})
+    folder = project.repro()["stages"][0]["outs"][0]["md5"]
+    store = store_of(project)
+    asyncio.run(take_away(store, project, f"files/md5/{folder[:2]}/{folder[2:]}"))
+    asyncio.run(store.close())
+
+    refused = project.wherry("pull", "folder")
+
+    assert refused.code != 0
+    assert f"the store does not hold {folder}" in refused.err
+    assert "`wherry repro` has its stage make it again" in refused.err
+    deadline = time.monotonic() + 60  # what is gone is forgotten in the background
+    while states(project.repro())["make"] != ("succeeded", "miss"):
+        assert time.monotonic() < deadline
+    project.wherry("pull", "folder").expect(0)
+    assert (project.root / "folder" / "3").read_text() == "to be pulled 3\n"
+
+
+@pytest.mark.parametrize("all_of_it", [False, True], ids=["outputs", "everything"])
+def test_what_has_gone_from_the_bucket_is_made_again_in_the_same_run(
+    make_project: Callable[[dict[str, str]], Project], all_of_it: bool
+) -> None:
+    project = make_project({"dvc.yaml": PIPELINE, "seed": f"to go, all of it: {all_of_it}\n"})
+    made = project.repro()
+    folder = made["stages"][0]["outs"][0]["md5"]
+    store = store_of(project)
+
+    key = f"files/md5/{folder[:2]}/{folder[2:]}"
+    asyncio.run(take_away(store, project, "files/md5/" if all_of_it else key))
+    project.write({"dvc.yaml": PIPELINE.replace("cat folder/*", "cat folder/1 folder/2")})
+    again = project.repro()
+    back = asyncio.run(store.get(key))
+    asyncio.run(store.close())
+    log = project.wherry("logs", again["id"]).expect(0).out
+
+    assert states(again) == {"make": ("succeeded", "miss"), "use": ("succeeded", "miss")}
+    assert back is not None
+    assert "the store no longer has folder: 'make' runs again" in log
+    project.wherry("pull").expect(0)
+    assert (project.root / "folder" / "3").exists()
 
 
 def test_a_sample_is_checked_unless_all_is_asked_for(

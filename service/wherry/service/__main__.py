@@ -9,7 +9,7 @@ from pathlib import Path
 import structlog
 from pydantic import ValidationError
 
-from wherry.service.bootstrap import open_service
+from wherry.service.bootstrap.service import open_service
 from wherry.service.config import Settings
 from wherry.service.domain.errors import WherryError
 

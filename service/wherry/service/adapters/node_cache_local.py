@@ -24,7 +24,7 @@ from wherry.service.adapters.file_copy import copy_file
 from wherry.service.adapters.node_space import NodeSpace, note_use
 from wherry.service.adapters.node_trees_local import PreparedTrees, trees_folder
 from wherry.service.domain.blob import TREE_SUFFIX, BlobHash, hash_content, object_key, parse_blob_hash
-from wherry.service.domain.errors import DISK_FULL, BlobMissing, TooMany
+from wherry.service.domain.errors import DISK_FULL, BlobMissing, TooMany, blob_missing
 from wherry.service.ports.objects import ObjectStore
 from wherry.service.ports.workspaces import NodeCache, NodeLease
 
@@ -51,13 +51,15 @@ class LocalNodeCache(NodeCache):
         threads: int = 8,
         downloads_max: int = 16,
         fetched: Callable[[BlobHash, Path], None] = lambda _blob, _path: None,
+        absent: Callable[[BlobHash], None] = lambda _blob: None,
     ) -> None:
         """Use `root`, making it if need be, for at most `bytes_max`, by default half of the disk.
 
-        Only one service may use it at a time. `fetched` is told what has come from the store, whole and checked, and
-        must return at once.
+        Only one service may use it at a time. `fetched` is told what has come from the store, whole and checked, and `absent` what the
+        store did not have; they must return at once.
         """
         self._fetched = fetched
+        self._absent = absent
         self._root = root
         self._store = store
         self._downloads = asyncio.Semaphore(downloads_max)
@@ -185,7 +187,8 @@ class LocalNodeCache(NodeCache):
         arriving = self._new_file()
         try:
             if not await self._store.get_file(object_key(blob), arriving):
-                raise BlobMissing(f"the store does not hold {blob}", hint="Submit the project again.")
+                self._absent(blob)
+                raise blob_missing(blob)
             await self._in_thread(lambda: self._check_and_place(blob, arriving, path))
         finally:
             arriving.unlink(missing_ok=True)
@@ -195,7 +198,7 @@ class LocalNodeCache(NodeCache):
         key = object_key(blob)
         sizes = [found.size_bytes for found in await self._store.list_objects(key) if found.key == key]
         if not sizes:
-            raise BlobMissing(f"the store does not hold {blob}", hint="Submit the project again.")
+            raise blob_missing(blob)
         await self._in_thread(lambda: self._space.require(sizes[0]))
 
     async def _copy_executable(self, blob: BlobHash, path: Path) -> Path:

@@ -184,3 +184,11 @@ def disk_full(error: OSError) -> DiskFull:
         f"the service's disk is full{where}",
         hint="Make room on the disk of WHERRY_HOME; `wherry doctor` says how much is free.",
     )
+
+
+def blob_missing(blob: str) -> BlobMissing:
+    """Say in our words that the store does not hold what it should, wherever it was noticed."""
+    return BlobMissing(
+        f"the store does not hold {blob}",
+        hint="`wherry repro` has its stage make it again, or asks for data that no stage makes.",
+    )

@@ -77,6 +77,8 @@ class StageTask:
     """Whether it is to run even if dvc.lock says that nothing changed."""
     cacheable: bool
     """Whether the result may be kept."""
+    restores: bool = False
+    """Whether it runs because its outputs went from the store: they are stored again, whatever is believed to be held."""
     recorded: StageEntry | None = field(repr=False, default=None)
     """What the project's dvc.lock says of the stage."""
     trusts_dvc: bool = False
@@ -126,4 +128,11 @@ class Lost:
     reason: str
 
 
-Outcome = Succeeded | Failed | Cancelled | Lost
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vanished:
+    """The store does not have an input that was held before. Not an end: what made it can make it again."""
+
+    reason: str
+
+
+Outcome = Succeeded | Failed | Cancelled | Lost | Vanished

@@ -44,13 +44,13 @@ class AdoptBlobs:
         missing = await self._index.find_missing(hashes)
         if not missing:
             return missing
-        sizes = await self._look(missing)
+        sizes = await self.sizes_in_bucket(missing)
         trees = await self._members(
             blob for blob, size in sizes.items() if blob.endswith(TREE_SUFFIX) and size <= TREE_BYTES_MAX
         )
         members = set[BlobHash]().union(*trees.values())
         unknown = await self._index.find_missing(members - sizes.keys())
-        sizes |= await self._look(unknown)
+        sizes |= await self.sizes_in_bucket(unknown)
         absent = unknown - sizes.keys()
         files = [blob for blob in sizes if not blob.endswith(TREE_SUFFIX)]
         whole = [blob for blob, inside in trees.items() if absent.isdisjoint(inside)]
@@ -61,8 +61,8 @@ class AdoptBlobs:
             )
         return missing.difference(files, whole)
 
-    async def _look(self, wanted: Collection[BlobHash]) -> dict[BlobHash, int]:
-        """Sizes of those that are in the bucket."""
+    async def sizes_in_bucket(self, wanted: Collection[BlobHash]) -> dict[BlobHash, int]:
+        """Sizes of those that are in the bucket, whatever the index says."""
         ordered = sorted(wanted, key=object_key)
         length = max(1, ceil(len(ordered) / _AT_ONCE))
         parts = [ordered[start : start + length] for start in range(0, len(ordered), length)]

@@ -2,14 +2,14 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-from wherry.service.domain.dvc.stage import Stage
-from wherry.service.domain.errors import Unavailable, WherryError
+from wherry.service.domain.dvc.stage import Stage, StageName
+from wherry.service.domain.errors import BlobMissing, Unavailable, WherryError
 from wherry.service.domain.run import Run, StageRecord
 from wherry.service.domain.states import CacheUse, HitSource, State
 from wherry.service.domain.submission import RunOptions
-from wherry.service.domain.task import Cancelled, Failed, Lost, Outcome, RunId, StageTask, Succeeded
+from wherry.service.domain.task import Cancelled, Failed, Lost, Outcome, RunId, StageTask, Succeeded, Vanished
 from wherry.service.ports.clock import Clock, Identities
 from wherry.service.ports.logs import LogStore, LogStream, NewLine
 from wherry.service.ports.stages import StageObserver, StageRunner
@@ -30,6 +30,8 @@ class GoingRun:
     options: RunOptions
     progress: RunProgress
     runner: StageRunner
+    waits: dict[StageName, int] = field(default_factory=dict)
+    """How often stages waited for an input to be made anew."""
 
 
 class AttemptStage:
@@ -55,25 +57,32 @@ class AttemptStage:
         self._identities = identities
         self._node = node
 
-    async def __call__(self, going: GoingRun, stage: Stage) -> None:
-        """Return when the stage has ended and that is recorded."""
+    async def __call__(self, going: GoingRun, stage: Stage) -> Vanished | None:
+        """Return when the stage has ended and that is recorded, or when it cannot go on because an input is gone."""
         record = going.progress.stages[stage.name]
         if stage.frozen:
-            await self._end(going, stage, record, await self._recorded(going, stage))
-            return
+            await self.end(going, stage, record, await self._recorded(going, stage))
+            return None
         forced = going.options.force or _is_forced(going, stage)
         use_cache = not (forced or going.options.no_run_cache)
         try:
             task = await self._resolve(
                 going.state, stage, run_id=going.run.id, use_cache=use_cache, forced=forced
             )
+        except BlobMissing as exc:
+            return Vanished(reason=exc.message)
         except Unavailable as exc:
-            await self._end(going, stage, record, Lost(reason=exc.message))
+            await self.end(going, stage, record, Lost(reason=exc.message))
         except WherryError as exc:
-            await self._end(going, stage, record, Failed(reason=exc.message, exit_code=None, wall_s=None))
+            await self.end(going, stage, record, Failed(reason=exc.message, exit_code=None, wall_s=None))
         else:
             record = _with_inputs(record, task)
-            await self._end(going, stage, record, await self._outcome(going, task, record))
+            task = replace(task, restores=stage.name in going.progress.restoring)
+            outcome = await self._outcome(going, task, record)
+            if isinstance(outcome, Vanished):
+                return outcome
+            await self.end(going, stage, record, outcome)
+        return None
 
     async def _recorded(self, going: GoingRun, stage: Stage) -> Outcome:
         """A frozen stage never runs: its outputs are those of dvc.lock."""
@@ -86,7 +95,7 @@ class AttemptStage:
         stage = task.stage
         if not is_up_to_date(going.state.project, task):
             going.progress.renewed.add(stage.name)
-        observer = _Observer(self, going, replace(record, attempt=1, node=self._node))
+        observer = _Observer(self, going, replace(record, attempt=record.attempt + 1, node=self._node))
         outcome = await going.runner.run(task, self._identities.new_attempt_id(), observer)
         if not isinstance(outcome, Succeeded):
             return outcome
@@ -94,7 +103,8 @@ class AttemptStage:
         entry = replace(outcome.entry, cmd=stage.cmd, deps=task.deps, params=task.params)
         return replace(outcome, entry=entry)
 
-    async def _end(self, going: GoingRun, stage: Stage, record: StageRecord, outcome: Outcome) -> None:
+    async def end(self, going: GoingRun, stage: Stage, record: StageRecord, outcome: Outcome) -> None:
+        """Record how a stage ended."""
         if isinstance(outcome, Succeeded):
             going.state.add_outputs(stage, outcome.entry)
             going.progress.entries[stage.name] = outcome.entry
@@ -114,19 +124,20 @@ class AttemptStage:
             run_id, [NewLine(time=now, stage=stage, stream=stream, text=line) for line in lines]
         )
 
-    async def _say(self, run_id: RunId, stage: Stage, text: str) -> None:
+    async def say(self, run_id: RunId, stage: Stage, text: str) -> None:
+        """Put a line of our own into the output of a stage."""
         await self.keep_lines(run_id, stage.name, LogStream.SYSTEM, [text.encode()])
 
     async def _tell_end(self, run_id: RunId, stage: Stage, outcome: Outcome) -> None:
         match outcome:
             case Failed(reason=reason) | Lost(reason=reason):
-                await self._say(run_id, stage, reason)
+                await self.say(run_id, stage, reason)
             case Succeeded(cache=CacheUse.HIT, from_run=str(origin), from_user=user):
-                await self._say(run_id, stage, f"cached: computed in run {origin} by {user}")
+                await self.say(run_id, stage, f"cached: computed in run {origin} by {user}")
             case Succeeded(cache=CacheUse.HIT, source=HitSource.DVC_LOCK):
-                await self._say(run_id, stage, "cached: as dvc.lock records it")
+                await self.say(run_id, stage, "cached: as dvc.lock records it")
             case Succeeded(cache=CacheUse.HIT, source=HitSource.DVC_RUN_CACHE):
-                await self._say(run_id, stage, "cached: taken from DVC's run cache (run_cache.trust_dvc)")
+                await self.say(run_id, stage, "cached: taken from DVC's run cache (run_cache.trust_dvc)")
             case _:
                 pass
 
@@ -188,5 +199,5 @@ def _ended(latest: StageRecord, record: StageRecord, stage: Stage, outcome: Outc
             )
         case Cancelled():
             return replace(record, state=State.CANCELLED, reason="stopped")
-        case Lost():
+        case Lost() | Vanished():
             return replace(record, state=State.LOST, reason=outcome.reason)

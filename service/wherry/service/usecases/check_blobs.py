@@ -18,12 +18,11 @@ from wherry.service.domain.findings import BlobFault, CheckProgress, FaultKind
 from wherry.service.domain.tree import parse_tree
 from wherry.service.ports.blob_index import BlobIndex, BlobRecord
 from wherry.service.ports.objects import ObjectStore
+from wherry.service.usecases.forget_blobs import ForgetBlobs
 
 # Objects read at once, each to a file of its own; and checked between two messages of progress.
 _AT_ONCE = 8
 _PART = 64
-
-_PAGE = 10_000
 
 # Large reads let hashlib work without the interpreter's lock.
 _READ_BYTES = 1024 * 1024
@@ -43,6 +42,7 @@ class CheckBlobs:
     def __init__(self, *, objects: ObjectStore, index: BlobIndex, spool: Path, chance: random.Random) -> None:
         """Read objects into files of `spool`; samples are drawn with `chance`."""
         self._objects = objects
+        self._forget = ForgetBlobs(objects=objects, index=index)
         self._index = index
         self._spool = spool
         self._chance = chance
@@ -51,7 +51,7 @@ class CheckBlobs:
         """Check `sample` blobs chosen at random, or all when 0; tells how it goes, at least once at the end."""
         if sample < 0:
             raise InvalidInput("a sample has at least one blob; 0 stands for all")
-        hashes = [blob async for blob in self._all()]
+        hashes = [blob async for blob in self._forget.all_known()]
         if sample and sample < len(hashes):
             hashes = sorted(self._chance.sample(hashes, sample))
         # Trees last: what is wrong with their members is known by then.
@@ -66,13 +66,6 @@ class CheckBlobs:
                 yield CheckProgress(checked=checked, total=len(hashes), bytes_read=read, faults=tuple(faults))
         if not hashes:
             yield CheckProgress(checked=0, total=0, bytes_read=0, faults=())
-
-    async def _all(self) -> AsyncIterator[BlobHash]:
-        page = await self._index.list_hashes(limit=_PAGE)
-        while page:
-            for blob in page:
-                yield blob
-            page = await self._index.list_hashes(after=page[-1], limit=_PAGE)
 
     async def _look_at(self, hashes: Sequence[BlobHash], copies: Path) -> list[_Looked]:
         # Asked anew: a tree may be gone because of a member since the list was made.
@@ -113,30 +106,13 @@ class CheckBlobs:
         if not faults:
             return []
         gone = {fault.hash for fault in faults}
-        trees = await self._trees_with(gone)
-        await self._remove([fault.hash for fault in trees])
-        await self._remove(sorted(gone, key=lambda blob: not blob.endswith(TREE_SUFFIX)))
-        return trees
-
-    async def _trees_with(self, gone: set[BlobHash]) -> list[BlobFault]:
-        """Every tree that the index knows and that lists one of these."""
-        if all(blob.endswith(TREE_SUFFIX) for blob in gone):
-            return []
-        found = []
-        trees = [blob async for blob in self._all() if blob.endswith(TREE_SUFFIX) and blob not in gone]
-        for tree in trees:
-            data = await self._objects.get(object_key(tree))
-            lost = (await asyncio.to_thread(parse_tree, data)).hashes() & gone if data else ()
-            if lost:
-                said = f"lists {min(lost)}, which is not held any more"
-                found.append(BlobFault(tree, FaultKind.INCOMPLETE, said))
-        return found
-
-    async def _remove(self, hashes: Sequence[BlobHash]) -> None:
-        """The bucket first: as long as the index says that it is held, nobody stores it anew."""
-        for blob in hashes:
-            await self._objects.delete(object_key(blob))
-        await self._index.remove(hashes)
+        trees = await self._forget.trees_with(gone)
+        await self._forget.remove(list(trees))
+        await self._forget.remove(sorted(gone, key=lambda blob: not blob.endswith(TREE_SUFFIX)))
+        return [
+            BlobFault(tree, FaultKind.INCOMPLETE, f"lists {lost}, which is not held any more")
+            for tree, lost in trees.items()
+        ]
 
 
 def _compare(record: BlobRecord, copy: Path) -> tuple[int, BlobFault | None, bytes | None]:

@@ -15,7 +15,7 @@ from wherry.service.domain.paths import ROOT, ProjectPath, resolve_project_path
 from wherry.service.domain.records import FileEntry, StageEntry
 from wherry.service.domain.shell import shell_argv
 from wherry.service.domain.states import CacheUse, State
-from wherry.service.domain.task import AttemptId, Failed, Lost, Outcome, StageTask, Succeeded
+from wherry.service.domain.task import AttemptId, Failed, Lost, Outcome, StageTask, Succeeded, Vanished
 from wherry.service.ports.clock import Clock
 from wherry.service.ports.containers import (
     ContainerEngine,
@@ -73,7 +73,9 @@ class ContainerStageRunner(StageRunner):
             outs = await self._keep_outputs(task, workspace)
         except OutputUnusable as exc:
             return Failed(reason=str(exc), exit_code=0, wall_s=None)
-        except (Unavailable, BlobMissing) as exc:
+        except BlobMissing as exc:
+            return Vanished(reason=exc.message)
+        except Unavailable as exc:
             return Lost(reason=exc.message)
         except OSError as exc:
             if exc.errno not in DISK_FULL:
@@ -158,13 +160,16 @@ class ContainerStageRunner(StageRunner):
             workspace, _outputs_at(task), task.ignore.moved_to(task.root_at)
         )
         await self._put.put_files(
-            LocalBlob(digest=file.digest, sha256=file.sha256, source=file.source)
-            for output in collected
-            for file in output.files
+            (
+                LocalBlob(digest=file.digest, sha256=file.sha256, source=file.source)
+                for output in collected
+                for file in output.files
+            ),
+            again=task.restores,
         )
         entries = []
         for out, output in zip(declared, collected, strict=True):
-            digest = await self._keep_tree(output)
+            digest = await self._keep_tree(output, again=task.restores)
             entries.append(
                 FileEntry(
                     path=out.path,
@@ -176,10 +181,10 @@ class ContainerStageRunner(StageRunner):
             )
         return tuple(entries)
 
-    async def _keep_tree(self, output: CollectedOutput) -> Digest:
+    async def _keep_tree(self, output: CollectedOutput, *, again: bool) -> Digest:
         if output.tree is None:
             return output.files[0].digest
-        return await self._put.put_tree(output.tree.to_bytes())
+        return await self._put.put_tree(output.tree.to_bytes(), again=again)
 
 
 class _Output:

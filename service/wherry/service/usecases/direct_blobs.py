@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from wherry.service.domain.blob import BlobHash, Digest, object_key
-from wherry.service.domain.errors import BlobMismatch, BlobMissing, InvalidInput
+from wherry.service.domain.errors import BlobMismatch, BlobMissing, InvalidInput, blob_missing
 from wherry.service.ports.blob_index import BlobIndex, BlobRecord
 from wherry.service.ports.direct_transfers import DirectTransfers, SignedRequest
 from wherry.service.ports.objects import ObjectStore
@@ -125,7 +125,7 @@ class DirectBlobs:
         records = await self._index.find({digest.hash for digest in digests})
         for digest in digests:
             if digest.hash not in records:
-                raise BlobMissing(f"the store does not hold {digest.hash}")
+                raise blob_missing(digest.hash)
         return [
             DownloadOffer(
                 digest=Digest(digest.hash, records[digest.hash].size_bytes),

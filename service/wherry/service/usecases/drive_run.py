@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 
+from wherry.service.domain.dvc.stage import Stage
 from wherry.service.domain.run import SERVICE_STOPPED, Run, RunError
 from wherry.service.domain.states import State, run_state_from
 from wherry.service.domain.submission import RunOptions
@@ -12,8 +13,9 @@ from wherry.service.ports.clock import Clock
 from wherry.service.ports.event_log import EventLog
 from wherry.service.ports.runs import RunStore
 from wherry.service.ports.stages import StageRunner
-from wherry.service.usecases.attempt_stage import AttemptStage, GoingRun
+from wherry.service.usecases.attempt_stage import GoingRun
 from wherry.service.usecases.resolve_stage import ProjectState
+from wherry.service.usecases.restore_inputs import RestoreInputs
 from wherry.service.usecases.run_progress import RunProgress
 from wherry.service.usecases.write_backs import WriteBacks
 
@@ -31,7 +33,7 @@ class DriveRun:
     def __init__(
         self,
         *,
-        attempt: AttemptStage,
+        attempt: RestoreInputs,
         runner_for: Callable[[int], StageRunner],
         runs: RunStore,
         write_backs: WriteBacks,
@@ -94,7 +96,7 @@ class DriveRun:
         """Keep every stage going that can go; return when nothing more can."""
         pipeline = going.state.project.pipeline
         waiting = list(going.state.project.stages)
-        started: set[asyncio.Task[None]] = set()
+        started: set[asyncio.Task[list[Stage]]] = set()
         try:
             while True:
                 for stage in going.progress.take_ready(waiting, pipeline, going.options):
@@ -104,7 +106,7 @@ class DriveRun:
                     break
                 done, started = await asyncio.wait(started, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
-                    task.result()
+                    waiting += task.result()
         finally:
             for task in started:
                 task.cancel()

@@ -1,7 +1,9 @@
 """All that planning and submitting have in common: from a submission to a project ready to be gone through."""
 
+from wherry.service.domain.errors import BlobMissing
 from wherry.service.domain.submission import Needs, Submission
 from wherry.service.usecases.check_data import CheckData
+from wherry.service.usecases.find_vanished import FindVanished
 from wherry.service.usecases.read_ignore_rules import ReadIgnoreRules
 from wherry.service.usecases.read_project import ReadProject, require_stages
 from wherry.service.usecases.resolve_images import ResolveImages
@@ -12,16 +14,32 @@ class OpenProject:
     """Reads a project, checks its inputs, and finds its images."""
 
     def __init__(
-        self, *, read: ReadProject, check: CheckData, rules: ReadIgnoreRules, images: ResolveImages
+        self,
+        *,
+        read: ReadProject,
+        check: CheckData,
+        rules: ReadIgnoreRules,
+        images: ResolveImages,
+        find_vanished: FindVanished,
     ) -> None:
-        """Go through these, in this order."""
+        """Go through these, in this order; `find_vanished` when content is gone that seemed to be held."""
         self._read = read
         self._check = check
         self._rules = rules
         self._images = images
+        self._find_vanished = find_vanished
 
     async def __call__(self, submission: Submission, *, upload: bool) -> ProjectState | Needs:
         """Return the project, or what is needed first. With `upload`, data must be in the store."""
+        try:
+            return await self._open(submission, upload=upload)
+        except BlobMissing:
+            # The client has the project's files at hand: it is asked for what has gone.
+            if not await self._find_vanished({file.hash for file in submission.snapshot.files.values()}):
+                raise
+            return await self._open(submission, upload=upload)
+
+    async def _open(self, submission: Submission, *, upload: bool) -> ProjectState | Needs:
         project = await self._read(submission)
         if isinstance(project, Needs):
             return project

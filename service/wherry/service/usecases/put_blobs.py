@@ -68,8 +68,8 @@ class PutBlobs:
             await self._index.add([_record(digest, hashlib.sha256(data).hexdigest())])
         return digest
 
-    async def put_tree(self, data: bytes) -> Digest:
-        """Store a tree whose members are held.
+    async def put_tree(self, data: bytes, *, again: bool = False) -> Digest:
+        """Store a tree whose members are held; with `again` even if it seems to be held itself.
 
         Raises:
             TreeIncomplete: if one is not.
@@ -77,15 +77,16 @@ class PutBlobs:
         plain = digest_content(data)
         digest = Digest(BlobHash(plain.hash + TREE_SUFFIX), plain.size_bytes)
         await self._check_members(data)
-        if await self._index.find_missing([digest.hash]):
+        if again or await self._index.find_missing([digest.hash]):
             await self._objects.put(object_key(digest.hash), data, md5=plain.hash)
             await self._index.add([_record(digest, hashlib.sha256(data).hexdigest())])
         return digest
 
-    async def put_files(self, blobs: Iterable[LocalBlob]) -> None:
+    async def put_files(self, blobs: Iterable[LocalBlob], *, again: bool = False) -> None:
         """Store files that a stage wrote, those that are not held; keep them in the node's copy too.
 
-        What somebody else put into the bucket is stored again: nobody has seen that it is the same.
+        What somebody else put into the bucket is stored again: nobody has seen that it is the same. With `again` so
+        is all that Wherry has seen: some of it has gone from the bucket.
         """
         by_hash: dict[BlobHash, LocalBlob] = {}
         for blob in blobs:
@@ -93,13 +94,14 @@ class PutBlobs:
                 raise HashCollision(f"two files that a stage wrote have one MD5, {blob.digest.hash}")
         held = await self._index.find(by_hash.keys())
         seen = {blob_hash for blob_hash, record in held.items() if record.sha256 is not None}
+        lacking = by_hash.keys() if again else by_hash.keys() - seen
         gate = asyncio.Semaphore(_PUTS_AT_ONCE)
 
         async def put(blob: LocalBlob) -> None:
             async with gate:
                 await self._objects.put_file(object_key(blob.digest.hash), blob.source, md5=blob.digest.hash)
 
-        await _all_or_first_error([put(by_hash[blob_hash]) for blob_hash in by_hash.keys() - seen])
+        await _all_or_first_error([put(by_hash[blob_hash]) for blob_hash in lacking])
         # All of them, not only the missing: this is where a second content under one MD5 shows.
         await self._index.add(_record(blob.digest, blob.sha256) for blob in by_hash.values())
         for blob in by_hash.values():

@@ -50,6 +50,14 @@ class ProjectState:
         self._file_order = PathOrder(self.project.snapshot.files)
         self._placed_order = PathOrder(self.placed)
 
+    def placed_for(self, stage: Stage) -> dict[ProjectPath, BlobHash]:
+        """The data and outputs that the inputs of a stage are, lie in or hold, and what it goes on with."""
+        found = {at: self.placed[at].hash for path in _input_paths(stage) for at in self.placed_around(path)}
+        for out in stage.persistent_outs:
+            if out.project_path in self.previous:
+                found[out.project_path] = self.previous[out.project_path].hash
+        return found
+
     def view(self) -> ProjectView:
         """The project as it stands now, without sizes of members of trees."""
         return ProjectView(

@@ -30,6 +30,9 @@ class RunProgress:
         """What the stages that succeeded stand for in dvc.lock."""
         self.renewed: set[StageName] = set()
         """Stages that were not up to date, or were forced: `--force-downstream` goes on from them."""
+        self.restoring: dict[StageName, int] = {}
+        """Stages that run again because their outputs went from the store, and how often."""
+        self._former: dict[StageName, StageEntry] = {}
         self._failed: list[StageName] = []
         self._unsaved: list[StageRecord] = []
         self._writing: asyncio.Task[None] | None = None
@@ -62,6 +65,17 @@ class RunProgress:
         """Keep a stage's new state; it is kept when this returns."""
         self.note(record)
         await self.settle()
+
+    def put_back(self, stage: Stage) -> None:
+        """Let a stage wait once more, as if it had not gone yet."""
+        if stage.name in self.entries:
+            self._former[stage.name] = self.entries.pop(stage.name)
+        self.note(StageRecord(name=stage.name, attempt=self._stages[stage.name].attempt))
+
+    def has_other_outputs(self, stage: Stage) -> bool:
+        """Whether it succeeded once before in this run, with other content than now."""
+        former = self._former.pop(stage.name, None)
+        return former is not None and former.outs != self.entries[stage.name].outs
 
     async def settle(self) -> None:
         """Return when all that was noted is kept."""

@@ -1,0 +1,122 @@
+"""Choose the adapters and open them."""
+
+import contextlib
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import structlog
+
+from wherry.service.adapters.blob_index_sql import SqlBlobIndex
+from wherry.service.adapters.clock_system import SystemClock
+from wherry.service.adapters.containers_docker import DockerContainerEngine
+from wherry.service.adapters.database import Database
+from wherry.service.adapters.direct_transfers_s3 import S3DirectTransfers
+from wherry.service.adapters.logs_files import FileLogStore
+from wherry.service.adapters.node_cache_local import LocalNodeCache
+from wherry.service.adapters.objects_obstore import ObstoreObjectStore
+from wherry.service.adapters.objects_s3 import S3Settings
+from wherry.service.adapters.store_probe_s3 import S3StoreProbe
+from wherry.service.adapters.workspaces_local import LocalWorkspaces
+from wherry.service.bootstrap.store import Store
+from wherry.service.config import Settings
+from wherry.service.domain.errors import StoreUnavailable
+from wherry.service.domain.findings import Finding, FindingState
+from wherry.service.ports.event_log import EventLog
+from wherry.service.usecases.check_store import CheckStore
+from wherry.service.usecases.forget_blobs import ForgetBlobs
+from wherry.service.usecases.notice_absent import NoticeAbsent
+from wherry.service.usecases.record_content import RecordContent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """The adapters."""
+
+    database: Database
+    objects: ObstoreObjectStore
+    transfers: S3DirectTransfers
+    engine: DockerContainerEngine
+    node: LocalNodeCache
+    workspaces: LocalWorkspaces
+    logs: FileLogStore
+    check_store: CheckStore
+
+
+async def open_parts(settings: Settings, store: Store, stack: contextlib.AsyncExitStack) -> Parts:
+    """Open all adapters; `stack` closes them.
+
+    Raises:
+        Unavailable: if a part does not answer, or the store cannot do what is needed.
+    """
+    home = settings.home
+    database = await Database.open(settings.database_url or f"sqlite:///{home / 'wherry.db'}")
+    stack.push_async_callback(database.close)
+    s3 = S3Settings(
+        bucket=store.bucket,
+        prefix=settings.s3_prefix,
+        region=settings.s3_region,
+        endpoint_url=store.endpoint or None,
+        access_key=store.access_key or None,
+        secret_key=store.secret_key or None,
+        path_style=settings.s3_path_style,
+        ca_bundle=settings.s3_ca_bundle or None,
+    )
+    objects = ObstoreObjectStore.connect(s3)
+    stack.push_async_callback(objects.close)
+    public = replace(s3, endpoint_url=settings.s3_public_endpoint or s3.endpoint_url)
+    transfers = S3DirectTransfers.connect(s3, public=public)
+    stack.push_async_callback(transfers.close)
+    await objects.ensure_bucket()
+    probe = S3StoreProbe(s3)
+    stack.callback(probe.close)
+    check_store = CheckStore(probe, random.Random())  # noqa: S311 - chooses keys
+    _refuse_unfit(await check_store(), structlog.get_logger("wherry"))
+    engine = DockerContainerEngine(parallel_max=settings.jobs)
+    stack.callback(engine.close)
+    cache_gb = settings.node_cache_gb
+    index, log = SqlBlobIndex(database, SystemClock()), structlog.get_logger("wherry")
+    record = RecordContent(index=index, log=log)
+    stack.push_async_callback(record.close)
+    notice = NoticeAbsent(forget=ForgetBlobs(objects=objects, index=index), index=index, log=log)
+    stack.push_async_callback(notice.close)
+    node = LocalNodeCache(
+        home / "node",
+        store=objects,
+        bytes_max=None if cache_gb is None else int(cache_gb * 10**9),
+        fetched=record,
+        absent=notice,
+    )
+    stack.callback(node.close)
+    uid, gid = settings.stage_user
+    workspaces = LocalWorkspaces(home / "workspaces", cache=node, uid=uid, gid=gid)
+    stack.callback(workspaces.close)
+    logs = FileLogStore(home / "logs")
+    stack.callback(logs.close)
+    return Parts(
+        database=database,
+        objects=objects,
+        transfers=transfers,
+        engine=engine,
+        node=node,
+        workspaces=workspaces,
+        logs=logs,
+        check_store=check_store,
+    )
+
+
+def _refuse_unfit(findings: Sequence[Finding], log: EventLog) -> None:
+    """Say what the store cannot do; without what is needed there is no service.
+
+    Raises:
+        StoreUnavailable: naming all of it.
+    """
+    for finding in findings:
+        if finding.state is FindingState.WARNING:
+            log.warning(
+                "the store lacks something", check=finding.name, said=finding.message, hint=finding.hint
+            )
+    failed = [finding for finding in findings if finding.state is FindingState.FAILED]
+    if failed:
+        said = "; ".join(f"{finding.name}: {finding.message}" for finding in failed)
+        raise StoreUnavailable(f"the store cannot be used: {said}", hint=failed[0].hint)
