@@ -9,6 +9,7 @@ import fcntl
 import os
 import secrets
 import shutil
+import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,9 +68,10 @@ class DvcCache:
         self._settings = settings
         self._hasher = hasher
         self._link_types = settings.link_types
-        self._made: set[Path] = set()
+        self._made: set[str] = set()
         # By this object, in its short life: what was just written need not be read.
         self._verified: set[str] = set()
+        self._writing = threading.Lock()
 
     def exists(self) -> bool:
         """Whether there is any cache."""
@@ -108,11 +110,7 @@ class DvcCache:
 
     def new_file(self, blob: str) -> Path:
         """Give the name of a file to write content to."""
-        path = self._path(blob)
-        if path.parent not in self._made:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._made.add(path.parent)
-        return _beside(path)
+        return Path(self._new_name(blob))
 
     def keep(self, blob: str, temporary: Path) -> None:
         """Show a file with verified content under its own name."""
@@ -122,12 +120,8 @@ class DvcCache:
 
     def keep_content(self, blob: str, content: bytes) -> None:
         """Keep verified content."""
-        temporary = self.new_file(blob)
-        try:
-            temporary.write_bytes(content)
-            self.keep(blob, temporary)
-        finally:
-            temporary.unlink(missing_ok=True)
+        _write(self._new_name(blob), f"{self._folder_of(blob)}/{blob[2:]}", content, mode=_READ_ONLY)
+        self._verified.add(blob)
 
     def keep_copy(self, blob: str, source: Path) -> None:
         """Keep what is in the workspace already, and right."""
@@ -147,6 +141,16 @@ class DvcCache:
             temporary.replace(target)
         finally:
             temporary.unlink(missing_ok=True)
+
+    def check_out_content(self, blob: str, content: bytes, target: Path, *, executable: bool) -> None:
+        """Put content that is kept, and in memory, into the workspace: where it is copied, it is not read again."""
+        if self._link_types[:1] not in {(), ("copy",)}:
+            self.check_out(blob, target, executable=executable)
+            return
+        name = str(target)
+        # One at a time: threads that make files in one folder at once spin on its lock in the kernel.
+        with self._writing:
+            _write(_name_beside(name), name, content, executable=executable)
 
     def _link(self, source: Path, target: Path, *, executable: bool) -> None:
         # A link shares its mode with the cache, and DVC links no empty files.
@@ -178,7 +182,17 @@ class DvcCache:
 
     def _path(self, blob: str) -> Path:
         # As text, because there may be a hundred thousand of them.
-        return Path(f"{self._settings.folder}/files/md5/{blob[:2]}/{blob[2:]}")
+        return Path(f"{self._folder_of(blob)}/{blob[2:]}")
+
+    def _folder_of(self, blob: str) -> str:
+        return f"{self._settings.folder}/files/md5/{blob[:2]}"
+
+    def _new_name(self, blob: str) -> str:
+        folder = self._folder_of(blob)
+        if folder not in self._made:
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            self._made.add(folder)
+        return _name_beside(f"{folder}/{blob[2:]}")
 
 
 def _found(blob: str, path: Path) -> FoundFile:
@@ -196,8 +210,34 @@ def move(source: Path, target: Path) -> None:
 
 
 def _beside(target: Path) -> Path:
+    return Path(_name_beside(str(target)))
+
+
+def _name_beside(target: str) -> str:
     # Short, because the name itself may be as long as the file system takes.
-    return target.with_name(f".wherry-{secrets.token_hex(8)}.tmp")
+    return f"{target.rpartition('/')[0]}/.wherry-{secrets.token_hex(8)}.tmp"
+
+
+def _write(temporary: str, target: str, content: bytes, *, executable: bool = False, mode: int = 0) -> None:
+    """Write a short file beside its name, with this mode or a new file's, and show it under its name."""
+    descriptor = _create(temporary, executable=executable)
+    try:
+        try:
+            _write_all(descriptor, content)
+            if mode:
+                os.fchmod(descriptor, mode)
+        finally:
+            os.close(descriptor)
+        os.replace(temporary, target)  # noqa: PTH105 - as text, because there may be a hundred thousand of them
+    except BaseException:
+        os.unlink(temporary)  # noqa: PTH108
+        raise
+
+
+def _write_all(descriptor: int, content: bytes) -> None:
+    left = memoryview(content)
+    while left:
+        left = left[os.write(descriptor, left) :]
 
 
 def _copy(source: Path, target: Path, *, executable: bool) -> None:
@@ -212,6 +252,6 @@ def _copy(source: Path, target: Path, *, executable: bool) -> None:
             shutil.copyfile(source, target)  # within the kernel
 
 
-def _create(file: Path, *, executable: bool) -> int:
+def _create(file: Path | str, *, executable: bool) -> int:
     # The user's umask decides the rest of the mode, as for any new file.
     return os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o777 if executable else 0o666)

@@ -3,24 +3,23 @@
 import contextlib
 import os
 import re
-import secrets
 import shutil
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from wherry.client.connection import Connection
 from wherry.client.data import TREE_SUFFIX, parse_tree
 from wherry.client.direct import DIRECT_BYTES_MIN, DirectWay
-from wherry.client.downloading import MemorySink, Sink, download
-from wherry.client.dvc_cache import DvcCache, move, read_cache_settings
+from wherry.client.downloading import MemorySink, download
+from wherry.client.dvc_cache import DvcCache, read_cache_settings
 from wherry.client.errors import FileTrouble, ProtocolBroken
 from wherry.client.fetching import fetch_large
 from wherry.client.hashing import Hasher
 from wherry.client.paths import check_wire_path, place_inside
 from wherry.client.progress import Progress
+from wherry.client.sinks import CacheSink, FileSink
 from wherry.v1.blobs_pb2 import BlobDigest
 
 _MD5 = re.compile(r"[0-9a-f]{32}")
@@ -215,16 +214,21 @@ class Placer:
             came.add(blob)
         return came
 
-    def _sink(self, blob: str, leaves: Sequence[_Leaf]) -> "_FileSink | _CacheSink":
+    def _sink(self, blob: str, leaves: Sequence[_Leaf]) -> FileSink | CacheSink:
         if leaves[0].cached:
-            return _CacheSink(self._cache, blob, lambda: self._check_out(blob, leaves))
-        return _FileSink(self._root, leaves, self._levels)
+            return CacheSink(self._cache, blob, lambda content: self._check_out(blob, leaves, content))
+        return FileSink(
+            [(place_inside(self._root, leaf.path, self._levels), bool(leaf.executable)) for leaf in leaves]
+        )
 
-    def _check_out(self, blob: str, leaves: Iterable[_Leaf]) -> None:
+    def _check_out(self, blob: str, leaves: Iterable[_Leaf], content: bytes | None = None) -> None:
         for leaf in leaves:
             folder, _, name = leaf.path.rpartition("/")
             target = self._folders[folder, leaf.out] / name
-            self._cache.check_out(blob, target, executable=bool(leaf.executable))
+            if content is None:
+                self._cache.check_out(blob, target, executable=bool(leaf.executable))
+            else:
+                self._cache.check_out_content(blob, content, target, executable=bool(leaf.executable))
 
     def _advanced(self, size_bytes: int) -> None:
         with self._lock:
@@ -310,82 +314,3 @@ def _clear_way(root: Path, leaf: _Leaf, levels: int) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     if target.is_dir() and not target.is_symlink():
         shutil.rmtree(target)
-
-
-class _FileSink(Sink):
-    """Writes beside the final name, then renames: readers see the old file or the new one."""
-
-    def __init__(self, root: Path, leaves: Sequence[_Leaf], levels: int) -> None:
-        self._targets = [(place_inside(root, leaf.path, levels), bool(leaf.executable)) for leaf in leaves]
-        self._temporary = self._name_beside(self._targets[0][0])
-        self._stream = _create(self._temporary, executable=self._targets[0][1])
-
-    def write(self, data: bytes) -> None:
-        self._stream.write(data)
-
-    def take(self, file: Path) -> None:
-        """Take a whole file with the content."""
-        with file.open("rb") as source:
-            shutil.copyfileobj(source, self._stream)
-        self.commit()
-
-    def commit(self) -> None:
-        self._stream.close()
-        try:
-            for target, executable in self._targets[1:]:
-                copy = self._name_beside(target)
-                try:
-                    with _create(copy, executable=executable) as output, self._temporary.open("rb") as source:
-                        shutil.copyfileobj(source, output)
-                    copy.replace(target)
-                finally:
-                    copy.unlink(missing_ok=True)
-            self._temporary.replace(self._targets[0][0])
-        finally:
-            self._temporary.unlink(missing_ok=True)
-
-    def abort(self) -> None:
-        self._stream.close()
-        self._temporary.unlink(missing_ok=True)
-
-    @staticmethod
-    def _name_beside(target: Path) -> Path:
-        # Short, because the name itself may be as long as the file system takes.
-        return target.with_name(f".wherry-{secrets.token_hex(8)}.tmp")
-
-
-class _CacheSink(Sink):
-    """Writes into DVC's cache, and then puts it where it is wanted."""
-
-    def __init__(self, cache: DvcCache, blob: str, check_out: Callable[[], None]) -> None:
-        self._cache = cache
-        self._blob = blob
-        self._check_out = check_out
-        self._temporary = cache.new_file(blob)
-        self._stream = _create(self._temporary, executable=False)
-
-    def write(self, data: bytes) -> None:
-        self._stream.write(data)
-
-    def take(self, file: Path) -> None:
-        """Take a whole file with the content."""
-        move(file, self._temporary)
-        self.commit()
-
-    def commit(self) -> None:
-        self._stream.close()
-        try:
-            self._cache.keep(self._blob, self._temporary)
-        finally:
-            self._temporary.unlink(missing_ok=True)
-        self._check_out()
-
-    def abort(self) -> None:
-        self._stream.close()
-        self._temporary.unlink(missing_ok=True)
-
-
-def _create(file: Path, *, executable: bool) -> IO[bytes]:
-    # The user's umask decides the rest of the mode, as for any new file.
-    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o777 if executable else 0o666)
-    return os.fdopen(descriptor, "wb")

@@ -26,6 +26,9 @@ class NoNodeCache(NodeCache):
     async def read(self, digest_hash: str, *, limit_bytes: int) -> bytes:
         raise AssertionError(digest_hash)
 
+    def holds(self, digest_hash: str) -> bool:
+        return False
+
     async def path(self, digest_hash: str) -> Path:
         raise AssertionError(digest_hash)
 

@@ -33,6 +33,9 @@ class StoreNodeCache(NodeCache):
         assert data is not None
         return data
 
+    def holds(self, digest_hash: str) -> bool:
+        return False
+
     async def path(self, digest_hash: str) -> Path:
         raise AssertionError(digest_hash)
 

@@ -109,6 +109,11 @@ class LocalNodeCache(NodeCache):
             path = await lease.path(digest_hash)
             return await self._in_thread(lambda: _read(path, limit_bytes))
 
+    def holds(self, digest_hash: str) -> bool:
+        """Whether there is a copy at this moment."""
+        blob = parse_blob_hash(digest_hash)
+        return _is_whole(self._path_of(blob), blob)
+
     async def path(self, digest_hash: str) -> Path:
         """A read-only file with the content; fetched from the store at most once at a time.
 

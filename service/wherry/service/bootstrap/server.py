@@ -56,6 +56,7 @@ from wherry.service.usecases.recover_runs import RecoverRuns
 from wherry.service.usecases.resolve_images import ResolveImages
 from wherry.service.usecases.resolve_stage import ResolveStage
 from wherry.service.usecases.restore_inputs import RestoreInputs
+from wherry.service.usecases.send_blobs import SendBlobs
 from wherry.service.usecases.set_params import SetParams
 from wherry.service.usecases.submit_run import SubmitRun
 from wherry.service.usecases.write_backs import WriteBacks
@@ -148,7 +149,7 @@ async def build_server(
         Servicers(
             blobs=BlobServicer(
                 put=put,
-                read=read,
+                send=SendBlobs(node=parts.node, objects=parts.objects, index=index),
                 direct=direct,
                 check=CheckBlobs(
                     objects=parts.objects,

@@ -139,6 +139,10 @@ class NodeCache(Protocol):
         """
         ...
 
+    def holds(self, digest_hash: str) -> bool:
+        """Whether the node has a copy at this moment; nothing is fetched."""
+        ...
+
     async def path(self, digest_hash: str) -> Path:
         """A read-only file with the content, which may go at any time: to keep it, lease it.
 

@@ -10,7 +10,7 @@ from wherry.service.rpc.convert import digest_from, digest_to, digests_from, exp
 from wherry.service.usecases.check_blobs import CheckBlobs
 from wherry.service.usecases.direct_blobs import DirectBlobs, UploadOffer
 from wherry.service.usecases.put_blobs import Chunk, PutBlobs
-from wherry.service.usecases.read_blobs import ReadBlobs
+from wherry.service.usecases.send_blobs import SendBlobs
 from wherry.v1 import blobs_pb2, blobs_pb2_grpc
 
 _KINDS = {
@@ -24,10 +24,10 @@ _KINDS = {
 class BlobServicer(blobs_pb2_grpc.BlobServiceServicer):
     """Moves content."""
 
-    def __init__(self, *, put: PutBlobs, read: ReadBlobs, direct: DirectBlobs, check: CheckBlobs) -> None:
-        """Take in through `put`, give out through `read`; `direct` is the way past the service, `check` reads again."""
+    def __init__(self, *, put: PutBlobs, send: SendBlobs, direct: DirectBlobs, check: CheckBlobs) -> None:
+        """Take in through `put`, give out through `send`; `direct` is the way past the service, `check` reads again."""
         self._put = put
-        self._read = read
+        self._send = send
         self._direct = direct
         self._check = check
 
@@ -49,7 +49,7 @@ class BlobServicer(blobs_pb2_grpc.BlobServiceServicer):
     ) -> AsyncIterator[blobs_pb2.DownloadBlobsResponse]:
         """Send blobs, small chunks packed together."""
         batch, size = blobs_pb2.DownloadBlobsResponse(), 0
-        async for chunk in self._read.send(digests_from(request.digests)):
+        async for chunk in self._send(digests_from(request.digests)):
             if batch.chunks and size + len(chunk.data) > BATCH_BYTES_MAX:
                 yield batch
                 batch, size = blobs_pb2.DownloadBlobsResponse(), 0

@@ -20,6 +20,11 @@ from wherry.service.ports.workspaces import NodeCache
 # the spooled bodies stay small.
 _PUTS_AT_ONCE = 16
 
+# What goes to the bucket together, and is recorded together. Held in memory: two batches of short bodies.
+_BATCH_BLOBS = 128
+_BATCH_BYTES = 4 * CHUNK_BYTES_MAX
+_BATCHES_AT_ONCE = 3
+
 # Longer bodies are spooled to disk instead of held in memory.
 _SPOOL_BYTES = CHUNK_BYTES_MAX
 
@@ -129,26 +134,33 @@ class PutBlobs:
                 hint="Upload the members before the tree.",
             )
 
-    async def keep_received(self, body: "_Body") -> BlobRecord:
-        """Put one verified body into the bucket, unless it is held; recording it is left to the caller.
+    async def keep_received(self, bodies: Collection["_Body"], gate: asyncio.Semaphore) -> None:
+        """Put verified bodies of different hashes into the bucket, those that are not held; then record all of them.
 
         What is held is not written again: other content of the same MD5 would take the place of the first
-        before recording it shows that it is other content.
+        before recording it shows that it is other content. What is in the bucket is recorded also when another
+        body does not get there.
         """
-        digest = body.digest
-        if not await self._index.find_missing([digest.hash]):
-            return _record(digest, body.sha256)
-        key, md5 = object_key(digest.hash), digest.hash.removesuffix(TREE_SUFFIX)
+        missing = await self._index.find_missing({body.digest.hash for body in bodies})
+
+        async def keep(body: "_Body") -> BlobRecord:
+            if body.digest.hash in missing:
+                async with gate:
+                    await self._put_body(body)
+            return _record(body.digest, body.sha256)
+
+        done = await asyncio.gather(*(keep(body) for body in bodies), return_exceptions=True)
+        await self._index.add([record for record in done if isinstance(record, BlobRecord)])
+        for failure in done:
+            if isinstance(failure, BaseException):
+                raise failure
+
+    async def _put_body(self, body: "_Body") -> None:
+        key, md5 = object_key(body.digest.hash), body.digest.hash.removesuffix(TREE_SUFFIX)
         if body.path is None:
             await self._objects.put(key, body.content(), md5=md5)
         else:
             await self._objects.put_file(key, body.path, md5=md5)
-        return _record(digest, body.sha256)
-
-    async def record(self, records: Collection[BlobRecord]) -> None:
-        """Say that blobs are held that are in the bucket now."""
-        if records:
-            await self._index.add(records)
 
     def open_body(self, digest: Digest) -> "_Body":
         """Begin to receive one blob."""
@@ -219,12 +231,18 @@ class _Body:
 
 
 class _Intake:
-    """The blobs of one upload: several on their way to the bucket while the next arrives."""
+    """The blobs of one upload: several on their way to the bucket while the next arrive.
+
+    They go in batches, because asking the index and writing to it cost more than a small blob itself.
+    """
 
     def __init__(self, put: PutBlobs) -> None:
         self._put = put
         self._open: _Body | None = None
-        self._under_way: set[asyncio.Task[BlobRecord]] = set()
+        self._batch: dict[BlobHash, _Body] = {}
+        self._batch_bytes = 0
+        self._under_way: dict[asyncio.Task[None], Collection[BlobHash]] = {}
+        self._gate = asyncio.Semaphore(_PUTS_AT_ONCE)
 
     async def __aenter__(self) -> Self:
         return self
@@ -267,28 +285,50 @@ class _Intake:
     async def _complete(self, body: _Body) -> None:
         try:
             body.verify()
-            if body.digest.is_tree:
+            # A tree after its members; and of two bodies of one hash the second is compared with the first.
+            if body.digest.is_tree or self._is_on_its_way(body.digest.hash):
                 await self._settle()
+            if body.digest.is_tree:
                 await self._put._check_members(body.content())  # noqa: SLF001 - the intake is part of PutBlobs
-            while len(self._under_way) >= _PUTS_AT_ONCE:
-                await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)
-                await self._record_done()
         except BaseException:
             body.close()
             raise
-        task = asyncio.create_task(self._put.keep_received(body))
-        task.add_done_callback(lambda _: body.close())
-        self._under_way.add(task)
+        self._batch[body.digest.hash] = body
+        self._batch_bytes += body.received
+        if len(self._batch) >= _BATCH_BLOBS or self._batch_bytes >= _BATCH_BYTES:
+            self._send_batch()
+            while len(self._under_way) >= _BATCHES_AT_ONCE:
+                await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)
+                self._collect()
 
-    async def _record_done(self) -> None:
-        done = {task for task in self._under_way if task.done()}
-        self._under_way -= done
-        await self._put.record([task.result() for task in done])
+    def _send_batch(self) -> None:
+        batch, self._batch, self._batch_bytes = self._batch, {}, 0
+        if not batch:
+            return
+
+        def close(_: "asyncio.Task[None]") -> None:
+            for body in batch.values():
+                body.close()
+
+        task = asyncio.create_task(self._put.keep_received(batch.values(), self._gate))
+        task.add_done_callback(close)
+        self._under_way[task] = batch.keys()
+
+    def _is_on_its_way(self, blob: BlobHash) -> bool:
+        return blob in self._batch or any(blob in batch for batch in self._under_way.values())
+
+    def _collect(self) -> None:
+        done = [task for task in self._under_way if task.done()]
+        for task in done:
+            del self._under_way[task]
+        for task in done:
+            task.result()
 
     async def _settle(self) -> None:
+        self._send_batch()
         if self._under_way:
             await asyncio.wait(self._under_way)
-            await self._record_done()
+            self._collect()
 
 
 async def _all_or_first_error(calls: Iterable[Coroutine[None, None, None]]) -> None:

@@ -1,20 +1,12 @@
-"""Give content out, through the node's own copy."""
+"""Read content that the service itself needs, through the node's own copy."""
 
-import asyncio
-from collections.abc import AsyncIterator, Sequence
-from pathlib import Path
-
-from wherry.service.domain.blob import BlobHash, Digest
+from wherry.service.domain.blob import BlobHash
 from wherry.service.domain.errors import TooMany
-from wherry.service.domain.limits import CHUNK_BYTES_MAX, DVC_FILE_BYTES_MAX, TREE_BYTES_MAX
+from wherry.service.domain.limits import DVC_FILE_BYTES_MAX, TREE_BYTES_MAX
 from wherry.service.domain.paths import ProjectPath
 from wherry.service.domain.snapshot import SnapshotFile
 from wherry.service.domain.tree import Tree, parse_tree
 from wherry.service.ports.workspaces import NodeCache
-from wherry.service.usecases.put_blobs import Chunk
-
-# Blobs fetched ahead of the one being sent: the bucket's latency is paid once, not per blob.
-_READ_AHEAD = 16
 
 
 class ReadBlobs:
@@ -41,35 +33,3 @@ class ReadBlobs:
     async def read_tree(self, blob: BlobHash) -> Tree:
         """A tree that is held."""
         return parse_tree(await self._node.read(blob, limit_bytes=TREE_BYTES_MAX))
-
-    async def send(self, digests: Sequence[Digest]) -> AsyncIterator[Chunk]:
-        """Yield the content of blobs in order, at least one chunk each.
-
-        Raises:
-            BlobMissing: if one is not held.
-        """
-        with self._node.lease() as lease:
-            ahead: list[asyncio.Task[Path]] = []
-            try:
-                for position, digest in enumerate(digests):
-                    wanted = digests[position + len(ahead) : position + _READ_AHEAD]
-                    ahead += [asyncio.create_task(lease.path(later.hash)) for later in wanted]
-                    path = await ahead.pop(0)
-                    async for chunk in _chunks_of(digest, path):
-                        yield chunk
-            finally:
-                for task in ahead:
-                    task.cancel()
-                await asyncio.gather(*ahead, return_exceptions=True)
-
-
-async def _chunks_of(digest: Digest, path: Path) -> AsyncIterator[Chunk]:
-    offset = 0
-    with await asyncio.to_thread(path.open, "rb") as file:
-        while True:
-            data = await asyncio.to_thread(file.read, CHUNK_BYTES_MAX)
-            if data or not offset:
-                yield Chunk(digest, offset, data)
-            offset += len(data)
-            if len(data) < CHUNK_BYTES_MAX:
-                return
