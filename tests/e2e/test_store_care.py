@@ -65,7 +65,7 @@ async def take_away(store: S3ObjectStore, project: Project, key: str) -> None:
         keys += [f"files/md5/{entry['md5'][:2]}/{entry['md5'][2:]}" for entry in listed]
     for gone in dict.fromkeys(keys):
         await store.delete(gone)
-        (project.service.home / "node" / gone).unlink()
+        (project.service.home / "node" / gone).unlink(missing_ok=True)
 
 
 def test_a_pull_of_what_has_gone_says_what_brings_it_back(
