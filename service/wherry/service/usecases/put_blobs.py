@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Self
 
-from wherry.service.domain.blob import TREE_SUFFIX, BlobHash, Digest, digest_content, object_key
+from wherry.service.domain.blob import TREE_SUFFIX, BlobHash, Digest, digest_content
 from wherry.service.domain.errors import BlobMismatch, HashCollision, TooMany, TreeIncomplete
 from wherry.service.domain.limits import CHUNK_BYTES_MAX, TREE_BYTES_MAX
 from wherry.service.domain.tree import parse_tree
 from wherry.service.ports.blob_index import BlobIndex, BlobRecord
 from wherry.service.ports.objects import ObjectStore
 from wherry.service.ports.workspaces import NodeCache
+from wherry.service.usecases.store_content import StoreContent
 
 # Puts under way at once for one caller: enough to hide the latency of a bucket, few enough that
 # the spooled bodies stay small.
@@ -48,9 +49,17 @@ class LocalBlob:
 class PutBlobs:
     """Stores blobs. Members first, then the tree; the index last, so that what it says is true."""
 
-    def __init__(self, *, objects: ObjectStore, index: BlobIndex, node: NodeCache, spool: Path) -> None:
-        """Use `spool` for bodies that are too long for memory."""
-        self._objects = objects
+    def __init__(
+        self,
+        *,
+        objects: ObjectStore,
+        index: BlobIndex,
+        node: NodeCache,
+        spool: Path,
+        first_stays: bool = True,
+    ) -> None:
+        """Use `spool` for bodies that are too long for memory; `first_stays`: the store knows If-None-Match."""
+        self._store = StoreContent(objects=objects, spool=spool, first_stays=first_stays)
         self._index = index
         self._node = node
         self._spool = spool
@@ -64,8 +73,9 @@ class PutBlobs:
         """Store small content made by the service itself."""
         digest = digest_content(data)
         if await self._index.find_missing([digest.hash]):
-            await self._objects.put(object_key(digest.hash), data, md5=digest.hash)
-            await self._index.add([_record(digest, hashlib.sha256(data).hexdigest())])
+            sha256 = hashlib.sha256(data).hexdigest()
+            await self._store(digest.hash, data, sha256)
+            await self._index.add([_record(digest, sha256)])
         return digest
 
     async def put_tree(self, data: bytes, *, again: bool = False) -> Digest:
@@ -78,8 +88,9 @@ class PutBlobs:
         digest = Digest(BlobHash(plain.hash + TREE_SUFFIX), plain.size_bytes)
         await self._check_members(data)
         if again or await self._index.find_missing([digest.hash]):
-            await self._objects.put(object_key(digest.hash), data, md5=plain.hash)
-            await self._index.add([_record(digest, hashlib.sha256(data).hexdigest())])
+            sha256 = hashlib.sha256(data).hexdigest()
+            await self._store(digest.hash, data, sha256)
+            await self._index.add([_record(digest, sha256)])
         return digest
 
     async def put_files(self, blobs: Iterable[LocalBlob], *, again: bool = False) -> None:
@@ -99,7 +110,7 @@ class PutBlobs:
 
         async def put(blob: LocalBlob) -> None:
             async with gate:
-                await self._objects.put_file(object_key(blob.digest.hash), blob.source, md5=blob.digest.hash)
+                await self._store(blob.digest.hash, blob.source, blob.sha256)
 
         await _all_or_first_error([put(by_hash[blob_hash]) for blob_hash in lacking])
         # All of them, not only the missing: this is where a second content under one MD5 shows.
@@ -138,11 +149,7 @@ class PutBlobs:
         digest = body.digest
         if not await self._index.find_missing([digest.hash]):
             return _record(digest, body.sha256)
-        key, md5 = object_key(digest.hash), digest.hash.removesuffix(TREE_SUFFIX)
-        if body.path is None:
-            await self._objects.put(key, body.content(), md5=md5)
-        else:
-            await self._objects.put_file(key, body.path, md5=md5)
+        await self._store(digest.hash, body.content() if body.path is None else body.path, body.sha256)
         return _record(digest, body.sha256)
 
     async def record(self, records: Collection[BlobRecord]) -> None:
