@@ -57,6 +57,22 @@ def test_a_second_put_replaces_the_first(store: ObjectStore) -> None:
     assert asyncio.run(store.get("key")) == b"second"
 
 
+def test_of_many_who_put_something_new_at_once_one_does(store: ObjectStore, tmp_path: Path) -> None:
+    contents = [f"content {number}".encode() * 1000 for number in range(8)]
+
+    async def put_all(key: str) -> list[bool]:
+        calls = [store.put_new(key, content, md5=md5_of(content)) for content in contents]
+        return await asyncio.gather(*calls)
+
+    for key in ("one", "two"):
+        done = asyncio.run(put_all(key))
+        assert sum(done) == 1
+        assert asyncio.run(store.get(key)) == contents[done.index(True)]
+    (tmp_path / "file").write_bytes(b"file")
+    assert not asyncio.run(store.put_file_new("one", tmp_path / "file", md5=md5_of(b"file")))
+    assert asyncio.run(store.put_file_new("four", tmp_path / "file", md5=md5_of(b"file")))
+
+
 def test_the_store_refuses_a_body_that_does_not_have_its_md5(store: ObjectStore) -> None:
     with pytest.raises(BlobMismatch):
         asyncio.run(store.put("key", b"content", md5=md5_of(b"other")))

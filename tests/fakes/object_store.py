@@ -30,6 +30,16 @@ class FakeObjectStore(ObjectStore):
     async def put_file(self, key: str, source: Path, *, md5: str | None = None) -> None:
         await self.put(key, await asyncio.to_thread(source.read_bytes), md5=md5)
 
+    async def put_new(self, key: str, data: bytes, *, md5: str) -> bool:
+        if key in self.objects:
+            self._check_up()
+            return False
+        await self.put(key, data, md5=md5)
+        return True
+
+    async def put_file_new(self, key: str, source: Path, *, md5: str) -> bool:
+        return await self.put_new(key, await asyncio.to_thread(source.read_bytes), md5=md5)
+
     async def get(self, key: str) -> bytes | None:
         self._check_up()
         return self.objects.get(key)

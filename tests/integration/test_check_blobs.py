@@ -166,6 +166,33 @@ def test_two_contents_of_one_md5_are_told_apart(held: Held) -> None:
     assert held.missing(name) == {name}
 
 
+def test_of_two_contents_of_one_md5_that_come_at_once_the_first_stays(held: Held) -> None:
+    name = hash_content(COLLIDING)
+
+    async def send(content: bytes) -> int:
+        async def chunks() -> AsyncIterator[Chunk]:
+            yield Chunk(digest_content(content), 0, content)
+
+        return await held.put.receive(chunks())
+
+    async def send_all() -> list[int | BaseException]:
+        calls = [send(content) for _ in range(8) for content in (COLLIDING, COLLIDES_WITH_IT)]
+        return await asyncio.gather(*calls, return_exceptions=True)
+
+    done = asyncio.run(send_all())
+
+    kept = asyncio.run(held.objects.get(object_key(name)))
+    assert kept in {COLLIDING, COLLIDES_WITH_IT}
+    took = {
+        content
+        for content, answer in zip((COLLIDING, COLLIDES_WITH_IT) * 8, done, strict=True)
+        if answer == 1
+    }
+    assert took == {kept}
+    assert sum(isinstance(answer, HashCollision) for answer in done) == 8
+    assert held.check()[1] == {}
+
+
 def test_a_stage_that_writes_both_is_refused(held: Held, tmp_path: Path) -> None:
     blobs = []
     for number, content in enumerate((COLLIDING, COLLIDES_WITH_IT)):

@@ -11,7 +11,7 @@ import hashlib
 from pathlib import Path
 from typing import Self
 
-from obstore.exceptions import BaseError
+from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import S3Store
 
 from wherry.service.adapters.objects_s3 import S3ObjectStore, S3Settings, replacing
@@ -58,6 +58,27 @@ class ObstoreObjectStore(S3ObjectStore):
             await super().put_file(key, source, md5=md5)
         else:
             await self.put(key, content, md5=md5)
+
+    async def put_new(self, key: str, data: bytes, *, md5: str) -> bool:
+        """See the port."""
+        if self._small is None or len(data) > _SMALL_BYTES_MAX:
+            return await super().put_new(key, data, md5=md5)
+        if hashlib.md5(data, usedforsecurity=False).hexdigest() != md5:
+            raise BlobMismatch(f"the content of {key} does not have its announced MD5")
+        try:
+            await self._small.put_async(self._prefix + key, data, use_multipart=False, mode="create")
+        except AlreadyExistsError:
+            return False
+        except (BaseError, OSError):
+            return await super().put_new(key, data, md5=md5)
+        return True
+
+    async def put_file_new(self, key: str, source: Path, *, md5: str) -> bool:
+        """See the port."""
+        content = await asyncio.to_thread(_read_small, source) if self._small is not None else None
+        if content is None:
+            return await super().put_file_new(key, source, md5=md5)
+        return await self.put_new(key, content, md5=md5)
 
     async def get(self, key: str) -> bytes | None:
         """See the port."""

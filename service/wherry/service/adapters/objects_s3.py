@@ -22,8 +22,9 @@ import boto3
 from botocore.client import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from wherry.service.adapters.store_errors_s3 import code_of, errors_translated
 from wherry.service.adapters.store_patience_s3 import try_again, wait_before
-from wherry.service.domain.errors import BlobMismatch, StoreUnavailable
+from wherry.service.domain.errors import BlobMismatch
 from wherry.service.ports.objects import ListedObject, ObjectPage, ObjectStore
 
 if TYPE_CHECKING:  # stubs only: there is nothing to import when the service runs
@@ -41,9 +42,9 @@ _PART_BYTES = 16 * _MIB
 _PARTS_MAX = 10_000
 
 _ABSENT = frozenset({"NoSuchKey", "404", "NotFound"})
+# The second: another request that makes the object is under way.
+_EXISTS = frozenset({"PreconditionFailed", "412", "ConditionalRequestConflict", "409"})
 _CHANGED = frozenset({"PreconditionFailed", "412", "InvalidRange", "416"})
-_BODY_REFUSED = frozenset({"BadDigest", "InvalidDigest"})
-_KEYS_REFUSED = frozenset({"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "403"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +127,14 @@ class S3ObjectStore(ObjectStore):
         """
         await self._run(lambda: self._put_file(key, source, md5))
 
+    async def put_new(self, key: str, data: bytes, *, md5: str) -> bool:
+        """See the port."""
+        return await self._run(lambda: self._put_new(key, data, md5))
+
+    async def put_file_new(self, key: str, source: Path, *, md5: str) -> bool:
+        """See the port. Above 64 MiB, in parts, whether there is an object is asked beforehand."""
+        return await self._run(lambda: self._put_file_new(key, source, md5))
+
     async def get(self, key: str) -> bytes | None:
         """See the port."""
         return await self._run(lambda: self._get(key))
@@ -161,7 +170,7 @@ class S3ObjectStore(ObjectStore):
         try:
             self._client.head_bucket(Bucket=self._bucket)
         except ClientError as exc:
-            if _code(exc) not in _ABSENT | {"NoSuchBucket"}:
+            if code_of(exc) not in _ABSENT | {"NoSuchBucket"}:
                 raise
         else:
             return
@@ -176,7 +185,7 @@ class S3ObjectStore(ObjectStore):
                     CreateBucketConfiguration={"LocationConstraint": region},  # type: ignore[typeddict-item]
                 )
         except ClientError as exc:
-            if _code(exc) != "BucketAlreadyOwnedByYou":  # another process was quicker
+            if code_of(exc) != "BucketAlreadyOwnedByYou":  # another process was quicker
                 raise
 
     def _put(self, key: str, body: bytes | BinaryIO, md5: str | None) -> None:
@@ -193,6 +202,30 @@ class S3ObjectStore(ObjectStore):
                 self._put(key, file, md5)
             else:
                 self._put_parts(key, file, md5)
+
+    def _put_new(self, key: str, body: bytes | BinaryIO, md5: str) -> bool:
+        try:
+            self._client.put_object(
+                Bucket=self._bucket,
+                Key=self._prefix + key,
+                Body=body,
+                ContentMD5=base64_of(md5),
+                IfNoneMatch="*",
+            )
+        except ClientError as exc:
+            if code_of(exc) not in _EXISTS:
+                raise
+            return False
+        return True
+
+    def _put_file_new(self, key: str, source: Path, md5: str) -> bool:
+        with source.open("rb") as file:
+            if os.fstat(file.fileno()).st_size <= _MULTIPART_ABOVE_BYTES:
+                return self._put_new(key, file, md5)
+            if any(found.key == key for found in self._list_objects(key)):
+                return False
+            self._put_parts(key, file, md5)
+            return True
 
     def _put_parts(self, key: str, file: BinaryIO, md5: str | None) -> None:
         full_key = self._prefix + key
@@ -216,7 +249,7 @@ class S3ObjectStore(ObjectStore):
             )
         except ClientError as exc:
             # When the answer to it was lost and it was sent again, the upload is over: it had been done.
-            found = self._list_objects(key) if _code(exc) == "NoSuchUpload" else []
+            found = self._list_objects(key) if code_of(exc) == "NoSuchUpload" else []
             if not any(item.key == key and item.size_bytes == size_bytes for item in found):
                 raise
 
@@ -265,9 +298,9 @@ class S3ObjectStore(ObjectStore):
             try:
                 answer = self._open(key, position, version)
             except ClientError as exc:
-                if _code(exc) in _ABSENT:
+                if code_of(exc) in _ABSENT:
                     raise _Absent from exc
-                if _code(exc) not in _CHANGED or not position:
+                if code_of(exc) not in _CHANGED or not position:
                     raise
                 # It was replaced meanwhile: from the beginning.
                 position, version = file.seek(0), None
@@ -350,37 +383,6 @@ def make_client(settings: S3Settings) -> "S3Client":
 def base64_of(md5: str) -> str:
     """Write a hex MD5 as the header Content-MD5 has it."""
     return b64encode(bytes.fromhex(md5)).decode()
-
-
-def _code(exc: ClientError) -> str:
-    return exc.response.get("Error", {}).get("Code", "")
-
-
-@contextmanager
-def errors_translated() -> Iterator[None]:
-    """Turn what boto3 raises into errors of the domain."""
-    try:
-        yield
-    except ClientError as exc:
-        raise _translated(exc) from exc
-    except BotoCoreError as exc:
-        raise StoreUnavailable(
-            f"the object store does not answer: {exc}",
-            hint="Check that it runs and that the service's endpoint for it is right.",
-        ) from exc
-
-
-def _translated(exc: ClientError) -> BlobMismatch | StoreUnavailable:
-    # Only code and operation: the rest of the answer may repeat the access key or what was signed.
-    code = _code(exc)
-    if code in _BODY_REFUSED:
-        return BlobMismatch(f"the object store refused a body that does not have its announced MD5 ({code})")
-    message = f"the object store refused {exc.operation_name} ({code})"
-    if code in _KEYS_REFUSED:
-        return StoreUnavailable(message, hint="Check the service's keys for the bucket and what they allow.")
-    if code == "NoSuchBucket":
-        return StoreUnavailable(message, hint="Check the name of the bucket, or make it.")
-    return StoreUnavailable(message, hint="Try again; if it stays so, see the object store's own log.")
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from wherry.service.config import Settings
 from wherry.service.domain.errors import StoreUnavailable
 from wherry.service.domain.findings import Finding, FindingState
 from wherry.service.ports.event_log import EventLog
-from wherry.service.usecases.check_store import CheckStore
+from wherry.service.usecases.check_store import ONLY_NEW, CheckStore
 from wherry.service.usecases.forget_blobs import ForgetBlobs
 from wherry.service.usecases.notice_absent import NoticeAbsent
 from wherry.service.usecases.record_content import RecordContent
@@ -41,6 +41,8 @@ class Parts:
     workspaces: LocalWorkspaces
     logs: FileLogStore
     check_store: CheckStore
+    first_stays: bool
+    """Whether the store lets a writer say that nothing may be replaced."""
 
 
 async def open_parts(settings: Settings, store: Store, stack: contextlib.AsyncExitStack) -> Parts:
@@ -71,7 +73,8 @@ async def open_parts(settings: Settings, store: Store, stack: contextlib.AsyncEx
     probe = S3StoreProbe(s3)
     stack.callback(probe.close)
     check_store = CheckStore(probe, random.Random())  # noqa: S311 - chooses keys
-    _refuse_unfit(await check_store(), structlog.get_logger("wherry"))
+    findings = await check_store()
+    _refuse_unfit(findings, structlog.get_logger("wherry"))
     engine = DockerContainerEngine(parallel_max=settings.jobs)
     stack.callback(engine.close)
     cache_gb = settings.node_cache_gb
@@ -102,6 +105,9 @@ async def open_parts(settings: Settings, store: Store, stack: contextlib.AsyncEx
         workspaces=workspaces,
         logs=logs,
         check_store=check_store,
+        first_stays=any(
+            finding.name == ONLY_NEW and finding.state is FindingState.OK for finding in findings
+        ),
     )
 
 

@@ -79,7 +79,9 @@ async def build_server(
         runs=runs, engine=parts.engine, workspaces=parts.workspaces, clock=clock, log=log, labels=labels
     )()
 
-    put = PutBlobs(objects=parts.objects, index=index, node=parts.node, spool=spool)
+    put = PutBlobs(
+        objects=parts.objects, index=index, node=parts.node, spool=spool, first_stays=parts.first_stays
+    )
     read = ReadBlobs(parts.node)
     direct = DirectBlobs(transfers=parts.transfers, objects=parts.objects, index=index)
     await direct.sweep()

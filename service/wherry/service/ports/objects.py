@@ -39,6 +39,17 @@ class ObjectStore(Protocol):
         """Store a file's content; memory use does not depend on its size."""
         ...
 
+    async def put_new(self, key: str, data: bytes, *, md5: str) -> bool:
+        """Store bytes under a key if no object is there; False: one is, and it stays as it was.
+
+        Of two who do it at once one gets True. This takes a store that knows If-None-Match; another replaces.
+        """
+        ...
+
+    async def put_file_new(self, key: str, source: Path, *, md5: str) -> bool:
+        """Store a file's content if no object is there; as `put_new`, but of long files two may both get True."""
+        ...
+
     async def get(self, key: str) -> bytes | None:
         """Return the bytes, or None when there is no such object. For small objects."""
         ...

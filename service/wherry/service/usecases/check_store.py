@@ -9,6 +9,9 @@ from wherry.service.domain.errors import StoreUnavailable, WherryError
 from wherry.service.domain.findings import Finding, FindingState
 from wherry.service.ports.store_probe import StoreProbe
 
+ONLY_NEW = "store.only_new"
+"""The finding that tells whether a writer can be kept from replacing what is there."""
+
 _CONTENT = b"Wherry looks whether this store can keep what it is given.\n"
 _OTHER = b"Other content of the same length must not come back as it.\n"
 
@@ -48,9 +51,7 @@ class CheckStore:
             _Check("store.md5", "refuses a body without its Content-MD5", self._md5, _HINT_MD5, False),
             _Check("store.signed", "takes a signed upload", self._signed, _HINT_SIGNED, False),
             _Check("store.signed_md5", "refuses other content by it", self._signed_md5, _HINT_MD5, False),
-            _Check(
-                "store.only_new", "does not overwrite with If-None-Match", self._only_new, _HINT_NEW, False
-            ),
+            _Check(ONLY_NEW, "does not overwrite with If-None-Match", self._only_new, _HINT_NEW, False),
         )
 
     async def __call__(self) -> tuple[Finding, ...]:

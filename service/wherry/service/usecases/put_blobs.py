@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Self
 
-from wherry.service.domain.blob import TREE_SUFFIX, BlobHash, Digest, digest_content, object_key
+from wherry.service.domain.blob import TREE_SUFFIX, BlobHash, Digest, digest_content
 from wherry.service.domain.errors import BlobMismatch, HashCollision, TooMany, TreeIncomplete
 from wherry.service.domain.limits import CHUNK_BYTES_MAX, TREE_BYTES_MAX
 from wherry.service.domain.tree import parse_tree
 from wherry.service.ports.blob_index import BlobIndex, BlobRecord
 from wherry.service.ports.objects import ObjectStore
 from wherry.service.ports.workspaces import NodeCache
+from wherry.service.usecases.store_content import StoreContent
 
 # Puts under way at once for one caller: enough to hide the latency of a bucket, few enough that
 # the spooled bodies stay small.
@@ -53,9 +54,17 @@ class LocalBlob:
 class PutBlobs:
     """Stores blobs. Members first, then the tree; the index last, so that what it says is true."""
 
-    def __init__(self, *, objects: ObjectStore, index: BlobIndex, node: NodeCache, spool: Path) -> None:
-        """Use `spool` for bodies that are too long for memory."""
-        self._objects = objects
+    def __init__(
+        self,
+        *,
+        objects: ObjectStore,
+        index: BlobIndex,
+        node: NodeCache,
+        spool: Path,
+        first_stays: bool = True,
+    ) -> None:
+        """Use `spool` for bodies that are too long for memory; `first_stays`: the store knows If-None-Match."""
+        self._store = StoreContent(objects=objects, spool=spool, first_stays=first_stays)
         self._index = index
         self._node = node
         self._spool = spool
@@ -69,8 +78,9 @@ class PutBlobs:
         """Store small content made by the service itself."""
         digest = digest_content(data)
         if await self._index.find_missing([digest.hash]):
-            await self._objects.put(object_key(digest.hash), data, md5=digest.hash)
-            await self._index.add([_record(digest, hashlib.sha256(data).hexdigest())])
+            sha256 = hashlib.sha256(data).hexdigest()
+            await self._store(digest.hash, data, sha256)
+            await self._index.add([_record(digest, sha256)])
         return digest
 
     async def put_tree(self, data: bytes, *, again: bool = False) -> Digest:
@@ -83,8 +93,9 @@ class PutBlobs:
         digest = Digest(BlobHash(plain.hash + TREE_SUFFIX), plain.size_bytes)
         await self._check_members(data)
         if again or await self._index.find_missing([digest.hash]):
-            await self._objects.put(object_key(digest.hash), data, md5=plain.hash)
-            await self._index.add([_record(digest, hashlib.sha256(data).hexdigest())])
+            sha256 = hashlib.sha256(data).hexdigest()
+            await self._store(digest.hash, data, sha256)
+            await self._index.add([_record(digest, sha256)])
         return digest
 
     async def put_files(self, blobs: Iterable[LocalBlob], *, again: bool = False) -> None:
@@ -104,7 +115,7 @@ class PutBlobs:
 
         async def put(blob: LocalBlob) -> None:
             async with gate:
-                await self._objects.put_file(object_key(blob.digest.hash), blob.source, md5=blob.digest.hash)
+                await self._store(blob.digest.hash, blob.source, blob.sha256)
 
         await _all_or_first_error([put(by_hash[blob_hash]) for blob_hash in lacking])
         # All of them, not only the missing: this is where a second content under one MD5 shows.
@@ -146,7 +157,8 @@ class PutBlobs:
         async def keep(body: "_Body") -> BlobRecord:
             if body.digest.hash in missing:
                 async with gate:
-                    await self._put_body(body)
+                    content = body.content() if body.path is None else body.path
+                    await self._store(body.digest.hash, content, body.sha256)
             return _record(body.digest, body.sha256)
 
         done = await asyncio.gather(*(keep(body) for body in bodies), return_exceptions=True)
@@ -154,13 +166,6 @@ class PutBlobs:
         for failure in done:
             if isinstance(failure, BaseException):
                 raise failure
-
-    async def _put_body(self, body: "_Body") -> None:
-        key, md5 = object_key(body.digest.hash), body.digest.hash.removesuffix(TREE_SUFFIX)
-        if body.path is None:
-            await self._objects.put(key, body.content(), md5=md5)
-        else:
-            await self._objects.put_file(key, body.path, md5=md5)
 
     def open_body(self, digest: Digest) -> "_Body":
         """Begin to receive one blob."""
