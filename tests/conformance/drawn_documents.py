@@ -12,6 +12,21 @@ from tests.conformance.drawn_names import NUMBERS, ODD, SHELL_SAFE, TEXTS, Chanc
 KEYS = ("a", "b", "b.c", "b.d", "b.d.0", "l.0", "l.-1", "l.1.x", "t", "n", "size", ".a", "whole", "b.e.f")
 """Keys that most drawn parameters files have."""
 
+_PATTERNS = (
+    "b.*",
+    "l.?",
+    "*.c",
+    "b.d.[0-9]",
+    "**.f",
+    "b.**",
+    "l.*.x",
+    "[a-n]",
+    "b.d.*",
+    "*.0",
+    "s*",
+    "nothing.*",
+)
+
 
 def write_yaml(value: Any, style: str) -> str:
     """Write a document: "json" in one line, "block" as people do, "long" with lines that are folded."""
@@ -85,6 +100,8 @@ def draw_keys(chance: Chance) -> list[str] | None:
     if chance.rarely(5):
         return None
     keys = chance.some(KEYS[:-2], 3, 1)
+    if chance.rarely(6):
+        keys += chance.some(_PATTERNS, 2, 1)
     return [*keys, "missing"] if chance.rarely(60) else keys
 
 

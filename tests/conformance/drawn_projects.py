@@ -1,8 +1,7 @@
 """Whole projects, drawn at random, and what happens to them after they have run: plausible ones, some of them wrong.
 
-Left out until they are read: `persist: true`, paths outside the root, patterns in parameter names, hashes of DVC 2.
-To draw one of them, add it to `_FLAGS` (drawn_stages), `KEYS` (drawn_documents) or `_LOCKED` (here). A folder with a
-dvc.lock in it is no dependency here: its content changes while the stages run.
+Left out: paths outside the root. A folder with a dvc.lock in it is no dependency here: its content changes while the
+stages run.
 """
 
 import json
@@ -35,7 +34,7 @@ class FileChange:
     """What is done to one file or folder between two runs."""
 
     kind: str
-    """write, append, delete, executable."""
+    """write, append, delete, executable, or as DVC 2: what DVC wrote, as it would have."""
     path: str
     text: str = ""
 
@@ -119,7 +118,7 @@ class _ProjectDrawer:
                 self._files |= dict.fromkeys(inner, f"{number}\n")
                 self._world.readable += [f"{path}/", *inner[: chance.number(0, 2)]]
             else:
-                self._files[path] = chance.one(("1\n", "", "two\n", "ü\r\n"))
+                self._files[path] = chance.one(("1\n", "", "two\n", "ü\r\n", "some\r\ntext\r\n"))
                 self._world.readable.append(path)
             if chance.rarely(3) and "'" not in path:
                 self._added.append(path)
@@ -191,6 +190,7 @@ class _ProjectDrawer:
             self._change_params,
             self._change_stage,
             self._change_lock,
+            self._change_to_dvc_2,
         )
         changes = [change for _ in range(chance.number(1, 3)) for change in chance.one(kinds)()]
         before = dict(self._files)
@@ -198,6 +198,8 @@ class _ProjectDrawer:
         written = [
             FileChange("write", path, text) for path, text in self._files.items() if before.get(path) != text
         ]
+        # What DVC 2 left is what ran; the other changes come after it.
+        changes.sort(key=lambda change: change.kind != "as DVC 2")
         return [*written, *changes]
 
     def _change_data(self) -> list[FileChange]:
@@ -233,6 +235,7 @@ class _ProjectDrawer:
             lambda: stage.update(cmd=[stage.get("cmd")] if isinstance(stage.get("cmd"), str) else "true"),
             lambda: stage.update(frozen=True),
             lambda: stage.update(always_changed=True),
+            lambda: (stage.pop("frozen", None), stage.pop("always_changed", None)),
             lambda: stage.pop("deps", None),
             lambda: stage.pop("params", None),
             lambda: stage.setdefault("deps", []).append(chance.one([*PLAIN, *ODD, "keep"])),
@@ -247,6 +250,10 @@ class _ProjectDrawer:
         path = chance.one(sorted(self._documents)).replace(".yaml", ".lock")
         more = f"  gone: # no longer there\n    cmd: 'x'\n    {chance.one(_LOCKED)}\n"
         return [chance.one((FileChange("delete", path), FileChange("append", path, more)))]
+
+    def _change_to_dvc_2(self) -> list[FileChange]:
+        # What is ignored in a folder has no part in its hash.
+        return [] if ".dvcignore" in self._files else [FileChange("as DVC 2", ".")]
 
     def _draw_targets(self) -> list[str]:
         chance = self._chance

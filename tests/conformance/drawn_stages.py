@@ -16,6 +16,8 @@ _FLAGS = (
     {"push": False},
     {"desc": "text", "type": "model", "labels": ["x"], "meta": {"k": [1]}},
     {"cache": True},
+    {"persist": True},
+    {"persist": True, "cache": False},
 )
 
 

@@ -32,7 +32,7 @@ def described(stage, root):
         "deps": [dep.def_path for dep in stage.deps if not isinstance(dep, ParamsDependency)],
         # Recorded so.
         "params": sorted([os.path.normpath(dep.def_path), sorted(set(dep.params)) or None] for dep in params),
-        "outs": [[o.def_path, bool(o.use_cache), bool(o.metric), bool(o.plot), bool(o.can_push)] for o in stage.outs],
+        "outs": [[o.def_path, bool(o.use_cache), bool(o.metric), bool(o.plot), bool(o.can_push), bool(o.persist)] for o in stage.outs],
         "frozen": bool(stage.frozen),
         "always_changed": bool(stage.always_changed),
     }

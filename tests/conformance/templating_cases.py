@@ -275,6 +275,7 @@ REFUSED: Mapping[str, Files] = {
     "stage beside its group": _with(
         "  s@1: {cmd: x, outs: [o]}\n  s:\n    foreach: [1]\n    do: {cmd: x, outs: [p]}\n"
     ),
+    "section not closed": _cmd("x", **{".dvc/config": "[core\n    no_scm = true\n"}),
     "parsing unknown": _cmd(
         "x", **{".dvc/config": "[core]\n    no_scm = true\n[parsing]\n    bool = maybe\n"}
     ),

@@ -186,10 +186,15 @@ def _walk(source: Path, path: str, rules: IgnoreRules) -> Iterator[FoundFile]:
     for entry in entries:
         below = f"{path}/{entry.name}"
         if entry.is_dir(follow_symlinks=False):
-            if entry.name not in _NEVER_DATA and not rules.ignores_folder(below):
+            if entry.name not in _NEVER_DATA and not _is_project(entry) and not rules.ignores_folder(below):
                 yield from _walk(Path(entry.path), below, rules)
         elif not rules.ignores_file(below) and entry.is_file():
             yield _found(entry, below)
+
+
+def _is_project(entry: "os.DirEntry[str]") -> bool:
+    """Whether a folder is a DVC project of its own, which DVC leaves out whole; a file called .dvc makes it one too."""
+    return Path(entry.path, ".dvc").exists()
 
 
 def _walk_open(source: Path, path: str, top: Path) -> Iterator[FoundFile]:

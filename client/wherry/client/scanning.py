@@ -85,12 +85,25 @@ def _walk(root: Path, rules: IgnoreRules, folder: str = "") -> Iterator[str]:
         entries = sorted(os.scandir(root / folder), key=lambda entry: entry.name)
     except OSError as exc:
         raise FileTrouble(f"cannot list {folder or root}: {exc.strerror or exc}") from exc
+    data = _tracked_data(entries)
     for entry in entries:
         path = f"{folder}/{entry.name}" if folder else entry.name
+        if entry.name in data:
+            continue
         if not entry.is_dir(follow_symlinks=False):
             yield path
         elif not is_private(path) and (path == ".dvc" or not rules.ignores_folder(path)):
             yield from _walk(root, rules, path)
+
+
+def _tracked_data(entries: Iterable["os.DirEntry[str]"]) -> set[str]:
+    """What `dvc add` tracks of a folder: without git no .gitignore tells, and it travels as data, when it is needed."""
+    names = (
+        entry.name.removesuffix(".dvc")
+        for entry in entries
+        if entry.name.endswith(".dvc") and entry.is_file()
+    )
+    return {name for name in names if name}
 
 
 def _look_at(root: Path, path: str, scan: Scan, folder_links: dict[str, str]) -> FoundFile | None:

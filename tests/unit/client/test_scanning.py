@@ -70,6 +70,12 @@ def test_without_git_the_folder_is_walked(root: Path) -> None:
     assert set(scan(root).files) == OWN
 
 
+def test_without_git_tracked_data_is_left_to_be_asked_for(root: Path) -> None:
+    files = {"dvc.yaml": "", "data.dvc": "", "d/one.bin.dvc": "", "d/other": ""}
+    write(root, {**files, "data/a": "a", "data/sub/b": "b", "d/one.bin": "1"})
+    assert set(scan(root).files) == set(files)
+
+
 @pytest.mark.parametrize("with_git", [True, False])
 def test_dvcignore_files_decide_the_deeper_one_last(root: Path, *, with_git: bool) -> None:
     if with_git:
@@ -240,3 +246,13 @@ def test_a_folder_of_data_takes_linked_files_not_linked_folders_and_nothing_igno
 def test_the_service_cannot_ask_about_what_is_not_the_projects(root: Path, path: str) -> None:
     with pytest.raises(ProtocolBroken):
         look_up(root, path, IgnoreRules(root), Hasher(StateMemory(root / "state.db")))
+
+
+def test_a_project_inside_a_data_folder_is_left_out_whole(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        {"d/a": "1\n", "d/sub/.dvc/config": "", "d/sub/f": "2\n", "d/marked/.dvc": "", "d/marked/g": "3\n"},
+    )
+    data = look_up(tmp_path, "d", IgnoreRules(tmp_path), Hasher(StateMemory(tmp_path / "state.db")))
+    assert data.tree is not None
+    assert data.tree.content == b'[{"md5": "b026324c6904b2a9cb4b88d6d61c81d1", "relpath": "a"}]'

@@ -59,12 +59,22 @@ def parse_parsing_settings(data: bytes) -> ParsingSettings:
 
 
 def read_section(data: bytes, wanted: str) -> dict[str, Setting]:
-    """Read the settings of one section, by name; names are taken in any case, as DVC does."""
+    """Read the settings of one section, by name; names are taken in any case, as DVC does.
+
+    Raises:
+        PipelineInvalid: with its line, for a section whose bracket is not closed.
+    """
     settings: dict[str, Setting] = {}
     section = ""
     for number, line in enumerate(data.decode(errors="replace").splitlines(), start=1):
         if heading := _SECTION.fullmatch(line):
             section = heading[1].strip("\"'").lower()
+        elif line.lstrip().startswith("[") and "]" not in line:
+            raise PipelineInvalid(
+                f"{line.strip()[:80]!r} is no section",
+                hint="Close it with ]; DVC reads nothing of the file as it is.",
+                place=Place(path=CONFIG_FILE, line=number),
+            )
         elif section == wanted and (setting := _SETTING.fullmatch(line)):
             value = setting[2] or setting[3] or setting[4] or ""
             settings[setting[1].lower()] = Setting(value=value, line=number)
