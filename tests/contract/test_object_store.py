@@ -73,6 +73,20 @@ def test_of_many_who_put_something_new_at_once_one_does(store: ObjectStore, tmp_
     assert asyncio.run(store.put_file_new("four", tmp_path / "file", md5=md5_of(b"file")))
 
 
+def test_a_copy_is_made_in_the_store_and_stays_when_its_source_goes(store: ObjectStore) -> None:
+    asyncio.run(store.put("files/md5/ab/source", b"content"))
+    asyncio.run(store.put("ab/target", b"other"))
+    asyncio.run(store.copy("files/md5/ab/source", "ab/target"))
+    asyncio.run(store.delete("files/md5/ab/source"))
+    assert asyncio.run(store.get("ab/target")) == b"content"
+
+
+def test_what_is_absent_cannot_be_copied(store: ObjectStore) -> None:
+    with pytest.raises(StoreUnavailable):
+        asyncio.run(store.copy("files/md5/ab/absent", "ab/target"))
+    assert asyncio.run(store.get("ab/target")) is None
+
+
 def test_the_store_refuses_a_body_that_does_not_have_its_md5(store: ObjectStore) -> None:
     with pytest.raises(BlobMismatch):
         asyncio.run(store.put("key", b"content", md5=md5_of(b"other")))

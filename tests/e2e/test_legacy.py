@@ -14,7 +14,8 @@ Make = Callable[[dict[str, str]], Project]
 _WINDOWS = b"one\r\ntwo\r\n"
 _PIPELINE = """\
 stages:
-  read: {cmd: cat windows other > text && cp -r folder made, deps: [windows, other, folder], outs: [text, made]}
+  read: {cmd: cat windows other > text && cp -r folder made && cp folder/b plain,
+    deps: [windows, other, folder], outs: [text, made, plain]}
   use: {cmd: cp text used, deps: [text, made, tracked], params: [n], outs: [used]}
 """
 
@@ -26,9 +27,10 @@ def project(make_project: Make) -> Project:
     (made.root / "folder").mkdir()
     for name in ("windows", "folder/a", "tracked"):
         (made.root / name).write_bytes(_WINDOWS)
+    (made.root / "folder/b").write_bytes(b"plain\n")
     made.dvc("add", "-q", "tracked").expect(0)
     made.dvc("repro", "-q").expect(0)
-    data = ("windows", "other", "folder", "tracked", "text", "made", "used")
+    data = ("windows", "other", "folder", "tracked", "text", "made", "plain", "used")
     make_legacy(made.root, data, ("dvc.lock", "tracked.dvc"))
     made.commit()
     return made
@@ -82,6 +84,41 @@ def test_dvc_finds_the_result_under_the_key_that_its_old_lock_makes(project: Pro
     assert "Stage 'read' is cached" in done.out
     assert "Running stage 'read'" not in done.out
     assert _lock(project) == _lock(laptop)
+
+
+def test_dvc_pull_from_the_bucket_alone_brings_what_stays_recorded_as_by_dvc_2(
+    project: Project, tmp_path: Path
+) -> None:
+    project.write({"other": "y\n"})
+    project.repro()
+    # Only these changed; made and plain keep their hashes of DVC 2, and so does tracked.
+    assert [
+        f"path: {name}\n      hash: md5" in _lock(project) for name in ("text", "used", "made", "plain")
+    ] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+    project.commit()
+    laptop = project.clone(tmp_path / "laptop", user="ben")
+    laptop.wherry("dvc-remote", "--write").expect(0)
+
+    laptop.dvc("pull").expect(0)
+
+    brought = {
+        name: (laptop.root / name).read_bytes() for name in ("text", "made/a", "made/b", "plain", "used")
+    }
+    assert brought == {
+        "text": _WINDOWS + b"y\n",
+        "made/a": _WINDOWS,
+        "made/b": b"plain\n",
+        "plain": b"plain\n",
+        "used": _WINDOWS + b"y\n",
+    }
+    assert (laptop.root / "tracked").read_bytes() == _WINDOWS
+    assert laptop.dvc("status", "--json").expect(0).json() == {}
+    assert laptop.dvc("status", "--cloud", "--json").expect(0).json() == {}
 
 
 def test_data_of_dvc_2_is_refused_when_it_changed_and_found_where_dvc_2_pushed_it(

@@ -51,6 +51,12 @@ class FakeObjectStore(ObjectStore):
         await asyncio.to_thread(target.write_bytes, data)
         return True
 
+    async def copy(self, source: str, target: str) -> None:
+        data = await self.get(source)
+        if data is None:
+            raise StoreUnavailable(f"there is no object {source}")
+        await self.put(target, data)
+
     async def list_keys(self, prefix: str) -> list[str]:
         self._check_up()
         return sorted(key for key in self.objects if key.startswith(prefix))

@@ -39,6 +39,7 @@ from wherry.service.usecases.find_result import FindResult
 from wherry.service.usecases.find_vanished import FindVanished
 from wherry.service.usecases.forget_blobs import ForgetBlobs
 from wherry.service.usecases.note_use import NoteUse
+from wherry.service.usecases.publish_legacy import PublishLegacy
 from wherry.service.usecases.put_blobs import PutBlobs
 from wherry.service.usecases.read_blobs import ReadBlobs
 from wherry.service.usecases.read_project import ReadProject
@@ -156,7 +157,12 @@ class House:
                 self.runner, find=find, cache=cache, objects=objects, clock=clock
             ),
             runs=self.runs,
-            write_backs=WriteBacks(put=self.put, index=index, legacy=legacy),
+            write_backs=WriteBacks(
+                put=self.put,
+                index=index,
+                legacy=legacy,
+                publish=PublishLegacy(objects=objects, index=index, read=read, legacy=legacy, log=self.log),
+            ),
             clock=clock,
             log=self.log,
         )

@@ -1,7 +1,7 @@
 """The bucket, over S3.
 
 boto3 is synchronous: it runs in a bounded pool of threads. Which objects exist is asked of the blob index, and
-what that does not know of listings, so there is no HEAD here. Presigned URLs are not made here.
+what that does not know of listings, so there is no HEAD here but for copies. Presigned URLs are not made here.
 """
 
 import asyncio
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Self, TypeVar
 
 import boto3
+from boto3.s3.transfer import TransferConfig
 from botocore.client import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -143,6 +144,10 @@ class S3ObjectStore(ObjectStore):
         """See the port. `target` appears, or is replaced, only when it is whole."""
         return await self._run(lambda: self._get_file(key, target))
 
+    async def copy(self, source: str, target: str) -> None:
+        """See the port. Above 64 MiB in parts."""
+        await self._run(lambda: self._copy(source, target))
+
     async def list_keys(self, prefix: str) -> list[str]:
         """See the port."""
         return await self._run(lambda: self._list_keys(prefix))
@@ -195,6 +200,18 @@ class S3ObjectStore(ObjectStore):
             self._client.put_object(
                 Bucket=self._bucket, Key=self._prefix + key, Body=body, ContentMD5=base64_of(md5)
             )
+
+    def _copy(self, source: str, target: str) -> None:
+        self._client.copy(
+            {"Bucket": self._bucket, "Key": self._prefix + source},
+            self._bucket,
+            self._prefix + target,
+            Config=TransferConfig(
+                multipart_threshold=_MULTIPART_ABOVE_BYTES,
+                multipart_chunksize=_MULTIPART_ABOVE_BYTES,
+                use_threads=False,
+            ),
+        )
 
     def _put_file(self, key: str, source: Path, md5: str | None) -> None:
         with source.open("rb") as file:

@@ -47,6 +47,7 @@ from wherry.service.usecases.lint_project import LintProject
 from wherry.service.usecases.note_use import NoteUse
 from wherry.service.usecases.open_project import OpenProject
 from wherry.service.usecases.plan_run import PlanRun
+from wherry.service.usecases.publish_legacy import PublishLegacy
 from wherry.service.usecases.put_blobs import PutBlobs
 from wherry.service.usecases.read_blobs import ReadBlobs
 from wherry.service.usecases.read_dvc_files import ReadDvcFiles
@@ -142,7 +143,12 @@ async def build_server(
         ),
         runner_for=runner_for,
         runs=runs,
-        write_backs=WriteBacks(put=put, index=index, legacy=legacy),
+        write_backs=WriteBacks(
+            put=put,
+            index=index,
+            legacy=legacy,
+            publish=PublishLegacy(objects=parts.objects, index=index, read=read, legacy=legacy, log=log),
+        ),
         clock=clock,
         log=log,
     )

@@ -52,3 +52,8 @@ def digest_content(data: bytes) -> Digest:
 def object_key(blob: BlobHash) -> str:
     """Where a DVC 3 remote keeps the blob, below the remote's URL."""
     return f"files/md5/{blob[:2]}/{blob[2:]}"
+
+
+def legacy_object_key(name: BlobHash) -> str:
+    """Where a DVC remote keeps what DVC 2 named, below the remote's URL."""
+    return f"{name[:2]}/{name[2:]}"

@@ -58,6 +58,13 @@ class ObjectStore(Protocol):
         """Write the object to `target`; False, and no file, when there is no such object."""
         ...
 
+    async def copy(self, source: str, target: str) -> None:
+        """Store under `target`, replacing what is there, what is under `source`; no byte passes through here.
+
+        StoreUnavailable also when there is no such object.
+        """
+        ...
+
     async def list_keys(self, prefix: str) -> list[str]:
         """All keys that begin with `prefix`, sorted."""
         ...

@@ -123,7 +123,7 @@ class DriveRun:
         await progress.settle()
         final = run_state_from(stage.state for stage in progress.stages.values())
         try:
-            write_backs = await self._write_backs(state.project, progress.entries, state.legacy)
+            write_backs = await self._write_backs(state.project, progress.entries, state.legacy, state.placed)
         except Exception:  # noqa: BLE001 - a run must end even when its lock cannot be written; told
             self._log.exception("write-backs could not be made", run_id=run.id)
             write_backs, error = (), _BUG

@@ -6,13 +6,15 @@ from dataclasses import replace
 from wherry.service.domain.blob import BlobHash, Digest
 from wherry.service.domain.dvc.legacy_hash import LegacyHashes, as_recorded, undecided
 from wherry.service.domain.dvc.lockfile import is_unchanged, update_lock
-from wherry.service.domain.dvc.stage import StageName
+from wherry.service.domain.dvc.stage import Stage, StageName
+from wherry.service.domain.dvc.view import PlacedData
 from wherry.service.domain.paths import ProjectPath
 from wherry.service.domain.records import StageEntry
 from wherry.service.domain.run import WriteBack, WriteBackKind
 from wherry.service.ports.blob_index import BlobIndex
 from wherry.service.usecases.find_legacy_hashes import FindLegacyHashes
 from wherry.service.usecases.find_result import whole_files
+from wherry.service.usecases.publish_legacy import PublishLegacy
 from wherry.service.usecases.put_blobs import PutBlobs
 from wherry.service.usecases.read_project import Lock, Project
 
@@ -20,19 +22,34 @@ from wherry.service.usecases.read_project import Lock, Project
 class WriteBacks:
     """Computes what a run changes in the project, and puts the new content into the store."""
 
-    def __init__(self, *, put: PutBlobs, index: BlobIndex, legacy: FindLegacyHashes) -> None:
-        """Store through `put`; `index` knows the sizes of outputs."""
+    def __init__(
+        self, *, put: PutBlobs, index: BlobIndex, legacy: FindLegacyHashes, publish: PublishLegacy
+    ) -> None:
+        """Store through `put`; `index` knows the sizes of outputs; `publish` what stays named as by DVC 2."""
         self._put = put
         self._index = index
         self._legacy = legacy
+        self._publish = publish
 
     async def __call__(
-        self, project: Project, entries: Mapping[StageName, StageEntry], legacy: LegacyHashes
+        self,
+        project: Project,
+        entries: Mapping[StageName, StageEntry],
+        legacy: LegacyHashes,
+        placed: Mapping[ProjectPath, PlacedData],
     ) -> tuple[WriteBack, ...]:
-        """For the stages that succeeded, whether they ran or were known; `legacy` knows their dependencies."""
-        locks = [await self._lock(project, lock, entries, legacy) for lock in project.locks.values()]
+        """For the stages that succeeded, whether they ran or were known; `legacy` knows their dependencies.
+
+        What they name as DVC 2 did is published under that name first, and so is `placed` tracked data.
+        """
+        published = _tracked(project, placed)
+        locks = [
+            await self._lock(project, lock, entries, legacy, published=published)
+            for lock in project.locks.values()
+        ]
         params = [self._params(project, path, before) for path, before in project.changed_params.items()]
         outputs = await self._outputs(project, entries)
+        await self._publish(published)
         return (*(lock for lock in locks if lock is not None), *params, *outputs)
 
     async def _lock(
@@ -41,10 +58,13 @@ class WriteBacks:
         lock: Lock,
         entries: Mapping[StageName, StageEntry],
         legacy: LegacyHashes,
+        *,
+        published: dict[BlobHash, BlobHash],
     ) -> WriteBack | None:
         """DVC leaves the entry of a stage that did not change as it is; the others are replaced.
 
-        In those, what DVC 2 recorded and did not change keeps the hash of DVC 2.
+        In those, what DVC 2 recorded and did not change keeps the hash of DVC 2. Such outputs are added to
+        `published`, of entries that stay as they are too.
         """
         changed = {}
         for stage in project.stages:
@@ -52,6 +72,7 @@ class WriteBacks:
                 continue
             recorded = lock.entries.get(stage.key)
             entry = await self._as_recorded(entries[stage.name], recorded, legacy)
+            published |= _legacy_outputs(stage, entries[stage.name], entry)
             if recorded is None or not is_unchanged(recorded, entry, whole_files=whole_files(stage)):
                 changed[stage.key] = entry
         if not changed:
@@ -111,3 +132,20 @@ class WriteBacks:
             )
             for out, made in wanted
         ]
+
+
+def _tracked(project: Project, placed: Mapping[ProjectPath, PlacedData]) -> dict[BlobHash, BlobHash]:
+    """Data of .dvc files with hashes of DVC 2: these, with the content's own."""
+    return {
+        out.hash: placed[out.project_path].hash
+        for source in project.sources
+        for out in source.outs
+        if out.is_legacy and out.hash is not None and out.project_path in placed
+    }
+
+
+def _legacy_outputs(stage: Stage, made: StageEntry, recorded: StageEntry) -> dict[BlobHash, BlobHash]:
+    """Outputs that the lock names as DVC 2 did and that DVC keeps in its cache: these hashes, with the content's own."""
+    own = {out.path: out.hash for out in made.outs}
+    cached = {out.path for out in stage.outs if out.cache}
+    return {out.hash: own[out.path] for out in recorded.outs if out.is_legacy and out.path in cached}
