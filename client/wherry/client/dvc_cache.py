@@ -142,15 +142,41 @@ class DvcCache:
         finally:
             temporary.unlink(missing_ok=True)
 
+    def will_copy(self, folder: Path) -> bool:
+        """Whether content will be copied into the workspace; whether blocks can be shared is tried in `folder`."""
+        if self._link_types[:1] == ("reflink",):
+            folder.mkdir(parents=True, exist_ok=True)
+            one = _beside(folder / "one")
+            other = _beside(folder / "other")
+            try:
+                one.write_bytes(b"1")
+                self._reflink(one, other, executable=False)
+            finally:
+                one.unlink(missing_ok=True)
+                other.unlink(missing_ok=True)
+        return self._copies()
+
+    def check_out_copy(self, copy: Path, target: Path) -> None:
+        """Put a copy that was made before into the workspace."""
+        temporary = _beside(target)
+        try:
+            move(copy, temporary)
+            temporary.replace(target)
+        finally:
+            temporary.unlink(missing_ok=True)
+
     def check_out_content(self, blob: str, content: bytes, target: Path, *, executable: bool) -> None:
         """Put content that is kept, and in memory, into the workspace: where it is copied, it is not read again."""
-        if self._link_types[:1] not in {(), ("copy",)}:
+        if not self._copies():
             self.check_out(blob, target, executable=executable)
             return
         name = str(target)
         # One at a time: threads that make files in one folder at once spin on its lock in the kernel.
         with self._writing:
             _write(_name_beside(name), name, content, executable=executable)
+
+    def _copies(self) -> bool:
+        return self._link_types[:1] in {(), ("copy",)}
 
     def _link(self, source: Path, target: Path, *, executable: bool) -> None:
         # A link shares its mode with the cache, and DVC links no empty files.
@@ -201,11 +227,11 @@ def _found(blob: str, path: Path) -> FoundFile:
 
 
 def move(source: Path, target: Path) -> None:
-    """Rename, or copy where that is impossible."""
+    """Rename, or copy, with the mode, where that is impossible."""
     try:
         source.replace(target)
     except OSError:
-        shutil.copyfile(source, target)
+        shutil.copy(source, target)
         source.unlink()
 
 

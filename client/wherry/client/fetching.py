@@ -2,6 +2,7 @@
 
 .dvc/tmp/wherry/incoming/<hash>       what has come, with holes
 .dvc/tmp/wherry/incoming/<hash>.come  one byte for each range: 1 when it has come
+.dvc/tmp/wherry/incoming/<hash>.copy  where two files are wanted, the second; as long as the first is hashed
 """
 
 import contextlib
@@ -10,9 +11,10 @@ import hashlib
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import IO
 
 from wherry.client.bucket import Bucket, BucketTrouble
 from wherry.client.direct import DirectWay
@@ -28,9 +30,16 @@ _STALE_S = 7 * 24 * 3600
 
 
 def fetch_large(
-    direct: DirectWay, digests: Sequence[BlobDigest], folder: Path, advanced: Callable[[int], None]
-) -> Iterator[tuple[str, Path]]:
+    direct: DirectWay,
+    digests: Sequence[BlobDigest],
+    folder: Path,
+    advanced: Callable[[int], None],
+    *,
+    copies: Mapping[str, bool],
+) -> Iterator[tuple[str, Path, Path | None]]:
     """Yield blobs with files that have their content, for the caller to take away; not those that do not come.
+
+    `copies` are those of which a second file is wanted, and whether that is to be executable.
 
     Raises:
         ClientError: as Fetcher.fetch, and as the service says.
@@ -43,7 +52,7 @@ def fetch_large(
     try:
         for blob, (size, request) in direct.offers(digests).items():
             try:
-                yield blob, fetcher.fetch(blob, size, request)
+                yield blob, *fetcher.fetch(blob, size, request, copy_executable=copies.get(blob))
             except BucketTrouble as exc:
                 direct.tell(f"{blob}: {exc}; it comes through the service")
     finally:
@@ -59,8 +68,10 @@ class Fetcher:
         self._bucket = bucket
         self._advanced = advanced
 
-    def fetch(self, blob: str, size: int, request: SignedRequest) -> Path:
-        """Return a file with the content; it is the caller's.
+    def fetch(
+        self, blob: str, size: int, request: SignedRequest, *, copy_executable: bool | None = None
+    ) -> tuple[Path, Path | None]:
+        """Return a file with the content, and unless `copy_executable` is None another; they are the caller's.
 
         Raises:
             BucketTrouble: if the bucket breaks off again and again; what has come stays for the next time.
@@ -69,12 +80,20 @@ class Fetcher:
         """
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            return self._fetch(blob, size, request)
+            return self._fetch(blob, size, request, copy_executable=copy_executable)
         except OSError as exc:
             raise FileTrouble(f"cannot write {exc.filename or self._folder}: {exc.strerror or exc}") from exc
 
-    def _fetch(self, blob: str, size: int, request: SignedRequest) -> Path:
-        with self._claim(blob) as (name, journal):
+    def _fetch(
+        self, blob: str, size: int, request: SignedRequest, *, copy_executable: bool | None
+    ) -> tuple[Path, Path | None]:
+        with self._claim(blob) as (name, journal), contextlib.ExitStack() as stack:
+            copy = None if copy_executable is None else self._folder / f"{name}.copy"
+            writer = (
+                None
+                if copy is None
+                else stack.enter_context(_written(copy, executable=bool(copy_executable)))
+            )
             count = -(-size // _RANGE_BYTES)
             come = bytearray(os.pread(journal, count, 0).ljust(count, b"\0"))
             target = os.open(self._folder / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -83,18 +102,18 @@ class Fetcher:
                     come = bytearray(count)
                     os.ftruncate(target, size)
                 self._advanced(sum(_length(index, size) for index in range(count) if come[index]))
-                md5 = self._fill(target, size, request, journal=journal, come=come)
+                md5 = self._fill(target, size, request, journal=journal, come=come, copy=writer)
             finally:
                 os.close(target)
             (self._folder / f"{name}.come").unlink()
-        if md5 != blob:
-            (self._folder / name).unlink()
-            raise ProtocolBroken(
-                f"what came as {blob} is something else; it was not kept",
-                hint="the store is damaged, or somebody stands between you and the bucket",
-                reason="BLOB_MISMATCH",
-            )
-        return self._folder / name
+            if md5 != blob:
+                (self._folder / name).unlink()
+                raise ProtocolBroken(
+                    f"what came as {blob} is something else; it was not kept",
+                    hint="the store is damaged, or somebody stands between you and the bucket",
+                    reason="BLOB_MISMATCH",
+                )
+        return self._folder / name, copy
 
     @contextlib.contextmanager
     def _claim(self, blob: str) -> Iterator[tuple[str, int]]:
@@ -111,8 +130,17 @@ class Fetcher:
             finally:
                 os.close(journal)
 
-    def _fill(self, target: int, size: int, request: SignedRequest, *, journal: int, come: bytearray) -> str:
-        """Fetch the ranges that lack, and hash all of them in order while later ones are still coming."""
+    def _fill(
+        self,
+        target: int,
+        size: int,
+        request: SignedRequest,
+        *,
+        journal: int,
+        come: bytearray,
+        copy: IO[bytes] | None,
+    ) -> str:
+        """Fetch the ranges that lack, and hash and copy all of them in order while later ones are still coming."""
         md5 = hashlib.md5(usedforsecurity=False)
 
         def one(index: int) -> None:
@@ -127,7 +155,10 @@ class Fetcher:
                     job.result()
                     begin = index * _RANGE_BYTES
                     for offset in range(begin, begin + _length(index, size), _BLOCK_BYTES):
-                        md5.update(os.pread(target, min(_BLOCK_BYTES, size - offset), offset))
+                        data = os.pread(target, min(_BLOCK_BYTES, size - offset), offset)
+                        md5.update(data)
+                        if copy is not None:
+                            copy.write(data)
             except BaseException:
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise
@@ -153,6 +184,21 @@ class Fetcher:
                 threading.Event().wait(_BREAK_S * 2**attempt)
             else:
                 return
+
+
+@contextlib.contextmanager
+def _written(file: Path, *, executable: bool) -> Iterator[IO[bytes]]:
+    """Write a file, with the mode of a new one; it is removed when that breaks off."""
+    file.unlink(missing_ok=True)
+    mode = 0o777 if executable else 0o666
+    try:
+        with os.fdopen(
+            os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode), "wb"
+        ) as stream:
+            yield stream
+    except BaseException:
+        file.unlink(missing_ok=True)
+        raise
 
 
 def _sweep(folder: Path) -> None:

@@ -202,15 +202,24 @@ class Placer:
         """Bring large files from the bucket itself; returns those that came."""
         incoming = self._root / ".dvc" / "tmp" / "wherry" / "incoming"
         came: set[str] = set()
-        for blob, file in fetch_large(self._direct, digests, incoming, self._advanced):
+        cached = {
+            digest.hash: bool(group[0].executable)
+            for digest in digests
+            if (group := by_hash[digest.hash])[0].cached
+        }
+        copies = cached if cached and self._cache.will_copy(incoming) else {}
+        coming = fetch_large(self._direct, digests, incoming, self._advanced, copies=copies)
+        for blob, file, copy in coming:
             sink = self._sink(blob, by_hash[blob])
             try:
-                sink.take(file)
+                sink.take(file, copy)
             except BaseException:
                 sink.abort()
                 raise
             finally:
                 file.unlink(missing_ok=True)
+                if copy is not None:
+                    copy.unlink(missing_ok=True)
             came.add(blob)
         return came
 
@@ -221,11 +230,15 @@ class Placer:
             [(place_inside(self._root, leaf.path, self._levels), bool(leaf.executable)) for leaf in leaves]
         )
 
-    def _check_out(self, blob: str, leaves: Iterable[_Leaf], content: bytes | None = None) -> None:
+    def _check_out(self, blob: str, leaves: Iterable[_Leaf], content: bytes | Path | None = None) -> None:
+        """Put what the cache holds where it is wanted; with the content, or with a copy for the first place."""
         for leaf in leaves:
             folder, _, name = leaf.path.rpartition("/")
             target = self._folders[folder, leaf.out] / name
-            if content is None:
+            if isinstance(content, Path):
+                self._cache.check_out_copy(content, target)
+                content = None
+            elif content is None:
                 self._cache.check_out(blob, target, executable=bool(leaf.executable))
             else:
                 self._cache.check_out_content(blob, content, target, executable=bool(leaf.executable))

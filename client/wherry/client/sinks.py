@@ -27,7 +27,7 @@ class FileSink(Sink):
         """Take the next bytes."""
         self._stream.write(data)
 
-    def take(self, file: Path) -> None:
+    def take(self, file: Path, _copy: Path | None) -> None:
         """Take a whole file with the content."""
         with file.open("rb") as source:
             shutil.copyfileobj(source, self._stream)
@@ -63,8 +63,8 @@ class FileSink(Sink):
 class CacheSink(Sink):
     """Keeps content in DVC's cache, and then puts it where it is wanted. Short content has no file before."""
 
-    def __init__(self, cache: DvcCache, blob: str, check_out: Callable[[bytes | None], None]) -> None:
-        """Take who puts it where it is wanted, once it is kept: it gets short content, of long None."""
+    def __init__(self, cache: DvcCache, blob: str, check_out: Callable[[bytes | Path | None], None]) -> None:
+        """Take who puts it where it is wanted, once it is kept: it gets short content, or a copy, or None."""
         self._cache = cache
         self._blob = blob
         self._check_out = check_out
@@ -86,11 +86,11 @@ class CacheSink(Sink):
             self._short.clear()
         self._stream.write(data)
 
-    def take(self, file: Path) -> None:
-        """Take a whole file with the content."""
+    def take(self, file: Path, copy: Path | None) -> None:
+        """Take a whole file with the content, and perhaps a copy of it for the workspace."""
         self._temporary = self._cache.new_file(self._blob)
         move(file, self._temporary)
-        self._keep(self._temporary)
+        self._keep(self._temporary, copy)
 
     def commit(self) -> None:
         """Show it."""
@@ -100,14 +100,14 @@ class CacheSink(Sink):
             self._check_out(content)
         else:
             self._stream.close()
-            self._keep(self._temporary)
+            self._keep(self._temporary, None)
 
-    def _keep(self, temporary: Path) -> None:
+    def _keep(self, temporary: Path, copy: Path | None) -> None:
         try:
             self._cache.keep(self._blob, temporary)
         finally:
             temporary.unlink(missing_ok=True)
-        self._check_out(None)
+        self._check_out(copy)
 
     def abort(self) -> None:
         """Leave nothing behind."""
