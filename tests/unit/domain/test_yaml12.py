@@ -5,7 +5,7 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import assume, example, given
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
@@ -47,6 +47,7 @@ def _same(left: Any, right: Any) -> bool:
     return type(left) is type(right) and repr(left) == repr(right)
 
 
+@settings(deadline=None)
 @given(_SCALARS)
 @example("1_000")
 @example("0o17")
@@ -71,6 +72,7 @@ _VALUES = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(_VALUES)
 def test_what_dvc_writes_reads_as_ruamel_reads_it(value: Any) -> None:
     written = dump_yaml({"k": value})

@@ -2,6 +2,7 @@
 
 import bisect
 import posixpath
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NewType
@@ -19,6 +20,9 @@ says whether a path can be had at all.
 ROOT = ProjectPath(".")
 
 _UP = ".."
+
+# Names that need no normalising, one below another. Nearly all that is written.
+_NORMAL = re.compile(r"[\w-][\w.-]*+(?:/[\w-][\w.-]*+)*+")
 _PRIVATE = frozenset({".git", ".dvc"})
 
 # Longer than any file system takes (Linux: PATH_MAX), so nothing real is refused.
@@ -49,6 +53,8 @@ class Surroundings:
         Raises:
             PathEscapes: if it is no path at all, or leads up further than any project lies deep.
         """
+        if folder == ROOT and _NORMAL.fullmatch(written):
+            return ProjectPath(written)
         if not written or "\0" in written:
             raise PathEscapes(f"{written!r} is not a path")
         scheme, mark, rest = written.partition("://")

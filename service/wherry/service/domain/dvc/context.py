@@ -136,7 +136,8 @@ class Context:
         Raises:
             TemplateError: if they hold what DVC cannot keep, such as a date.
         """
-        return replace(self, reserved={name: clean(value) for name, value in values.items()})
+        reserved = {name: clean(value) for name, value in values.items()}
+        return Context(values=self.values, origins=self.origins, loaded=self.loaded, reserved=reserved)
 
     def merge(self, update: Mapping[Any, Any], origin: str) -> "Context":
         """Add values. Mappings are merged, everything else may be set only once, even to the same.

@@ -7,7 +7,7 @@ Literal stages with `@` in their name are refused: DVC finds none of them, or ta
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from wherry.service.domain.dvc.context import (
@@ -175,7 +175,7 @@ def _instances(stage: Shape, name: str, templates: Templates) -> Iterator[_Insta
     for key, context in contexts.items():
         _check_generated_key(source, key)
         generated = f"{name}@{key}"
-        named = replace(template, what=f"stage {generated!r}")
+        named = template.named(f"stage {generated!r}")
         yield _Instance(key=generated, template=named, context=context, left_out=left_out)
 
 
@@ -219,7 +219,7 @@ def _resolve_stage(instance: _Instance, templates: Templates) -> Shape:
             resolved[name] = resolve(value, command if name == "cmd" else scalars)
         except TemplateError as exc:
             raise _refuse(shape.inner(name, value), exc, name) from exc
-    return replace(shape, value=resolved)
+    return shape.holding(resolved)
 
 
 def _local_context(instance: _Instance, templates: Templates) -> Context:

@@ -241,7 +241,8 @@ def resolve_text(text: str, rules: Rules) -> Any:
     for expression in found:
         written = to_text(_select(expression, rules), rules.parsing)
         rules.effort.spend(len(written))
-        parts += [text[end : expression.start], written]
+        parts.append(text[end : expression.start])
+        parts.append(written)
         end = expression.end
     # DVC drops the backslash last, and so also within values.
     return "".join([*parts, text[end:]]).replace(r"\${", "${")

@@ -206,6 +206,8 @@ def _step(value: Any, part: str) -> Iterator[Any]:
 
 
 def _number(part: str) -> int | None:
+    if part[:1].isalpha():
+        return None
     try:
         return int(part)
     except ValueError:

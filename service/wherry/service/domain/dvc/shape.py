@@ -73,6 +73,15 @@ class Shape:
         """The value under a key or index of this one."""
         return Shape(self.document, (*self.keys, key), value, what or self.what, self.around)
 
+    # Written out: for each generated stage `dataclasses.replace` would cost as much as resolving it.
+    def holding(self, value: Any) -> "Shape":
+        """The same place with another value."""
+        return Shape(self.document, self.keys, value, self.what, self.around)
+
+    def named(self, what: str) -> "Shape":
+        """The same place, called something else in messages."""
+        return Shape(self.document, self.keys, self.value, what, self.around)
+
     def refuse(self, message: str, *, hint: str = "") -> PipelineInvalid:
         """Make an error at this place; the caller raises it."""
         return PipelineInvalid(f"{self.what}: {message}", hint=hint, place=self.place)

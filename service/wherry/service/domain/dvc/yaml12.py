@@ -2,7 +2,9 @@
 
 What simple_yaml.py cannot read is parsed into events by libyaml's C code and built here without recursion, so that
 neither depth nor aliases can hurt: an alias bomb is an error before anything is expanded. Differences to ruamel's safe loader are
-refusals only: collections as keys, sets and ordered maps, structures that contain themselves, `%YAML 1.1`.
+refusals: collections as keys, sets and ordered maps, structures that contain themselves, `%YAML 1.1`, a key twice beside
+`<<`, and what libyaml finds no sense in; and two readings where ruamel refuses: a tab behind a value, a block scalar after
+a blank line less indented than its text. tests/unit/domain/test_yaml_documents.py lists them.
 Editing and emitting is emit.py's.
 """
 
