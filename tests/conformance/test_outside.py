@@ -58,7 +58,7 @@ stages:
     params: [ROOT/params.yaml: [seed]]
     outs: [ROOT/oo]
   inner:
-    wdir: work
+    wdir: inner
     cmd: cat ../../../shared/lib.py ../o > w
     deps: [../../../shared/lib.py, ROOT/o]
     outs: [w]
@@ -83,7 +83,7 @@ _FILES = {
     "shared/sub/.hg/z": "z\n",
     "sub/whole.toml": "a = 1\n",
     "sub/proj/params.yaml": "seed: 1\n",
-    "sub/proj/work/here": "",
+    "sub/proj/inner/here": "",
     # Nothing outside the DVC root is ignored, by whatever patterns.
     "sub/proj/.dvcignore": "*.pyc\n",
     "shared/.dvcignore": "*.pyc\n",
@@ -180,7 +180,7 @@ def _status(root: Path, folder: str) -> dict[str, list[Any]]:
     return status_document(changes, folder=ProjectPath(folder), around=pipeline.around)
 
 
-@pytest.mark.parametrize("folder", [".", "work"])
+@pytest.mark.parametrize("folder", [".", "inner"])
 def test_the_status_names_what_lies_outside_as_dvc_does(repository: Path, folder: str) -> None:
     root = repository / "sub/proj"
     before = repository.parent / "before"
@@ -201,7 +201,7 @@ def test_the_status_names_what_lies_outside_as_dvc_does(repository: Path, folder
         before.rename(repository)
 
 
-@pytest.mark.parametrize("folder", [".", "work"])
+@pytest.mark.parametrize("folder", [".", "inner"])
 def test_drawings_are_those_of_dvc(repository: Path, folder: str) -> None:
     root = repository / "sub/proj"
     pipeline = read_pipeline(root, levels=_LEVELS)

@@ -16,7 +16,7 @@ stages:
     params: [../../shared/params.yaml: [lr]]
     outs: [model]
   where:
-    wdir: work
+    wdir: inner
     cmd: pwd > where && echo $DVC_ROOT >> where
     deps: [../model, ../../common/in]
     outs: [where]
@@ -37,7 +37,7 @@ FILES = {
     "shared/params.yaml": "lr: 1\n",
     "apps/common/in": "in\n",
     "apps/one/dvc.yaml": DVC_YAML,
-    "apps/one/work/here": "",
+    "apps/one/inner/here": "",
     "apps/one/sub/dvc.yaml": "stages:\n  last: {cmd: cat ../../common/in ../model > last, deps: [../../common/in, ../model], outs: [last]}\n",
     "apps/two/dvc.yaml": "stages:\n  other: {cmd: cp ../common/in other, deps: [../common/in], outs: [other]}\n",
 }
@@ -72,7 +72,7 @@ def test_stages_reach_beside_their_project_and_the_lock_is_that_of_dvc(
     assert {state for state, _ in states(run).values()} == {"succeeded"}
     for name in ("sub/dvc.lock", "model", "report", "../common/score", "sub/last", ".gitignore"):
         assert (project.root / name).read_bytes() == (laptop.root / name).read_bytes(), name
-    assert (project.root / "work/where").read_text() == "/workspace/apps/one/work\n/workspace/apps/one\n"
+    assert (project.root / "inner/where").read_text() == "/workspace/apps/one/inner\n/workspace/apps/one\n"
     ours, theirs = ((side.root / "dvc.lock").read_text() for side in (project, laptop))
     # All but the stage that writes down where it is.
     assert ours.split("  where:")[0] == theirs.split("  where:")[0]
