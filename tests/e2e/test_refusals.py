@@ -1,5 +1,6 @@
 """Bad input: each is answered with a sentence, a place and its exit code, before anything runs."""
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -167,7 +168,10 @@ def test_nothing_of_a_run_is_left_on_the_machine(make_project: Make) -> None:
 
     project.wherry("repro", "-k").expect(1)
 
-    listed = run(["docker", "ps", "-aq", "--filter", "label=wherry.run"], cwd=project.root).expect(0)
+    # Of this service: others may be at work on the same engine.
+    home = hashlib.sha256(str(project.service.home).encode()).hexdigest()[:16]
+    ours = ["docker", "ps", "-aq", "--filter", f"label=wherry.home={home}"]
+    listed = run(ours, cwd=project.root).expect(0)
     assert listed.out == ""
     assert list((project.service.home / "workspaces").iterdir()) == []
     assert (
