@@ -179,11 +179,7 @@ def tree_hash(content: bytes) -> str:
 
 
 def _walk(source: Path, path: str, rules: IgnoreRules) -> Iterator[FoundFile]:
-    try:
-        entries = list(os.scandir(source))
-    except OSError as exc:
-        raise FileTrouble(f"cannot list {path}: {exc.strerror or exc}") from exc
-    for entry in entries:
+    for entry in _list(source, path):
         below = f"{path}/{entry.name}"
         if entry.is_dir(follow_symlinks=False):
             if entry.name not in _NEVER_DATA and not _is_project(entry) and not rules.ignores_folder(below):
@@ -192,17 +188,20 @@ def _walk(source: Path, path: str, rules: IgnoreRules) -> Iterator[FoundFile]:
             yield _found(entry, below)
 
 
+def _list(source: Path, path: str) -> list["os.DirEntry[str]"]:
+    try:
+        return list(os.scandir(source))
+    except OSError as exc:
+        raise FileTrouble(f"cannot list {path}: {exc.strerror or exc}") from exc
+
+
 def _is_project(entry: "os.DirEntry[str]") -> bool:
     """Whether a folder is a DVC project of its own, which DVC leaves out whole; a file called .dvc makes it one too."""
     return Path(entry.path, ".dvc").exists()
 
 
 def _walk_open(source: Path, path: str, top: Path) -> Iterator[FoundFile]:
-    try:
-        entries = list(os.scandir(source))
-    except OSError as exc:
-        raise FileTrouble(f"cannot list {path}: {exc.strerror or exc}") from exc
-    for entry in entries:
+    for entry in _list(source, path):
         below = f"{path}/{entry.name}"
         if entry.name.casefold() in {".git", ".dvc"}:
             # DVC would hash it; left out, the folder would seem to be another one.
