@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from wherry.service.adapters.containers_docker import DockerContainerEngine
-from wherry.service.domain.task import Image
+from wherry.service.domain.images.image import Image
 from wherry.service.ports.containers import ContainerId, ContainerSpec, Exit, OutputPiece, Source
 
 IMAGE = "wherry/base:bookworm"

@@ -143,6 +143,12 @@ class ImageNotFound(Precondition):
     reason = "IMAGE_NOT_FOUND"
 
 
+class ImageNotMade(Precondition):
+    """An image could not be made of what the project says. The stage's fault: nothing of ours gave way."""
+
+    reason = "IMAGE_NOT_MADE"
+
+
 class NotAllowed(WherryError):
     """The caller has not shown that it may do this."""
 

@@ -13,10 +13,11 @@ from enum import StrEnum
 from typing import Any, NewType, TypeVar
 
 from wherry.service.domain.dvc.stage import Stage
+from wherry.service.domain.images.image import Image
 from wherry.service.domain.paths import ROOT, ProjectPath
 from wherry.service.domain.records import FileEntry, OutputKind, Params
 from wherry.service.domain.run import FileRecord
-from wherry.service.domain.task import Image, StageTask
+from wherry.service.domain.task import StageTask
 
 Family = NewType("Family", str)
 """SHA-256 over a stage's wdir and the paths of its outputs: results of "the same stage" share it."""

@@ -6,7 +6,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import NewType, Protocol
 
-from wherry.service.domain.task import Image
+from wherry.service.domain.images.image import Image
 
 ContainerId = NewType("ContainerId", str)
 
