@@ -29,6 +29,8 @@ _LATER = (
     "secrets",
     "mutex",
 )
+STAGE_SETTINGS = _KNOWN
+"""The settings of a stage that are read."""
 _NETWORK = {"allow": True, "deny": False}
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
