@@ -97,7 +97,7 @@ def survey_project(root: Path, files: Collection[str], pipeline: Pipeline | None
         places=places,
         gpu=tuple(gpu_libraries(modules)),
         variables=tuple(_variables(stages, sources, used, modules)),
-        undeclared=tuple(_undeclared(stages, programs, closures, sources, known)),
+        undeclared=tuple(_undeclared(stages, programs, closures, sources=sources, files=known)),
         has_dotenv=any(module.partition(".")[0] == "dotenv" for module in modules)
         and ".env" not in known
         and (root / ".env").exists(),
@@ -164,6 +164,7 @@ def _undeclared(
     stages: Sequence[PipelineStage],
     programs: Sequence[_Program],
     closures: Mapping[tuple[str, str, bool], Closure],
+    *,
     sources: Mapping[str, PythonSource],
     files: Collection[str],
 ) -> Iterator[Undeclared]:
