@@ -69,8 +69,8 @@ class DockerImageMaker(ImageMaker):
         *,
         network: Callable[[], Awaitable[str]] | None,
         labels: Mapping[str, str],
-        pip: PipSettings = PipSettings(),  # noqa: B008 - frozen
-        limits: BuildLimits = BuildLimits(),  # noqa: B008 - frozen
+        pip: PipSettings = PipSettings(),
+        limits: BuildLimits = BuildLimits(),
     ) -> None:
         """`network` gives the name of the network to use; None: there is none. Containers carry `labels`."""
         self._network = network
@@ -95,7 +95,9 @@ class DockerImageMaker(ImageMaker):
     async def install(self, installation: Installation, tell: Tell) -> None:
         """Run the script in a container of the base, and keep that as the image, with the base's own settings."""
         network = await self._network() if self._network else "none"
-        container = await self._call(functools.partial(self._create, installation=installation, network=network))
+        container = await self._call(
+            functools.partial(self._create, installation=installation, network=network)
+        )
         try:
             files = {**installation.files, **_pip_files(self._pip)}
             with await self._run(pack, {name.lstrip("/"): item for name, item in files.items()}) as archive:
@@ -267,7 +269,9 @@ def _post_build(client: APIClient, parameters: Mapping[str, Any], archive: Any) 
         stream=True,
         timeout=None,
     )
-    client._raise_for_status(response)  # noqa: SLF001 - turns the answer into the SDK's own errors
+    if not response.ok:
+        with response:
+            raise EngineUnavailable(f"the Docker engine refused the build: {response.text[:500]}")
     return response
 
 

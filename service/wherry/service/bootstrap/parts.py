@@ -1,8 +1,9 @@
 """Choose the adapters and open them."""
 
 import contextlib
+import hashlib
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import structlog
@@ -12,6 +13,7 @@ from wherry.service.adapters.clock_system import SystemClock
 from wherry.service.adapters.containers_docker import DockerContainerEngine
 from wherry.service.adapters.database import Database
 from wherry.service.adapters.direct_transfers_s3 import S3DirectTransfers
+from wherry.service.adapters.image_maker_docker import BuildLimits, DockerImageMaker, PipSettings
 from wherry.service.adapters.logs_files import FileLogStore
 from wherry.service.adapters.node_cache_local import LocalNodeCache
 from wherry.service.adapters.objects_obstore import ObstoreObjectStore
@@ -37,6 +39,9 @@ class Parts:
     objects: ObstoreObjectStore
     transfers: S3DirectTransfers
     engine: DockerContainerEngine
+    images: DockerImageMaker
+    labels: Mapping[str, str]
+    """Of everything on the engine that belongs to this service."""
     node: LocalNodeCache
     workspaces: LocalWorkspaces
     logs: FileLogStore
@@ -77,6 +82,14 @@ async def open_parts(settings: Settings, store: Store, stack: contextlib.AsyncEx
     _refuse_unfit(findings, structlog.get_logger("wherry"))
     engine = DockerContainerEngine(parallel_max=settings.jobs)
     stack.callback(engine.close)
+    labels = {"wherry.home": hashlib.sha256(str(home).encode()).hexdigest()[:16]}
+    images = DockerImageMaker(
+        network=engine.ensure_network if settings.build_network else None,
+        labels=labels,
+        pip=PipSettings(config=settings.pip_config, ca_bundle=settings.pip_ca_bundle),
+        limits=BuildLimits(memory_bytes=int(settings.build_memory_gb * 2**30)),
+    )
+    stack.callback(images.close)
     cache_gb = settings.node_cache_gb
     index, log = SqlBlobIndex(database, SystemClock()), structlog.get_logger("wherry")
     record = RecordContent(index=index, log=log)
@@ -101,6 +114,8 @@ async def open_parts(settings: Settings, store: Store, stack: contextlib.AsyncEx
         objects=objects,
         transfers=transfers,
         engine=engine,
+        images=images,
+        labels=labels,
         node=node,
         workspaces=workspaces,
         logs=logs,

@@ -1,7 +1,6 @@
 """Build the use cases and the server around them."""
 
 import contextlib
-import hashlib
 import importlib.metadata
 import random
 import shutil
@@ -10,6 +9,7 @@ import structlog
 
 from wherry.service.adapters.blob_index_sql import SqlBlobIndex
 from wherry.service.adapters.clock_system import SystemClock, SystemIdentities
+from wherry.service.adapters.installer_pip import pip_program, pip_version
 from wherry.service.adapters.param_composer_hydra import HydraParamComposer
 from wherry.service.adapters.run_cache_sql import SqlRunCache
 from wherry.service.adapters.runs_sql import SqlRunStore
@@ -44,6 +44,7 @@ from wherry.service.usecases.find_result import FindResult
 from wherry.service.usecases.find_vanished import FindVanished
 from wherry.service.usecases.follow_run import FollowRun
 from wherry.service.usecases.forget_blobs import ForgetBlobs
+from wherry.service.usecases.image_runner import ImageStageRunner
 from wherry.service.usecases.limited_runner import LimitedStageRunner
 from wherry.service.usecases.lint_project import LintProject
 from wherry.service.usecases.note_use import NoteUse
@@ -55,8 +56,10 @@ from wherry.service.usecases.read_blobs import ReadBlobs
 from wherry.service.usecases.read_dvc_files import ReadDvcFiles
 from wherry.service.usecases.read_ignore_rules import ReadIgnoreRules
 from wherry.service.usecases.read_project import Project, ReadProject
+from wherry.service.usecases.ready_images import ReadyImages
 from wherry.service.usecases.recover_runs import RecoverRuns
 from wherry.service.usecases.resolve_images import ResolveImages
+from wherry.service.usecases.resolve_requirements import ResolveRequirements
 from wherry.service.usecases.resolve_stage import ResolveStage
 from wherry.service.usecases.restore_inputs import RestoreInputs
 from wherry.service.usecases.run_container import RunContainer
@@ -64,6 +67,9 @@ from wherry.service.usecases.send_blobs import SendBlobs
 from wherry.service.usecases.set_params import SetParams
 from wherry.service.usecases.submit_run import SubmitRun
 from wherry.service.usecases.write_backs import WriteBacks
+
+# Mostly download and compile; the bound of memory counts for each.
+_IMAGES_AT_ONCE = 2
 
 # Each is a process that may use a gigabyte.
 _COMPOSITIONS_AT_ONCE = 2
@@ -78,7 +84,7 @@ async def build_server(
     runs = SqlRunStore(parts.database, random.Random())  # noqa: S311 - chooses names for runs
     spool = settings.home / "uploads"
     spool.mkdir(exist_ok=True)
-    labels = {"wherry.home": hashlib.sha256(str(settings.home).encode()).hexdigest()[:16]}
+    labels = dict(parts.labels)
     await RecoverRuns(
         runs=runs, engine=parts.engine, workspaces=parts.workspaces, clock=clock, log=log, labels=labels
     )()
@@ -108,7 +114,11 @@ async def build_server(
         read=read_project,
         check=CheckData(index=index, adopt=adopt, read=read),
         rules=ReadIgnoreRules(read),
-        images=ResolveImages(engine=parts.engine, default_image=settings.default_image),
+        images=ResolveImages(
+            engine=parts.engine,
+            requirements=ResolveRequirements(read=read, installer=pip_version()),
+            default_image=settings.default_image,
+        ),
         find_vanished=find_vanished,
     )
     dvc = FindDvcResult(objects=parts.objects, index=index, adopt=adopt, read=read)
@@ -123,12 +133,16 @@ async def build_server(
         user=f"{uid}:{gid}",
         labels=labels,
     )
+    ready_images = ReadyImages(
+        maker=parts.images, node=parts.node, installer=pip_program(), at_once=_IMAGES_AT_ONCE
+    )
     places = LimitedStageRunner(container, at_once=settings.jobs)
 
     def runner_for(_run: Run, _project: Project, options: RunOptions) -> StageRunner:
-        """Outermost first: a known result needs no place; a run's own limit comes before that of all."""
+        """Outermost first: a known result needs no image and no place; a run's own limit comes before that of all."""
         limited = LimitedStageRunner(places, at_once=options.jobs) if options.jobs else places
-        return CachingStageRunner(limited, find=find, cache=cache, objects=parts.objects, clock=clock)
+        ready = ImageStageRunner(limited, ready=ready_images)
+        return CachingStageRunner(ready, find=find, cache=cache, objects=parts.objects, clock=clock)
 
     drive = DriveRun(
         attempt=RestoreInputs(

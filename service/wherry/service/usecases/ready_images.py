@@ -10,7 +10,7 @@ from wherry.service.domain.errors import ImageNotMade
 from wherry.service.domain.images.image import DockerfileRecipe, Image, InstallRecipe, Recipe
 from wherry.service.domain.images.installation import TOOLS_AT, WORKSPACE_AT
 from wherry.service.domain.limits import BUILD_LINES_KEPT
-from wherry.service.domain.paths import ROOT, ProjectPath
+from wherry.service.domain.paths import ROOT
 from wherry.service.domain.snapshot import SnapshotFile
 from wherry.service.ports.images import Content, DockerBuild, ImageMaker, Installation, Tell
 from wherry.service.ports.workspaces import NodeCache, NodeLease
@@ -109,7 +109,9 @@ class ReadyImages:
                     with self._node.lease() as lease:
                         await self._run(image, lease, tell)
         except ImageNotMade as exc:
-            raise ImageNotMade(_with_reason(exc.message, making.said), hint=exc.hint) from exc
+            raise ImageNotMade(
+                _with_reason(f"{image.name}: {exc.message}", making.said), hint=exc.hint
+            ) from exc
         finally:
             self._forget(making)
 

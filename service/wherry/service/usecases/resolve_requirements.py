@@ -91,7 +91,8 @@ class _Look:
     async def add(self, path: ProjectPath, place: Place) -> None:
         """Take one file of the setting."""
         kind = kind_of(path, place)
-        content = await self._content(path, place)
+        # Of the others counts what is written for pip: a new setting of a linter makes no new image.
+        content = await self._content(path, place, counts=kind in {Kind.TXT, Kind.CONDA})
         match kind:
             case Kind.TXT:
                 await self._follow(content, path)
@@ -143,9 +144,7 @@ class _Look:
         sources = {path: file for path, file in below.items() if file.size_bytes <= _SOURCE_BYTES_MAX}
         names = {path: path.rpartition("/")[2] for path in sources}
         self.found.files |= {path: file for path, file in sources.items() if names[path] in _METADATA}
-        self.found.present |= {
-            path: file for path, file in sources.items() if _is_looked_at(names[path])
-        }
+        self.found.present |= {path: file for path, file in sources.items() if _is_looked_at(names[path])}
 
     async def _follow_conda(self, content: bytes, path: ProjectPath) -> None:
         """Below `- pip:` an environment has lines of a requirements file."""
@@ -171,9 +170,8 @@ class _Look:
         await self._install(wanted, path)
         beside = ProjectPath(posixpath.normpath(posixpath.join(_folder(path), PYPROJECT)))
         if beside in self._files:
-            self._import_from(
-                read_pyproject(await self._content(beside, Place(path=path)), beside), _folder(path)
-            )
+            content = await self._content(beside, Place(path=path), counts=False)
+            self._import_from(read_pyproject(content, beside), _folder(path))
 
     async def _install(self, wanted: Wanted, path: ProjectPath) -> None:
         """Write what pip reads, and have it installed."""
@@ -197,7 +195,7 @@ class _Look:
         folders = [src] if next(self._paths.below(src), None) else []
         self.found.steps.append(import_step([*folders, folder], self._around.prefix))
 
-    async def _content(self, path: ProjectPath, place: Place) -> bytes:
+    async def _content(self, path: ProjectPath, place: Place, *, counts: bool = True) -> bytes:
         file = self._files.get(path)
         if file is None:
             raise PipelineInvalid(
@@ -205,7 +203,8 @@ class _Look:
                 hint="Paths are from the DVC root. A file that git or .dvcignore ignores is not submitted.",
                 place=place,
             )
-        self.found.files[path] = file
+        if counts:
+            self.found.files[path] = file
         return await self._read.read_project_file(path, file)
 
     def _resolve(self, folder: ProjectPath, written: str, place: Place) -> ProjectPath:
@@ -218,9 +217,7 @@ class _Look:
         """A file of the project, or all in a folder of it but what is DVC's."""
         if path in self._files:
             return {path: self._files[path]}
-        found = {
-            inner: self._files[inner] for inner in self._paths.below(path) if not is_within(inner, _OWN)
-        }
+        found = {inner: self._files[inner] for inner in self._paths.below(path) if not is_within(inner, _OWN)}
         if not found:
             raise PipelineInvalid(
                 f"{path} is not in the project",

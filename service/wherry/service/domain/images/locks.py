@@ -81,7 +81,9 @@ def _packages(data: bytes, path: ProjectPath) -> list[dict[str, Any]]:
     if not isinstance(packages, list) or not all(
         isinstance(package, dict) and isinstance(package.get("name"), str) for package in packages
     ):
-        raise PipelineInvalid(f"{path} is not a lock file: its packages have no names", place=Place(path=path))
+        raise PipelineInvalid(
+            f"{path} is not a lock file: its packages have no names", place=Place(path=path)
+        )
     return packages
 
 
@@ -127,7 +129,9 @@ def _indexes_of_poetry(packages: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _extra_indexes(addresses: Iterable[str]) -> list[str]:
     wanted = (address.rstrip("/") for address in addresses if address.startswith(("https://", "http://")))
-    return [f"--extra-index-url {address}" for address in dict.fromkeys(wanted) if address not in _USUAL_INDEXES]
+    return [
+        f"--extra-index-url {address}" for address in dict.fromkeys(wanted) if address not in _USUAL_INDEXES
+    ]
 
 
 def _poetry_target(package: Mapping[str, Any]) -> str:
