@@ -28,7 +28,6 @@ stages:
 def test_a_cached_stage_shows_what_the_original_wrote(make_project: Make) -> None:
     project = make_project({"dvc.yaml": CHATTY, "a": "chatty"})
     first = project.repro()["id"]
-    (project.root / "model").unlink()
     again = project.repro()
 
     shown = project.wherry("logs", again["id"], "train").expect(0).out.splitlines()
