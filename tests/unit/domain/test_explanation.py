@@ -101,7 +101,7 @@ CHANGES: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "image": (
         {"image": dataclasses.replace(_IMAGE, digest="repo/x@sha256:" + "b" * 64)},
-        ["image: aaaaaaaaaaaa -> bbbbbbbbbbbb"],
+        ["image team/base: aaaaaaaaaaaa -> bbbbbbbbbbbb"],
     ),
     "ignored": (
         {"ignore": IgnoreRules({ProjectPath(".dvcignore"): b"*.log"})},

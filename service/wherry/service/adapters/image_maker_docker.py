@@ -72,7 +72,7 @@ class DockerImageMaker(ImageMaker):
         pip: PipSettings = PipSettings(),
         limits: BuildLimits = BuildLimits(),
     ) -> None:
-        """`network` gives the name of the network to use; None: there is none. Containers carry `labels`."""
+        """`network` gives the name of the network to use; None: there is none. Containers and images carry `labels`."""
         self._network = network
         self._labels = dict(labels)
         self._pip = pip
@@ -107,7 +107,14 @@ class DockerImageMaker(ImageMaker):
             if code != 0:
                 raise ImageNotMade("the packages could not be installed")
             await tell([b"keeping the image"])
-            await self._call(functools.partial(_commit, container=container, installation=installation))
+            await self._call(
+                functools.partial(
+                    _commit,
+                    container=container,
+                    installation=installation,
+                    labels={**installation.labels, **self._labels},
+                )
+            )
         except TimeoutError as exc:
             raise ImageNotMade(f"installing took longer than {self._limits.time_s:.0f} s") from exc
         finally:
@@ -275,10 +282,12 @@ def _post_build(client: APIClient, parameters: Mapping[str, Any], archive: Any) 
     return response
 
 
-def _commit(client: APIClient, *, container: str, installation: Installation) -> None:
+def _commit(
+    client: APIClient, *, container: str, installation: Installation, labels: Mapping[str, str]
+) -> None:
     untyped: Any = client
     config = untyped.inspect_image(installation.base)["Config"]
-    config["Labels"] = {**(config.get("Labels") or {}), **installation.labels}
+    config["Labels"] = {**(config.get("Labels") or {}), **labels}
     repository, _, tag = installation.name.partition(":")
     untyped.commit(container, repository, tag, conf=config)
 

@@ -37,6 +37,7 @@ from wherry.service.usecases.describe_pipeline import DescribePipeline
 from wherry.service.usecases.direct_blobs import DirectBlobs
 from wherry.service.usecases.drive_run import DriveRun
 from wherry.service.usecases.explain_stage import ExplainStage
+from wherry.service.usecases.explaining_runner import ExplainingStageRunner
 from wherry.service.usecases.find_dvc_result import FindDvcResult
 from wherry.service.usecases.find_legacy_hashes import FindLegacyHashes
 from wherry.service.usecases.find_nearest_result import FindNearestResult
@@ -45,8 +46,10 @@ from wherry.service.usecases.find_vanished import FindVanished
 from wherry.service.usecases.follow_run import FollowRun
 from wherry.service.usecases.forget_blobs import ForgetBlobs
 from wherry.service.usecases.image_runner import ImageStageRunner
+from wherry.service.usecases.keep_logs import KeepLogs
 from wherry.service.usecases.limited_runner import LimitedStageRunner
 from wherry.service.usecases.lint_project import LintProject
+from wherry.service.usecases.logged_runner import LoggedStageRunner
 from wherry.service.usecases.note_use import NoteUse
 from wherry.service.usecases.open_project import OpenProject
 from wherry.service.usecases.plan_run import PlanRun
@@ -58,6 +61,7 @@ from wherry.service.usecases.read_ignore_rules import ReadIgnoreRules
 from wherry.service.usecases.read_project import Project, ReadProject
 from wherry.service.usecases.ready_images import ReadyImages
 from wherry.service.usecases.recover_runs import RecoverRuns
+from wherry.service.usecases.replay_log import ReplayLog
 from wherry.service.usecases.resolve_images import ResolveImages
 from wherry.service.usecases.resolve_requirements import ResolveRequirements
 from wherry.service.usecases.resolve_stage import ResolveStage
@@ -126,6 +130,8 @@ async def build_server(
     resolve = ResolveStage(index=index, read=read, legacy=legacy, network=settings.network)
     plan = PlanRun(open_project=open_project, resolve=resolve, find=find, nearest=nearest)
     uid, gid = settings.stage_user
+    keep_logs = KeepLogs(logs=parts.logs, archive=parts.log_archive, log=log)
+    stack.push_async_callback(keep_logs.close)
     container = ContainerStageRunner(
         run_container=RunContainer(engine=parts.engine, clock=clock),
         workspaces=parts.workspaces,
@@ -136,12 +142,13 @@ async def build_server(
     ready_images = ReadyImages(
         maker=parts.images, node=parts.node, installer=pip_program(), at_once=_IMAGES_AT_ONCE
     )
-    places = LimitedStageRunner(container, at_once=settings.jobs)
+    places = LimitedStageRunner(ExplainingStageRunner(container), at_once=settings.jobs)
 
     def runner_for(_run: Run, _project: Project, options: RunOptions) -> StageRunner:
         """Outermost first: a known result needs no image and no place; a run's own limit comes before that of all."""
         limited = LimitedStageRunner(places, at_once=options.jobs) if options.jobs else places
-        ready = ImageStageRunner(limited, ready=ready_images)
+        logged = LoggedStageRunner(limited, keep_logs)
+        ready = ImageStageRunner(logged, ready=ready_images)
         return CachingStageRunner(ready, find=find, cache=cache, objects=parts.objects, clock=clock)
 
     drive = DriveRun(
@@ -199,7 +206,11 @@ async def build_server(
                 ),
                 runs=runs,
                 drive=drive,
-                follow=FollowRun(runs=runs, logs=parts.logs),
+                follow=FollowRun(
+                    runs=runs,
+                    logs=parts.logs,
+                    replay=ReplayLog(archive=parts.log_archive, keep=keep_logs, clock=clock),
+                ),
             ),
             system=SystemServicer(
                 facts=_facts(settings, store),

@@ -50,7 +50,7 @@ class Difference:
 
     part: Part
     name: str = ""
-    """Path of a dependency or output, "FILE:KEY" of a parameter, name of a variable; else empty."""
+    """Path of a dependency or output, "FILE:KEY" of a parameter, name of a variable or an image; else empty."""
     before: str | None = None
     after: str | None = None
 
@@ -167,6 +167,8 @@ def describe(difference: Difference) -> str:
             return f"{difference.name} {change}"
         case Part.ENVIRONMENT:
             return f"environment: {difference.name} {change}"
+        case Part.IMAGE if difference.name:
+            return f"image {difference.name}: {change}"
         case Part.OUTPUT:
             return f"output {difference.name} {change}"
         case Part.PREVIOUS:
@@ -186,7 +188,9 @@ def _change_words(before: str | None, after: str | None) -> str:
 def _compare_circumstances(before: Circumstances, after: Circumstances) -> Iterator[Difference]:
     yield from _compare_texts(Part.OUTPUT, _kinds(before), _kinds(after))
     if before.image.digest != after.image.digest:
-        yield Difference(part=Part.IMAGE, before=before.image.digest, after=after.image.digest)
+        yield Difference(
+            part=Part.IMAGE, name=after.image.name, before=before.image.digest, after=after.image.digest
+        )
     if before.image.platform != after.image.platform:
         yield Difference(part=Part.PLATFORM, before=before.image.platform, after=after.image.platform)
     for changed in _compare_texts(Part.ENVIRONMENT, before.environment, after.environment):

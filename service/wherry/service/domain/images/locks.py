@@ -4,6 +4,7 @@ A lock names the version of every package; what has to be written for pip is whi
 project's own needs, and pip chooses among the locked versions; poetry's does not, so each package is installed as it stands.
 """
 
+import posixpath
 import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
@@ -67,7 +68,7 @@ def read_poetry_lock(data: bytes, path: ProjectPath) -> Wanted:
         marker = package.get("markers") or needed.get(_normal(name), "")
         if isinstance(marker, Mapping):
             marker = marker.get("main", "")
-        target = _poetry_target(package)
+        target = _poetry_target(package, path.rpartition("/")[0])
         lines.append(f"{target} ; {marker}" if marker else target)
     return Wanted(requirements=_joined(lines, path))
 
@@ -134,7 +135,7 @@ def _extra_indexes(addresses: Iterable[str]) -> list[str]:
     ]
 
 
-def _poetry_target(package: Mapping[str, Any]) -> str:
+def _poetry_target(package: Mapping[str, Any], folder: str) -> str:
     source, name = _table(package, "source"), package["name"]
     match source.get("type"):
         case "git":
@@ -142,7 +143,7 @@ def _poetry_target(package: Mapping[str, Any]) -> str:
         case "url":
             return f"{name} @ {source['url']}"
         case "file" | "directory":
-            return f"./{str(source['url']).removeprefix('./')}"
+            return "./" + posixpath.normpath(posixpath.join(folder, str(source["url"])))
         case _:
             return f"{name}=={package.get('version', '')}"
 

@@ -20,8 +20,11 @@ LISTS = (
 )
 """Files at the top of a project from which packages can be installed, what is preferred first."""
 
-_MODULE = re.compile(r"(?:ModuleNotFoundError|ImportError): No module named '?(?P<name>[\w.]+)'?")
-_R_PACKAGE = re.compile(r"there is no package called [‘'](?P<name>[\w.]+)[’']")
+_MODULE = re.compile(
+    r"(?:ModuleNotFoundError|ImportError|python[\d.]*): No module named '?(?P<name>[\w.]+)'?"
+)
+# R's quotation marks depend on the locale.
+_R_PACKAGE = re.compile(r"there is no package called \W(?P<name>[\w.]+)")
 _PROGRAM = re.compile(
     r"(?:^|: )(?P<name>[^\s:]+): (?:command )?not found$|exec: \"?(?P<exec>[^\s\":]+)\"?: executable file not found"
 )

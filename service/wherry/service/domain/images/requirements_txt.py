@@ -102,7 +102,7 @@ def _read_line(line: str, number: int) -> Mention | None:
 def _read_requirement(line: str, number: int) -> Mention | None:
     """A requirement that is a path: `./lib`, `wheels/a-1.0-py3-none-any.whl`, `a @ file:lib`."""
     # Options of one requirement, and a marker after " ;", stand behind it.
-    written = _unquoted(re.split(r"\s+--|\s+;|;\s", line, maxsplit=1)[0].strip())
+    written = re.split(r"\s+--|\s+;|;\s", line, maxsplit=1)[0].strip().strip("'\"")
     direct = _DIRECT.fullmatch(written)
     if direct is not None:
         written = direct["target"].strip()
