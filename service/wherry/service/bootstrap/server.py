@@ -57,6 +57,7 @@ from wherry.service.usecases.recover_runs import RecoverRuns
 from wherry.service.usecases.resolve_images import ResolveImages
 from wherry.service.usecases.resolve_stage import ResolveStage
 from wherry.service.usecases.restore_inputs import RestoreInputs
+from wherry.service.usecases.run_container import RunContainer
 from wherry.service.usecases.send_blobs import SendBlobs
 from wherry.service.usecases.set_params import SetParams
 from wherry.service.usecases.submit_run import SubmitRun
@@ -114,10 +115,9 @@ async def build_server(
     plan = PlanRun(open_project=open_project, resolve=resolve, find=find, nearest=nearest)
     uid, gid = settings.stage_user
     container = ContainerStageRunner(
-        engine=parts.engine,
+        run_container=RunContainer(engine=parts.engine, clock=clock),
         workspaces=parts.workspaces,
         put=put,
-        clock=clock,
         user=f"{uid}:{gid}",
         labels=labels,
     )
