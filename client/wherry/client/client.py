@@ -203,6 +203,9 @@ class Client:
                 no_run_cache=chosen.no_run_cache,
                 keep_going=chosen.keep_going,
                 jobs=chosen.jobs,
+                priority=chosen.priority,
+                labels=chosen.labels,
+                timeout_s=chosen.run_timeout_s or 0.0,
             )
             return self._connection.unary(self._connection.runs.SubmitRun, request, LONG_S)
 

@@ -1,7 +1,7 @@
 """A run and its stages, as told to people and kept in SQL."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -102,6 +102,8 @@ class NewRun:
     created_at: datetime
     stages: tuple[StageName, ...]
     """In topological order."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    priority: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +126,10 @@ class Run:
     stages: Mapping[StageName, StageRecord]
     error: RunError | None = None
     write_backs: tuple[WriteBack, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """What the submitter sorts runs by."""
+    priority: int = 0
+    """What the submitter asked of the queue."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from wherry.service.domain.dvc.ignore import IgnoreRules
 from wherry.service.domain.dvc.stage import Stage
 from wherry.service.domain.paths import ROOT, ProjectPath
 from wherry.service.domain.records import FileEntry, Params, StageEntry
+from wherry.service.domain.settings import StageSettings
 from wherry.service.domain.snapshot import SnapshotFile
 from wherry.service.domain.states import CacheUse, HitSource
 
@@ -58,6 +59,8 @@ class StageTask:
     image: Image
     environment: Mapping[str, str]
     network: bool
+    settings: StageSettings = field(default_factory=StageSettings)
+    """All that is said of the container: by the command line, the stage and the project."""
     key: StrictKey
     dvc_key: str | None
     """Key of DVC's own run cache; None when DVC would not keep this stage."""
