@@ -1,7 +1,6 @@
 """Build the use cases and the server around them."""
 
 import contextlib
-import hashlib
 import importlib.metadata
 import random
 import shutil
@@ -78,7 +77,7 @@ async def build_server(
     runs = SqlRunStore(parts.database, random.Random())  # noqa: S311 - chooses names for runs
     spool = settings.home / "uploads"
     spool.mkdir(exist_ok=True)
-    labels = {"wherry.home": hashlib.sha256(str(settings.home).encode()).hexdigest()[:16]}
+    labels = parts.labels
     await RecoverRuns(
         runs=runs, engine=parts.engine, workspaces=parts.workspaces, clock=clock, log=log, labels=labels
     )()
@@ -113,7 +112,7 @@ async def build_server(
     )
     dvc = FindDvcResult(objects=parts.objects, index=index, adopt=adopt, read=read)
     find, nearest = FindResult(cache=cache, index=index, adopt=adopt, dvc=dvc), FindNearestResult(cache)
-    resolve = ResolveStage(index=index, read=read, legacy=legacy, network=settings.network)
+    resolve = ResolveStage(index=index, read=read, legacy=legacy, network=parts.network)
     plan = PlanRun(open_project=open_project, resolve=resolve, find=find, nearest=nearest)
     uid, gid = settings.stage_user
     container = ContainerStageRunner(
@@ -192,6 +191,7 @@ async def build_server(
                 engine=parts.engine,
                 check=CheckService(
                     engine=parts.engine,
+                    network=parts.network,
                     store=parts.check_store,
                     free_bytes=lambda: shutil.disk_usage(settings.home).free,
                     home=str(settings.home),

@@ -68,6 +68,14 @@ class ContainerEngine(Protocol):
         """The engine's version."""
         ...
 
+    async def check_network(self) -> None:
+        """See that containers can have a network from which nothing is reached that must not be.
+
+        Raises:
+            EngineUnavailable: if not; the text says why, the hint what to do.
+        """
+        ...
+
     async def resolve_image(self, name: str) -> Image:
         """Make sure that the image is on the engine, fetching it if it is not, and say what it is.
 
