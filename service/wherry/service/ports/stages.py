@@ -15,6 +15,14 @@ class StageObserver(Protocol):
         """The attempt is being prepared or runs now."""
         ...
 
+    async def waits(self, reason: str) -> None:
+        """The stage cannot be prepared yet, because others hold what it needs."""
+        ...
+
+    async def tries_again(self) -> None:
+        """The attempt has failed, and another one begins."""
+        ...
+
     async def wrote(self, stream: LogStream, lines: Sequence[bytes]) -> None:
         """The stage, or Wherry about it, wrote lines."""
         ...

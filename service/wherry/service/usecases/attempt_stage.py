@@ -151,8 +151,15 @@ class _Observer(StageObserver):
         self._record = record
 
     async def entered(self, state: State) -> None:
-        self._record = replace(self._record, state=state)
+        self._record = replace(self._record, state=state, reason="")
         await self._going.progress.save(self._record)
+
+    async def waits(self, reason: str) -> None:
+        self._record = replace(self._record, reason=reason)
+        await self._going.progress.save(self._record)
+
+    async def tries_again(self) -> None:
+        self._record = replace(self._record, attempt=self._record.attempt + 1)
 
     async def wrote(self, stream: LogStream, lines: Sequence[bytes]) -> None:
         await self._keeper.keep_lines(self._going.run.id, self._record.name, stream, lines)
