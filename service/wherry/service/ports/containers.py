@@ -6,6 +6,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import NewType, Protocol
 
+from wherry.service.domain.resources import Machine
 from wherry.service.domain.task import Image
 
 ContainerId = NewType("ContainerId", str)
@@ -74,6 +75,10 @@ class ContainerEngine(Protocol):
         Raises:
             EngineUnavailable: if not; the text says why, the hint what to do.
         """
+        ...
+
+    async def machine(self) -> Machine:
+        """What there is for containers."""
         ...
 
     async def resolve_image(self, name: str) -> Image:
