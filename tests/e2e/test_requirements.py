@@ -24,7 +24,7 @@ def image_service(service: Service) -> Iterator[Service]:
     client = docker.from_env()
     home = hashlib.sha256(str(service.home).encode()).hexdigest()[:16]
     for image in client.images.list(filters={"label": f"wherry.home={home}"}):
-        client.images.remove(image.id, force=True)
+        client.images.remove(str(image.id), force=True)
     client.close()
 
 

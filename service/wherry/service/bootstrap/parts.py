@@ -3,7 +3,7 @@
 import contextlib
 import hashlib
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import structlog
@@ -21,10 +21,12 @@ from wherry.service.adapters.objects_obstore import ObstoreObjectStore
 from wherry.service.adapters.objects_s3 import S3Settings
 from wherry.service.adapters.store_probe_s3 import S3StoreProbe
 from wherry.service.adapters.workspaces_local import LocalWorkspaces
+from wherry.service.bootstrap.network import network_policy, stage_network
 from wherry.service.bootstrap.store import Store
 from wherry.service.config import Settings
 from wherry.service.domain.errors import StoreUnavailable
 from wherry.service.domain.findings import Finding, FindingState
+from wherry.service.domain.network import NetworkPolicy
 from wherry.service.ports.event_log import EventLog
 from wherry.service.usecases.check_store import ONLY_NEW, CheckStore
 from wherry.service.usecases.forget_blobs import ForgetBlobs
@@ -41,8 +43,9 @@ class Parts:
     transfers: S3DirectTransfers
     engine: DockerContainerEngine
     images: DockerImageMaker
-    labels: Mapping[str, str]
-    """Of everything on the engine that belongs to this service."""
+    labels: dict[str, str]
+    """What containers and networks of this service carry."""
+    network: NetworkPolicy
     node: LocalNodeCache
     workspaces: LocalWorkspaces
     logs: FileLogStore
@@ -82,9 +85,10 @@ async def open_parts(settings: Settings, store: Store, stack: contextlib.AsyncEx
     check_store = CheckStore(probe, random.Random())  # noqa: S311 - chooses keys
     findings = await check_store()
     _refuse_unfit(findings, structlog.get_logger("wherry"))
-    engine = DockerContainerEngine(parallel_max=settings.jobs)
-    stack.callback(engine.close)
     labels = {"wherry.home": hashlib.sha256(str(home).encode()).hexdigest()[:16]}
+    network = stage_network(settings, labels, service=labels["wherry.home"])
+    engine = DockerContainerEngine(parallel_max=settings.jobs, network=network)
+    stack.callback(engine.close)
     images = DockerImageMaker(
         network=engine.ensure_network if settings.build_network else None,
         labels=labels,
@@ -120,6 +124,7 @@ async def open_parts(settings: Settings, store: Store, stack: contextlib.AsyncEx
         engine=engine,
         images=images,
         labels=labels,
+        network=await network_policy(settings, engine, log, stack),
         node=node,
         workspaces=workspaces,
         logs=logs,

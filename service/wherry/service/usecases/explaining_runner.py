@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from wherry.service.domain.images.missing import find_missing
-from wherry.service.domain.states import State
+from wherry.service.domain.states import Phase, State
 from wherry.service.domain.task import AttemptId, Failed, Outcome, StageTask
 from wherry.service.ports.logs import LogStream
 from wherry.service.ports.stages import StageObserver, StageRunner
@@ -42,8 +42,14 @@ class _Keeping(StageObserver):
         self._inner = inner
         self.lines: deque[bytes] = deque(maxlen=_LINES_KEPT)
 
-    async def entered(self, state: State) -> None:
-        await self._inner.entered(state)
+    async def entered(self, state: State, phase: Phase | None = None) -> None:
+        await self._inner.entered(state, phase)
+
+    async def waits(self, reason: str) -> None:
+        await self._inner.waits(reason)
+
+    async def tries_again(self) -> None:
+        await self._inner.tries_again()
 
     async def wrote(self, stream: LogStream, lines: Sequence[bytes]) -> None:
         if stream is not LogStream.SYSTEM:
