@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Row, bindparam, select
+from sqlalchemy import Connection, Row, bindparam, select, update
 
 from wherry.service.adapters.database import Database
 from wherry.service.adapters.records_json import (
@@ -12,9 +12,10 @@ from wherry.service.adapters.records_json import (
     load_circumstances,
     load_entry,
 )
-from wherry.service.adapters.tables import results
+from wherry.service.adapters.tables import leases, results
+from wherry.service.domain.errors import LeaseLost
 from wherry.service.domain.explanation import Family
-from wherry.service.domain.task import RunId, StrictKey
+from wherry.service.domain.task import LeaseToken, RunId, StrictKey
 from wherry.service.ports.run_cache import Result, RunCache
 
 _RESULT = select(results).where(results.c.key == bindparam("wanted"))
@@ -23,6 +24,15 @@ _FAMILY = (
     .where(results.c.family == bindparam("wanted"))
     .order_by(results.c.created_at.desc())
     .limit(bindparam("at_most"))
+)
+_FENCE = (
+    update(leases)
+    .where(
+        leases.c.key == bindparam("wanted"),
+        leases.c.token == bindparam("fence"),
+        leases.c.failure.is_(None),
+    )
+    .values(token=bindparam("same"))
 )
 
 
@@ -44,7 +54,7 @@ class SqlRunCache(RunCache):
         rows = await self._database.run(lambda connection: connection.execute(_FAMILY, values).all())
         return [_result(row) for row in rows]
 
-    async def publish(self, result: Result) -> None:
+    async def publish(self, result: Result, *, fence: LeaseToken | None = None) -> None:
         """See the port."""
         columns = {
             "entry": dump_entry(result.entry),
@@ -61,7 +71,19 @@ class SqlRunCache(RunCache):
             .values(key=result.key, **columns)
             .on_conflict_do_update(index_elements=["key"], set_=columns)
         )
-        await self._database.run(lambda connection: connection.execute(upsert))
+
+        def keep(connection: Connection) -> None:
+            if fence is not None:
+                _check_fence(connection, result.key, fence)
+            connection.execute(upsert)
+
+        await self._database.run(keep)
+
+
+def _check_fence(connection: Connection, key: StrictKey, fence: LeaseToken) -> None:
+    """An update that changes nothing: it keeps others from taking the lease until the transaction ends."""
+    if not connection.execute(_FENCE, {"wanted": key, "fence": fence, "same": fence}).rowcount:
+        raise LeaseLost("another service has taken the stage over")
 
 
 def _result(row: Row[Any]) -> Result:

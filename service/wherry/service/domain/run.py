@@ -10,7 +10,7 @@ from wherry.service.domain.dvc.stage import StageName
 from wherry.service.domain.paths import ProjectPath
 from wherry.service.domain.records import OutputKind
 from wherry.service.domain.states import CacheUse, HitSource, State
-from wherry.service.domain.task import RunId
+from wherry.service.domain.task import AttemptId, RunId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +49,10 @@ class StageRecord:
     deps: tuple[FileRecord, ...] = ()
     outs: tuple[FileRecord, ...] = ()
     params_json: str = ""
+    attempt_id: AttemptId | None = None
+    """Whose output is kept: the newest attempt, or somebody else's that stands for it."""
+    output_after: int = 0
+    """Sequence number of the last line of the run before that output."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
