@@ -174,6 +174,8 @@ def _run_facts(run: Run) -> Json:
         "wall_s": run_seconds(run),
         "compute_s": run.compute_s,
         "saved_s": run.saved_s,
+        "labels": dict(run.labels),
+        "priority": run.priority,
     }
 
 

@@ -174,7 +174,7 @@ class House:
                     log=self.log,
                 ),
             ),
-            runner_for=lambda _jobs: runner,
+            runner_for=lambda *_: runner,
             runs=self.runs,
             write_backs=WriteBacks(
                 put=self.put,

@@ -65,6 +65,17 @@ def load_write_backs(text: str) -> tuple[WriteBack, ...]:
     return tuple(_write_back(item) for item in json.loads(text))
 
 
+def dump_labels(labels: Mapping[str, str]) -> str:
+    """Write what a submitter sorts runs by."""
+    return _dump(dict(labels))
+
+
+def load_labels(text: str) -> dict[str, str]:
+    """Read what dump_labels wrote."""
+    labels: dict[str, str] = json.loads(text)
+    return labels
+
+
 def dump_entry(entry: StageEntry) -> str:
     """Write a stage as dvc.lock holds it. Whether cmd is a string or a list is kept.
 
@@ -248,6 +259,7 @@ def _plain_stage(stage: StageRecord) -> dict[str, Any]:
         "params_json": stage.params_json,
         "attempt_id": stage.attempt_id,
         "output_after": stage.output_after,
+        "log": stage.log,
     }
 
 
@@ -288,6 +300,8 @@ def _plain_run(run: Run) -> dict[str, Any]:
         "saved_s": run.saved_s,
         "error": None if run.error is None else _plain_error(run.error),
         "write_backs": [_plain_write_back(item) for item in run.write_backs],
+        "labels": dict(run.labels),
+        "priority": run.priority,
     }
 
 

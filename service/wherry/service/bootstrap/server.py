@@ -17,6 +17,8 @@ from wherry.service.adapters.runs_sql import SqlRunStore
 from wherry.service.bootstrap.parts import Parts
 from wherry.service.bootstrap.store import Store
 from wherry.service.config import Settings, read_or_make_token
+from wherry.service.domain.run import Run
+from wherry.service.domain.submission import RunOptions
 from wherry.service.ports.stages import StageRunner
 from wherry.service.rpc.blobs import BlobServicer
 from wherry.service.rpc.pipelines import PipelineServicer
@@ -44,9 +46,11 @@ from wherry.service.usecases.find_vanished import FindVanished
 from wherry.service.usecases.follow_run import FollowRun
 from wherry.service.usecases.forget_blobs import ForgetBlobs
 from wherry.service.usecases.hold_lease import HoldLease
+from wherry.service.usecases.keep_logs import KeepLogs
 from wherry.service.usecases.known_runner import KnownStageRunner
 from wherry.service.usecases.limited_runner import LimitedStageRunner
 from wherry.service.usecases.lint_project import LintProject
+from wherry.service.usecases.logged_runner import LoggedStageRunner
 from wherry.service.usecases.merging_runner import Flights, MergingStageRunner
 from wherry.service.usecases.note_use import NoteUse
 from wherry.service.usecases.open_project import OpenProject
@@ -56,8 +60,9 @@ from wherry.service.usecases.put_blobs import PutBlobs
 from wherry.service.usecases.read_blobs import ReadBlobs
 from wherry.service.usecases.read_dvc_files import ReadDvcFiles
 from wherry.service.usecases.read_ignore_rules import ReadIgnoreRules
-from wherry.service.usecases.read_project import ReadProject
+from wherry.service.usecases.read_project import Project, ReadProject
 from wherry.service.usecases.recover_runs import RecoverRuns
+from wherry.service.usecases.replay_log import ReplayLog
 from wherry.service.usecases.resolve_images import ResolveImages
 from wherry.service.usecases.resolve_stage import ResolveStage
 from wherry.service.usecases.restore_inputs import RestoreInputs
@@ -118,6 +123,8 @@ async def build_server(
     resolve = ResolveStage(index=index, read=read, legacy=legacy, network=settings.network)
     plan = PlanRun(open_project=open_project, resolve=resolve, find=find, nearest=nearest)
     uid, gid = settings.stage_user
+    keep_logs = KeepLogs(logs=parts.logs, archive=parts.log_archive, log=log)
+    stack.push_async_callback(keep_logs.close)
     container = ContainerStageRunner(
         run_container=RunContainer(engine=parts.engine, clock=clock),
         workspaces=parts.workspaces,
@@ -136,10 +143,11 @@ async def build_server(
         owner=labels["wherry.home"],
     )
 
-    def runner_for(jobs: int) -> StageRunner:
+    def runner_for(_run: Run, _project: Project, options: RunOptions) -> StageRunner:
         """Outermost first: a known result needs no place; a run's own limit comes before that of all."""
-        limited = LimitedStageRunner(places, at_once=jobs) if jobs else places
-        caching = CachingStageRunner(limited, find=find, cache=cache, objects=parts.objects, clock=clock)
+        limited = LimitedStageRunner(places, at_once=options.jobs) if options.jobs else places
+        logged = LoggedStageRunner(limited, keep_logs)
+        caching = CachingStageRunner(logged, find=find, cache=cache, objects=parts.objects, clock=clock)
         merging = MergingStageRunner(caching, flights=flights, lease=lease, find=find, logs=parts.logs)
         return KnownStageRunner(merging, find=find)
 
@@ -198,7 +206,11 @@ async def build_server(
                 ),
                 runs=runs,
                 drive=drive,
-                follow=FollowRun(runs=runs, logs=parts.logs),
+                follow=FollowRun(
+                    runs=runs,
+                    logs=parts.logs,
+                    replay=ReplayLog(archive=parts.log_archive, keep=keep_logs, clock=clock),
+                ),
             ),
             system=SystemServicer(
                 facts=_facts(settings, store),

@@ -1,7 +1,7 @@
 """A run and its stages, as told to people and kept in SQL."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -10,7 +10,7 @@ from wherry.service.domain.dvc.stage import StageName
 from wherry.service.domain.paths import ProjectPath
 from wherry.service.domain.records import OutputKind
 from wherry.service.domain.states import CacheUse, HitSource, State
-from wherry.service.domain.task import AttemptId, RunId
+from wherry.service.domain.task import AttemptId, LogName, RunId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +53,8 @@ class StageRecord:
     """Whose output is kept: the newest attempt, or somebody else's that stands for it."""
     output_after: int = 0
     """Sequence number of the last line of the run before that output."""
+    log: LogName | None = None
+    """What the command wrote when the result was made, where that is kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +108,8 @@ class NewRun:
     created_at: datetime
     stages: tuple[StageName, ...]
     """In topological order."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    priority: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +132,10 @@ class Run:
     stages: Mapping[StageName, StageRecord]
     error: RunError | None = None
     write_backs: tuple[WriteBack, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """What the submitter sorts runs by."""
+    priority: int = 0
+    """What the submitter asked of the queue."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -53,6 +53,8 @@ def run_to(run: Run, *, with_stages: bool) -> runs_pb2.Run:
         rev=run.rev,
         dirty=run.dirty,
         message=run.message,
+        labels=run.labels,
+        priority=run.priority,
         state=_STATE_TO[run.state],
         created_at=_time_to(run.created_at),
         started_at=_time_to(run.started_at),

@@ -57,6 +57,7 @@ class CachingStageRunner(StageRunner):
                 created_at=self._clock.now(),
                 family=family_of(task.stage, task.root_at),
                 circumstances=circumstances_of(task),
+                log=outcome.log,
             ),
             fence=task.fence,
         )

@@ -29,4 +29,5 @@ def as_hit(known: Known) -> Succeeded:
         from_run=known.result.run_id if known.result else None,
         from_user=known.result.user if known.result else None,
         source=known.source,
+        log=known.result.log if known.result else None,
     )
