@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from wherry.service.domain.states import State
+from wherry.service.domain.states import Phase, State
 from wherry.service.domain.task import AttemptId, Outcome, RunId, StageTask
 from wherry.service.ports.logs import LogStream
 
@@ -41,8 +41,8 @@ class StageObserver(Protocol):
         """Somebody else's attempt, in this state, stands for one of our own: its output is written from its start."""
         ...
 
-    async def entered(self, state: State) -> None:
-        """The attempt is being prepared or runs now."""
+    async def entered(self, state: State, phase: Phase | None = None) -> None:
+        """The attempt is being prepared or runs now, and what of that is under way."""
         ...
 
     async def wrote(self, stream: LogStream, lines: Sequence[bytes]) -> None:

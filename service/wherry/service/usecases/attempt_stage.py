@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from wherry.service.domain.dvc.stage import Stage, StageName
 from wherry.service.domain.errors import BlobMissing, Unavailable, WherryError
 from wherry.service.domain.run import Run, StageRecord
-from wherry.service.domain.states import CacheUse, HitSource, State
+from wherry.service.domain.states import CacheUse, HitSource, Phase, State
 from wherry.service.domain.submission import RunOptions
 from wherry.service.domain.task import (
     AttemptId,
@@ -176,22 +176,20 @@ class _Observer(StageObserver):
         await self.entered(State.RUNNING)
 
     async def attached(self, origin: OutputPlace, state: State) -> None:
-        if origin.run_id == self._going.run.id:
-            where = f"stage {origin.stage!r} of this run"
-        else:
-            where = f"run {origin.run_id} of {origin.user}"
-        await self.wrote(
-            LogStream.SYSTEM, [f"attached to {where}: the same is being computed there".encode()]
-        )
+        said = f"attached to run {origin.run_id} of {origin.user}: the same is being computed there"
+        await self.wrote(LogStream.SYSTEM, [said.encode()])
         self._record = replace(
             self._record, cache=CacheUse.MERGED, from_run=origin.run_id, from_user=origin.user
         )
         await self._take_output_of(origin.attempt)
         await self.entered(state)
 
-    async def entered(self, state: State) -> None:
-        self._record = replace(self._record, state=state)
-        await self._going.progress.save(self._record)
+    async def entered(self, state: State, phase: Phase | None = None) -> None:
+        is_new = state != self._record.state
+        self._record = replace(self._record, state=state, phase=phase)
+        self._going.progress.note(self._record)
+        if is_new:
+            await self._going.progress.settle()
 
     async def wrote(self, stream: LogStream, lines: Sequence[bytes]) -> None:
         await self._keeper.keep_lines(self._going.run.id, self._record.name, stream, lines)

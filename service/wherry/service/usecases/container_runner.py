@@ -11,7 +11,7 @@ from wherry.service.domain.errors import DISK_FULL, BlobMissing, Unavailable, Wh
 from wherry.service.domain.paths import ROOT, ProjectPath, resolve_project_path
 from wherry.service.domain.records import FileEntry, StageEntry
 from wherry.service.domain.shell import shell_argv
-from wherry.service.domain.states import CacheUse, State
+from wherry.service.domain.states import CacheUse, Phase, State
 from wherry.service.domain.task import AttemptId, Failed, Lost, Outcome, StageTask, Succeeded, Vanished
 from wherry.service.ports.containers import ContainerSpec, Exit
 from wherry.service.ports.logs import LogStream
@@ -48,7 +48,7 @@ class ContainerStageRunner(StageRunner):
         workspace: Path | None = None
         try:
             await observer.began(attempt)
-            await observer.entered(State.PREPARING)
+            await observer.entered(State.PREPARING, Phase.FETCHING)
             workspace = await self._workspaces.create(attempt)
             spec = self._spec(task, attempt, workspace, await self._lay_out(task, workspace))
             commands = [f"$ {command}".encode() for command in task.stage.commands]
@@ -56,7 +56,7 @@ class ContainerStageRunner(StageRunner):
             ended = await self._run_container(spec, observer)
             if ended.exit.code != 0 or ended.exit.out_of_memory:
                 return Failed(reason=_why(ended.exit), exit_code=ended.exit.code, wall_s=ended.wall_s)
-            outs = await self._keep_outputs(task, workspace)
+            outs = await self._keep_outputs(task, workspace, observer)
         except OutputUnusable as exc:
             return Failed(reason=str(exc), exit_code=0, wall_s=None)
         except BlobMissing as exc:
@@ -118,11 +118,15 @@ class ContainerStageRunner(StageRunner):
             },
         )
 
-    async def _keep_outputs(self, task: StageTask, workspace: Path) -> tuple[FileEntry, ...]:
+    async def _keep_outputs(
+        self, task: StageTask, workspace: Path, observer: StageObserver
+    ) -> tuple[FileEntry, ...]:
         declared = _declared(task)
+        await observer.entered(State.RUNNING, Phase.COLLECTING)
         collected = await self._workspaces.collect(
             workspace, _outputs_at(task), task.ignore.moved_to(task.root_at)
         )
+        await observer.entered(State.RUNNING, Phase.PUBLISHING)
         await self._put.put_files(
             (
                 LocalBlob(digest=file.digest, sha256=file.sha256, source=file.source)

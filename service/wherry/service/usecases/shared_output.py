@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
-from wherry.service.domain.states import State
+from wherry.service.domain.states import Phase, State
 from wherry.service.domain.task import AttemptId
 from wherry.service.ports.logs import LogLine, LogStore, LogStream
 from wherry.service.ports.stages import OutputPlace, StageObserver
@@ -94,12 +94,12 @@ class SharedOutput(StageObserver):
             for member in self._staying():
                 await member.observer.attached(origin, state)
 
-    async def entered(self, state: State) -> None:
+    async def entered(self, state: State, phase: Phase | None = None) -> None:
         """See the port."""
         async with self._lock:
             self._state = state
             for member in self._staying():
-                await member.observer.entered(state)
+                await member.observer.entered(state, phase)
 
     async def wrote(self, stream: LogStream, lines: Sequence[bytes]) -> None:
         """See the port."""
