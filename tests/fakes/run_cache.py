@@ -1,6 +1,6 @@
 """The run cache as a dictionary."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from tests.fakes.leases import FakeLeases
 from wherry.service.domain.errors import LeaseLost
@@ -23,6 +23,13 @@ class FakeRunCache(RunCache):
         if fence is not None and not self._leases.holds(result.key, fence):
             raise LeaseLost("another service has taken the stage over")
         self.results[result.key] = result
+
+    async def mean_durations(self, families: Collection[Family]) -> Mapping[Family, float]:
+        found: dict[Family, list[float]] = {}
+        for result in self.results.values():
+            if result.family is not None and result.family in families:
+                found.setdefault(result.family, []).append(result.wall_s)
+        return {family: sum(seconds) / len(seconds) for family, seconds in found.items()}
 
     async def list_family(self, family: Family, *, limit: int) -> Sequence[Result]:
         found = [result for result in self.results.values() if result.family == family]

@@ -17,6 +17,7 @@ from wherry.service.adapters.node_cache_local import LocalNodeCache
 from wherry.service.adapters.param_composer_hydra import HydraParamComposer
 from wherry.service.domain.blob import digest_content, object_key
 from wherry.service.domain.dvc.ignore import IgnoreRules
+from wherry.service.domain.network import NetworkPolicy
 from wherry.service.domain.paths import ProjectPath
 from wherry.service.domain.records import FileEntry, StageEntry
 from wherry.service.domain.run import NewRun, Run
@@ -43,7 +44,7 @@ from wherry.service.usecases.note_use import NoteUse
 from wherry.service.usecases.publish_legacy import PublishLegacy
 from wherry.service.usecases.put_blobs import PutBlobs
 from wherry.service.usecases.read_blobs import ReadBlobs
-from wherry.service.usecases.read_project import ReadProject
+from wherry.service.usecases.read_project import Project, ReadProject
 from wherry.service.usecases.resolve_stage import ResolveStage, open_state
 from wherry.service.usecases.restore_inputs import RestoreInputs
 from wherry.service.usecases.set_params import SetParams
@@ -129,6 +130,8 @@ class House:
         self.leases = FakeLeases()
         adopt, cache = AdoptBlobs(index=index, objects=objects, read=read), FakeRunCache(leases=self.leases)
         identities = Counting()
+        self.cache = cache
+        self.runner_for: Callable[[Run, Project, RunOptions], StageRunner] = lambda *_: self.runner
         dvc = FindDvcResult(objects=objects, index=index, adopt=adopt, read=read)
         find = FindResult(cache=cache, index=index, adopt=adopt, dvc=dvc)
         legacy = FindLegacyHashes(index=index, read=read, node=self.node)
@@ -138,27 +141,20 @@ class House:
             set_params=SetParams(put=self.put, read=read, composer=HydraParamComposer(at_once=1)),
         )
         self.clock = clock
-        runner = KnownStageRunner(
-            MergingStageRunner(
-                CachingStageRunner(self.runner, find=find, cache=cache, objects=objects, clock=clock),
-                flights=Flights(),
-                lease=HoldLease(
-                    leases=self.leases,
-                    find=find,
-                    clock=clock,
-                    identities=identities,
-                    log=self.log,
-                    owner="here",
-                ),
-                find=find,
-                logs=self.logs,
-            ),
-            find=find,
+        flights = Flights()
+        lease = HoldLease(
+            leases=self.leases, find=find, clock=clock, identities=identities, log=self.log, owner="here"
         )
+
+        def merging(inner: StageRunner) -> StageRunner:
+            caching = CachingStageRunner(inner, find=find, cache=cache, objects=objects, clock=clock)
+            merging = MergingStageRunner(caching, flights=flights, lease=lease, find=find, logs=self.logs)
+            return KnownStageRunner(merging, find=find)
+
         self.driver = DriveRun(
             attempt=RestoreInputs(
                 attempt=AttemptStage(
-                    resolve=ResolveStage(index=index, read=read, legacy=legacy, network=True),
+                    resolve=ResolveStage(index=index, read=read, legacy=legacy, network=NetworkPolicy()),
                     find=find,
                     logs=self.logs,
                     clock=clock,
@@ -174,7 +170,7 @@ class House:
                     log=self.log,
                 ),
             ),
-            runner_for=lambda *_: runner,
+            runner_for=lambda run, project, options: merging(self.runner_for(run, project, options)),
             runs=self.runs,
             write_backs=WriteBacks(
                 put=self.put,

@@ -1,9 +1,9 @@
 """The run cache in SQL. Whether the blobs of a result are still held is for the caller to check."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, select, update
+from sqlalchemy import Connection, Row, bindparam, func, select, update
 
 from wherry.service.adapters.database import Database
 from wherry.service.adapters.records_json import (
@@ -25,6 +25,11 @@ _FAMILY = (
     .order_by(results.c.created_at.desc())
     .limit(bindparam("at_most"))
 )
+_DURATIONS = (
+    select(results.c.family, func.avg(results.c.wall_s).label("mean_s"))
+    .where(results.c.family.in_(bindparam("wanted", expanding=True)))
+    .group_by(results.c.family)
+)
 _FENCE = (
     update(leases)
     .where(
@@ -34,6 +39,9 @@ _FENCE = (
     )
     .values(token=bindparam("same"))
 )
+
+# Below what either database takes in one statement.
+_FAMILIES_AT_ONCE = 500
 
 
 class SqlRunCache(RunCache):
@@ -53,6 +61,17 @@ class SqlRunCache(RunCache):
         values = {"wanted": family, "at_most": limit}
         rows = await self._database.run(lambda connection: connection.execute(_FAMILY, values).all())
         return [_result(row) for row in rows]
+
+    async def mean_durations(self, families: Collection[Family]) -> Mapping[Family, float]:
+        """See the port."""
+        wanted = sorted(families)
+        parts = [wanted[at : at + _FAMILIES_AT_ONCE] for at in range(0, len(wanted), _FAMILIES_AT_ONCE)]
+
+        def read(connection: Connection) -> dict[Family, float]:
+            rows = (row for part in parts for row in connection.execute(_DURATIONS, {"wanted": part}))
+            return {Family(row.family): float(row.mean_s) for row in rows}
+
+        return await self._database.run(read)
 
     async def publish(self, result: Result, *, fence: LeaseToken | None = None) -> None:
         """See the port."""

@@ -27,7 +27,7 @@ class StageObserver(Protocol):
     """Is told what happens while a stage is attempted."""
 
     async def began(self, attempt: AttemptId) -> None:
-        """A new attempt is made: what is written from now on is its output."""
+        """A new attempt is made, the first or a further one: what is written from now on is its output."""
         ...
 
     async def resumed(self, attempt: AttemptId) -> None:
@@ -43,6 +43,10 @@ class StageObserver(Protocol):
 
     async def entered(self, state: State, phase: Phase | None = None) -> None:
         """The attempt is being prepared or runs now, and what of that is under way."""
+        ...
+
+    async def waits(self, reason: str) -> None:
+        """The stage cannot be prepared yet, because others hold what it needs."""
         ...
 
     async def wrote(self, stream: LogStream, lines: Sequence[bytes]) -> None:

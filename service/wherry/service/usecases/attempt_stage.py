@@ -186,10 +186,14 @@ class _Observer(StageObserver):
 
     async def entered(self, state: State, phase: Phase | None = None) -> None:
         is_new = state != self._record.state
-        self._record = replace(self._record, state=state, phase=phase)
+        self._record = replace(self._record, state=state, phase=phase, reason="")
         self._going.progress.note(self._record)
         if is_new:
             await self._going.progress.settle()
+
+    async def waits(self, reason: str) -> None:
+        self._record = replace(self._record, reason=reason)
+        await self._going.progress.save(self._record)
 
     async def wrote(self, stream: LogStream, lines: Sequence[bytes]) -> None:
         await self._keeper.keep_lines(self._going.run.id, self._record.name, stream, lines)

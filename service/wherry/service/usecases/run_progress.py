@@ -123,7 +123,7 @@ class RunProgress:
     async def stop_rest(self, state: State, reason: str) -> None:
         """Record all that have not ended as stopped: cancelled or lost."""
         rest = [
-            replace(stage, state=state, phase=None, reason=stage.reason or reason)
+            replace(stage, state=state, phase=None, reason=reason)
             for stage in self._stages.values()
             if not stage.state.is_final
         ]

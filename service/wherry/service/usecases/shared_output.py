@@ -101,6 +101,12 @@ class SharedOutput(StageObserver):
             for member in self._staying():
                 await member.observer.entered(state, phase)
 
+    async def waits(self, reason: str) -> None:
+        """See the port."""
+        async with self._lock:
+            for member in self._staying():
+                await member.observer.waits(reason)
+
     async def wrote(self, stream: LogStream, lines: Sequence[bytes]) -> None:
         """See the port."""
         async with self._lock:
