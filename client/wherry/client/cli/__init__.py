@@ -53,6 +53,16 @@ COMMANDS = {
     ),
     "cache": ("cache", "cache", "Check what the store holds."),
     "doctor": ("doctor", "doctor", "Check everything that Wherry needs, and say what to fix."),
+    "login": ("profile", "login", "Keep a service and its token in a profile, and use it from now on."),
+    "logout": ("profile", "logout", "Forget a profile, and its token: NAME, or the active one."),
+    "whoami": ("profile", "whoami", "Say which service is used, who says so, and as whom you come."),
+    "profile": ("profile", "profile", "Choose among the services that you have logged in to."),
+    "config": ("config", "config", "Show the client's settings, or set one of the project's."),
+    "completion": (
+        "completion",
+        "completion",
+        "Print a script that completes commands, stages and runs in a shell.",
+    ),
     "version": ("remote", "version", "Print the version of the client."),
 }
 

@@ -82,5 +82,25 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("wherry cache fsck --full", "read all of it"),
     ),
     "doctor": (("wherry doctor", "what works, and what to fix"),),
+    "login": (
+        ("wherry login grpcs://wherry.example.org --token - < token.txt", "keep it, and use it from now on"),
+        ("wherry login grpcs://gpu.example.org --name gpu", "one more, under a name of its own"),
+    ),
+    "logout": (("wherry logout", "forget the one in use"),),
+    "whoami": (("wherry whoami", "which service, and as whom"),),
+    "profile ls": (("wherry profile ls", "those that you have logged in to"),),
+    "profile use": (
+        ("wherry profile use gpu", "from now on"),
+        ("wherry profile use --none", "the service of this machine again"),
+    ),
+    "profile rm": (("wherry profile rm gpu", "forget it"),),
+    "config": (
+        ("wherry config --show-origin", "what counts, and who says so"),
+        ("wherry config server grpcs://wherry.example.org", "for everybody who works on this project"),
+    ),
+    "completion": (
+        ('eval "$(wherry completion bash)"', "in ~/.bashrc"),
+        ("wherry completion fish > ~/.config/fish/completions/wherry.fish", "for fish"),
+    ),
     "version": (("wherry version", "of this client"),),
 }
