@@ -22,6 +22,7 @@ from wherry.client.known_names import KnownNames
 from wherry.client.progress import Progress, Silent
 from wherry.client.project import Project, find_project
 from wherry.client.results import ApplyReport, PullReport, Results
+from wherry.client.results_cache import RunCache
 from wherry.client.stage_names import StageNames
 from wherry.client.submission import RunOptions, Selection, Submitter
 from wherry.client.watching import Event, Watcher
@@ -330,6 +331,11 @@ class Client:
             raise self._connection.fault(exc) from exc
         finally:
             call.cancel()
+
+    @property
+    def cache(self) -> RunCache:
+        """The run cache."""
+        return RunCache(self._connection)
 
     def check_service(self) -> CheckServiceResponse:
         """Have the service try everything that it stands on."""

@@ -51,7 +51,7 @@ COMMANDS = {
         "dvc_remote",
         "Show the bucket as a DVC remote, or make it one of this project.",
     ),
-    "cache": ("cache", "cache", "Check what the store holds."),
+    "cache": ("cache", "cache", "Look through the run cache, clear it, and check what the store holds."),
     "doctor": ("doctor", "doctor", "Check everything that Wherry needs, and say what to fix."),
     "login": ("profile", "login", "Keep a service and its token in a profile, and use it from now on."),
     "logout": ("profile", "logout", "Forget a profile, and its token: NAME, or the active one."),

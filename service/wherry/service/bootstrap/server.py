@@ -13,6 +13,7 @@ from wherry.service.adapters.clock_system import SystemClock, SystemIdentities
 from wherry.service.adapters.param_composer_hydra import HydraParamComposer
 from wherry.service.adapters.run_cache_sql import SqlRunCache
 from wherry.service.adapters.runs_sql import SqlRunStore
+from wherry.service.bootstrap.cache_service import build_cache_servicer
 from wherry.service.bootstrap.parts import Parts
 from wherry.service.bootstrap.store import Store
 from wherry.service.config import Settings, read_or_make_token
@@ -168,6 +169,7 @@ async def build_server(
                     chance=random.Random(),  # noqa: S311 - chooses samples
                 ),
             ),
+            cache=build_cache_servicer(parts, index=index, runs=runs, clock=clock),
             pipelines=PipelineServicer(
                 describe=DescribePipeline(read_project),
                 plan=plan,

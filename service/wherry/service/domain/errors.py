@@ -101,6 +101,12 @@ class StageUnknown(NotFound):
     reason = "STAGE_UNKNOWN"
 
 
+class ResultUnknown(NotFound):
+    """No result has this key."""
+
+    reason = "RESULT_UNKNOWN"
+
+
 class BlobMissing(NotFound):
     """The store does not hold a blob."""
 
