@@ -697,19 +697,25 @@ class WatchRunRequest(_message.Message):
 
     RUN_FIELD_NUMBER: _builtins.int
     AFTER_SEQUENCE_FIELD_NUMBER: _builtins.int
+    WAIT_S_FIELD_NUMBER: _builtins.int
     run: _builtins.str
     """Id or name."""
     after_sequence: _builtins.int
     """Sequence number of the last event seen; 0: from the beginning."""
+    wait_s: _builtins.float
+    """Seconds after which the stream ends although the run goes on, to be resumed by number: proxies cut
+    connections on which nothing comes. 0: it lasts until the run has ended.
+    """
     def __init__(
         self,
         *,
         run: _builtins.str = ...,
         after_sequence: _builtins.int = ...,
+        wait_s: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_sequence", b"after_sequence", "run", b"run"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_sequence", b"after_sequence", "run", b"run", "wait_s", b"wait_s"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -807,6 +813,7 @@ class TailLogsRequest(_message.Message):
     STAGE_FIELD_NUMBER: _builtins.int
     AFTER_SEQUENCE_FIELD_NUMBER: _builtins.int
     FOLLOW_FIELD_NUMBER: _builtins.int
+    WAIT_S_FIELD_NUMBER: _builtins.int
     run: _builtins.str
     """Id or name of the run."""
     stage: _builtins.str
@@ -815,6 +822,8 @@ class TailLogsRequest(_message.Message):
     """Sequence number of the last line seen; 0: from the beginning."""
     follow: _builtins.bool
     """Keep waiting for more until the run has ended."""
+    wait_s: _builtins.float
+    """Seconds after which the stream ends although more may come, to be resumed by number. 0: it does not."""
     def __init__(
         self,
         *,
@@ -822,10 +831,11 @@ class TailLogsRequest(_message.Message):
         stage: _builtins.str = ...,
         after_sequence: _builtins.int = ...,
         follow: _builtins.bool = ...,
+        wait_s: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_sequence", b"after_sequence", "follow", b"follow", "run", b"run", "stage", b"stage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_sequence", b"after_sequence", "follow", b"follow", "run", b"run", "stage", b"stage", "wait_s", b"wait_s"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -838,6 +848,9 @@ class TailLogsResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     LINES_FIELD_NUMBER: _builtins.int
+    DONE_FIELD_NUMBER: _builtins.int
+    done: _builtins.bool
+    """Nothing comes after these, in this call or another."""
     @_builtins.property
     def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___LogLine]:
         """In order."""
@@ -846,10 +859,11 @@ class TailLogsResponse(_message.Message):
         self,
         *,
         lines: _abc.Iterable[Global___LogLine] | None = ...,
+        done: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["lines", b"lines"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["done", b"done", "lines", b"lines"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -867,7 +881,9 @@ class LogLine(_message.Message):
     STREAM_FIELD_NUMBER: _builtins.int
     TEXT_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
-    """Grows within the run, over all its stages."""
+    """Grows within the run, over all its stages. From 2^40 on: a line of the run that computed the result, shown
+    where one stage is asked for and its result was known.
+    """
     stage: _builtins.str
     """Stage that wrote it; empty when it is about the run."""
     stream: Global___LogStream.ValueType

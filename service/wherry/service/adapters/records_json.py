@@ -257,6 +257,7 @@ def _plain_stage(stage: StageRecord) -> dict[str, Any]:
         "deps": [_plain_file_record(item) for item in stage.deps],
         "outs": [_plain_file_record(item) for item in stage.outs],
         "params_json": stage.params_json,
+        "log": stage.log,
     }
 
 

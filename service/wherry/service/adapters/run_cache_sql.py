@@ -14,7 +14,7 @@ from wherry.service.adapters.records_json import (
 )
 from wherry.service.adapters.tables import results
 from wherry.service.domain.explanation import Family
-from wherry.service.domain.task import RunId, StrictKey
+from wherry.service.domain.task import LogName, RunId, StrictKey
 from wherry.service.ports.run_cache import Result, RunCache
 
 _RESULT = select(results).where(results.c.key == bindparam("wanted"))
@@ -54,6 +54,7 @@ class SqlRunCache(RunCache):
             "wall_s": result.wall_s,
             "created_at": result.created_at,
             "family": result.family,
+            "log": result.log,
             "circumstances": result.circumstances and dump_circumstances(result.circumstances),
         }
         upsert = (
@@ -76,4 +77,5 @@ def result_from(row: Row[Any]) -> Result:
         created_at=row.created_at,
         family=None if row.family is None else Family(row.family),
         circumstances=None if row.circumstances is None else load_circumstances(row.circumstances),
+        log=None if row.log is None else LogName(row.log),
     )

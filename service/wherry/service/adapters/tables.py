@@ -134,6 +134,8 @@ results = Table(
     # Both are null in rows that were written before migration 0002.
     Column("family", Text),
     Column("circumstances", Text),
+    # Null in rows that were written before migration 0005.
+    Column("log", Text),
     PrimaryKeyConstraint("key", name="pk_results"),
 )
 Index("ix_results_family_created_at", results.c.family, results.c.created_at)

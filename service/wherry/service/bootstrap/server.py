@@ -45,8 +45,10 @@ from wherry.service.usecases.find_result import FindResult
 from wherry.service.usecases.find_vanished import FindVanished
 from wherry.service.usecases.follow_run import FollowRun
 from wherry.service.usecases.forget_blobs import ForgetBlobs
+from wherry.service.usecases.keep_logs import KeepLogs
 from wherry.service.usecases.limited_runner import LimitedStageRunner
 from wherry.service.usecases.lint_project import LintProject
+from wherry.service.usecases.logged_runner import LoggedStageRunner
 from wherry.service.usecases.note_use import NoteUse
 from wherry.service.usecases.open_project import OpenProject
 from wherry.service.usecases.plan_run import PlanRun
@@ -57,6 +59,7 @@ from wherry.service.usecases.read_dvc_files import ReadDvcFiles
 from wherry.service.usecases.read_ignore_rules import ReadIgnoreRules
 from wherry.service.usecases.read_project import Project, ReadProject
 from wherry.service.usecases.recover_runs import RecoverRuns
+from wherry.service.usecases.replay_log import ReplayLog
 from wherry.service.usecases.resolve_images import ResolveImages
 from wherry.service.usecases.resolve_stage import ResolveStage
 from wherry.service.usecases.restore_inputs import RestoreInputs
@@ -117,6 +120,8 @@ async def build_server(
     resolve = ResolveStage(index=index, read=read, legacy=legacy, network=settings.network)
     plan = PlanRun(open_project=open_project, resolve=resolve, find=find, nearest=nearest)
     uid, gid = settings.stage_user
+    keep_logs = KeepLogs(logs=parts.logs, archive=parts.log_archive, log=log)
+    stack.push_async_callback(keep_logs.close)
     container = ContainerStageRunner(
         run_container=RunContainer(engine=parts.engine, clock=clock),
         workspaces=parts.workspaces,
@@ -129,7 +134,8 @@ async def build_server(
     def runner_for(_run: Run, _project: Project, options: RunOptions) -> StageRunner:
         """Outermost first: a known result needs no place; a run's own limit comes before that of all."""
         limited = LimitedStageRunner(places, at_once=options.jobs) if options.jobs else places
-        return CachingStageRunner(limited, find=find, cache=cache, objects=parts.objects, clock=clock)
+        logged = LoggedStageRunner(limited, keep_logs)
+        return CachingStageRunner(logged, find=find, cache=cache, objects=parts.objects, clock=clock)
 
     drive = DriveRun(
         attempt=RestoreInputs(
@@ -187,7 +193,11 @@ async def build_server(
                 ),
                 runs=runs,
                 drive=drive,
-                follow=FollowRun(runs=runs, logs=parts.logs),
+                follow=FollowRun(
+                    runs=runs,
+                    logs=parts.logs,
+                    replay=ReplayLog(archive=parts.log_archive, keep=keep_logs, clock=clock),
+                ),
             ),
             system=SystemServicer(
                 facts=_facts(settings, store),

@@ -10,7 +10,7 @@ from wherry.service.domain.dvc.stage import StageName
 from wherry.service.domain.paths import ProjectPath
 from wherry.service.domain.records import OutputKind
 from wherry.service.domain.states import CacheUse, HitSource, State
-from wherry.service.domain.task import RunId
+from wherry.service.domain.task import LogName, RunId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +49,8 @@ class StageRecord:
     deps: tuple[FileRecord, ...] = ()
     outs: tuple[FileRecord, ...] = ()
     params_json: str = ""
+    log: LogName | None = None
+    """What the command wrote when the result was made, where that is kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

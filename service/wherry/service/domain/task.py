@@ -19,6 +19,9 @@ RunId = NewType("RunId", str)
 AttemptId = NewType("AttemptId", str)
 """Unique over all attempts ever: names workspaces and containers."""
 
+LogName = NewType("LogName", str)
+"""Names the kept output of an attempt: the attempt's own name."""
+
 StrictKey = NewType("StrictKey", str)
 """SHA-256 over all that a result may depend on, 64 hex digits."""
 
@@ -107,6 +110,8 @@ class Succeeded:
     from_user: str | None = None
     source: HitSource | None = None
     """For a hit."""
+    log: LogName | None = None
+    """What the command wrote, where that is kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from wherry.service.domain.explanation import Circumstances, Family
 from wherry.service.domain.records import StageEntry
-from wherry.service.domain.task import RunId, StrictKey
+from wherry.service.domain.task import LogName, RunId, StrictKey
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +25,8 @@ class Result:
     """Shared by results of the same stage; None for results that were kept before families were."""
     circumstances: Circumstances | None = None
     """What the key counts beside the entry; None as for family. It explains, and decides nothing."""
+    log: LogName | None = None
+    """What the command wrote; None for results that were kept before output was."""
 
 
 class RunCache(Protocol):

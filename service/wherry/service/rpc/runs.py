@@ -73,7 +73,9 @@ class RunServicer(runs_pb2_grpc.RunServiceServicer):
         self, request: runs_pb2.WatchRunRequest, context: Context
     ) -> AsyncIterator[runs_pb2.WatchRunResponse]:
         """Stream what happens to a run."""
-        async for event in self._follow.events(request.run, after=request.after_sequence):
+        async for event in self._follow.events(
+            request.run, after=request.after_sequence, wait_s=_wait_from(request.wait_s)
+        ):
             yield event_to(event)
 
     async def CancelRun(  # noqa: N802
@@ -88,10 +90,20 @@ class RunServicer(runs_pb2_grpc.RunServiceServicer):
         self, request: runs_pb2.TailLogsRequest, context: Context
     ) -> AsyncIterator[runs_pb2.TailLogsResponse]:
         """Stream output."""
-        async for lines in self._follow.lines(
-            request.run, stage=request.stage or None, after=request.after_sequence, follow=request.follow
+        async for page in self._follow.lines(
+            request.run,
+            stage=request.stage or None,
+            after=request.after_sequence,
+            follow=request.follow,
+            wait_s=_wait_from(request.wait_s),
         ):
-            yield runs_pb2.TailLogsResponse(lines=[line_to(line) for line in lines])
+            yield runs_pb2.TailLogsResponse(lines=[line_to(line) for line in page.lines], done=page.is_last)
+
+
+def _wait_from(seconds: float) -> float | None:
+    if not 0 <= seconds < float("inf"):
+        raise InvalidInput(f"a stream cannot last {seconds} seconds")
+    return seconds or None
 
 
 def _options_from(request: runs_pb2.SubmitRunRequest) -> RunOptions:

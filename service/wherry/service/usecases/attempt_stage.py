@@ -187,6 +187,7 @@ def _ended(latest: StageRecord, record: StageRecord, stage: Stage, outcome: Outc
                 from_user=outcome.from_user or "",
                 source=outcome.source,
                 outs=output_records(stage, outcome.entry),
+                log=outcome.log,
             )
         case Failed():
             return replace(
