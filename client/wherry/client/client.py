@@ -56,6 +56,7 @@ from wherry.v1.runs_pb2 import (
     GetRunRequest,
     ListRunsRequest,
     LogLine,
+    RetryRunRequest,
     Run,
     SubmitRunRequest,
     SubmitRunResponse,
@@ -252,6 +253,16 @@ class Client:
         answer = self._submitter().ask(selection or Selection(), call)
         self._warn(answer.warnings)
         self._keep_names(stages=[stage.name for stage in answer.run.stages], runs=[answer.run])
+        return answer.run
+
+    def retry(self, run: str, *, from_stages: Sequence[str] = (), name: str = "") -> Run:
+        """Submit a run once more; `from_stages` (addresses from the DVC root) run, and all after them."""
+        request = RetryRunRequest(
+            run=run, idempotency_key=uuid.uuid4().hex, from_stages=from_stages, name=name
+        )
+        answer = self._connection.unary(self._connection.runs.RetryRun, request, LONG_S)
+        self._warn(answer.warnings)
+        self._keep_names(runs=[answer.run])
         return answer.run
 
     def _warn(self, warnings: Iterable[str]) -> None:

@@ -44,6 +44,11 @@ COMMANDS = {
     "attach": ("runs", "attach", "Watch a run that is under way, as `wherry repro` does."),
     "wait": ("runs", "wait", "Wait until runs have ended."),
     "stop": ("runs", "stop", "Stop runs."),
+    "retry": (
+        "retry",
+        "retry",
+        "Submit a run once more, as it was submitted: what succeeded is used, the rest runs.",
+    ),
     "apply": ("results", "apply", "Write a run's dvc.lock, params and uncached outputs into the project."),
     "pull": ("results", "pull", "Bring outputs into the project."),
     "dvc-remote": (

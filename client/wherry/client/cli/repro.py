@@ -41,7 +41,7 @@ def reproduce(client: Client, terminal: Terminal, flags: RunFlags, selection: Se
             return exits.SUCCESS
         run = source.submit(selection, flags.options())
     if flags.detach:
-        return _detached(terminal, run, as_json=flags.as_json)
+        return tell_detached(terminal, run, as_json=flags.as_json)
     terminal.note(submitted_line(run, width=terminal.width))
     ended = watch_to_end(client, terminal, run, logs=not flags.no_logs, timeout=flags.timeout)
     if ended is None:
@@ -81,7 +81,8 @@ def watch_to_end(
         return None
 
 
-def _detached(terminal: Terminal, run: Run, *, as_json: bool) -> int:
+def tell_detached(terminal: Terminal, run: Run, *, as_json: bool) -> int:
+    """Say that a run is accepted and goes on, and how to come back; returns the exit code."""
     if as_json:
         terminal.document(run_document(run))
     else:

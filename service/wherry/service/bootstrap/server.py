@@ -13,6 +13,7 @@ from wherry.service.adapters.clock_system import SystemClock, SystemIdentities
 from wherry.service.adapters.param_composer_hydra import HydraParamComposer
 from wherry.service.adapters.run_cache_sql import SqlRunCache
 from wherry.service.adapters.runs_sql import SqlRunStore
+from wherry.service.adapters.submissions_sql import SqlSubmissionStore
 from wherry.service.bootstrap.cache_service import build_cache_servicer
 from wherry.service.bootstrap.parts import Parts
 from wherry.service.bootstrap.store import Store
@@ -191,6 +192,7 @@ async def build_server(
                 submit=SubmitRun(
                     open_project=open_project, runs=runs, drive=drive, clock=clock, note_use=note_use
                 ),
+                submissions=SqlSubmissionStore(parts.database),
                 runs=runs,
                 drive=drive,
                 follow=FollowRun(

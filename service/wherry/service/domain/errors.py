@@ -149,6 +149,12 @@ class DataChanged(Precondition):
     reason = "DATA_CHANGED"
 
 
+class SubmissionGone(Precondition):
+    """What a run was submitted with is not known any more."""
+
+    reason = "SUBMISSION_GONE"
+
+
 class ImageNotFound(Precondition):
     """A container image cannot be had."""
 
