@@ -67,6 +67,31 @@ def test_a_bounded_call_ends_and_the_next_one_goes_on(
     assert last[-1].done
 
 
+def test_every_change_of_state_carries_its_time(
+    channel: grpc.Channel, token: Metadata, make_project: Make
+) -> None:
+    project = make_project({"dvc.yaml": CHATTY, "a": "timed"})
+    run = project.repro()["id"]
+
+    events = runs_pb2_grpc.RunServiceStub(channel).WatchRun(runs_pb2.WatchRunRequest(run=run), metadata=token)
+    stages = [event.stage for event in events if event.HasField("stage")]
+    words = [
+        (runs_pb2.State.Name(stage.state)[6:].lower(), runs_pb2.Phase.Name(stage.phase)[6:].lower())
+        for stage in stages
+    ]
+    times = [stage.since.ToNanoseconds() for stage in stages]
+
+    assert list(dict.fromkeys(words)) == [
+        ("preparing", "fetching"),
+        ("running", "unspecified"),
+        ("running", "collecting"),
+        ("running", "publishing"),
+        ("succeeded", "unspecified"),
+    ]
+    assert times == sorted(times)
+    assert times[0] > 0
+
+
 @pytest.mark.parametrize("seconds", [-1.0, float("inf"), float("nan")])
 def test_a_wait_that_is_no_time_is_refused(channel: grpc.Channel, token: Metadata, seconds: float) -> None:
     request = runs_pb2.TailLogsRequest(run="1", wait_s=seconds)

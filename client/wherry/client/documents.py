@@ -25,7 +25,7 @@ from wherry.v1.pipelines_pb2 import (
     Plan,
     ResultOrigin,
 )
-from wherry.v1.runs_pb2 import CacheUse, Run, StageRecord, State
+from wherry.v1.runs_pb2 import CacheUse, Phase, Run, StageRecord, State
 from wherry.v1.system_pb2 import GetInfoResponse
 
 Json = dict[str, object]
@@ -234,6 +234,8 @@ def _stage(stage: StageRecord) -> Json:
     return {
         "name": stage.name,
         "state": state_word(stage.state),
+        "phase": Phase.Name(stage.phase).removeprefix("PHASE_").lower() if stage.phase else None,
+        "since": stage.since.ToJsonString() if stage.HasField("since") else None,
         "cache": CacheUse.Name(stage.cache).removeprefix("CACHE_USE_").lower() if stage.cache else None,
         "key": stage.key or None,
         "from_run": stage.from_run or None,

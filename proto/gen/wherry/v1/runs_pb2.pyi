@@ -134,6 +134,34 @@ WRITE_BACK_KIND_OUTPUT: WriteBackKind.ValueType  # 3
 """An output with cache: false."""
 Global___WriteBackKind: _TypeAlias = WriteBackKind  # noqa: Y015
 
+class _Phase:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PhaseEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Phase.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PHASE_UNSPECIFIED: _Phase.ValueType  # 0
+    """Nothing that has a name."""
+    PHASE_FETCHING: _Phase.ValueType  # 1
+    """Inputs are brought to the machine, while the stage is being prepared."""
+    PHASE_COLLECTING: _Phase.ValueType  # 2
+    """The command has ended, what it made is hashed; the stage still counts as running."""
+    PHASE_PUBLISHING: _Phase.ValueType  # 3
+    """What it made goes to the store."""
+
+class Phase(_Phase, metaclass=_PhaseEnumTypeWrapper):
+    """What is being done for a stage within its state."""
+
+PHASE_UNSPECIFIED: Phase.ValueType  # 0
+"""Nothing that has a name."""
+PHASE_FETCHING: Phase.ValueType  # 1
+"""Inputs are brought to the machine, while the stage is being prepared."""
+PHASE_COLLECTING: Phase.ValueType  # 2
+"""The command has ended, what it made is hashed; the stage still counts as running."""
+PHASE_PUBLISHING: Phase.ValueType  # 3
+"""What it made goes to the store."""
+Global___Phase: _TypeAlias = Phase  # noqa: Y015
+
 class _LogStream:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -381,6 +409,8 @@ class StageRecord(_message.Message):
     UNDECLARED_FIELD_NUMBER: _builtins.int
     FROM_USER_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
+    PHASE_FIELD_NUMBER: _builtins.int
+    SINCE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Address from the DVC root."""
     state: Global___State.ValueType
@@ -409,6 +439,8 @@ class StageRecord(_message.Message):
     """For a hit, who computed the result."""
     source: _pipelines_pb2.HitSource.ValueType
     """For a hit, who vouches for the result. from_run and from_user are set with HIT_SOURCE_RUN only."""
+    phase: Global___Phase.ValueType
+    """What is being done within the state; unset when nothing that has a name."""
     @_builtins.property
     def deps(self) -> _containers.RepeatedCompositeFieldContainer[_pipelines_pb2.FileRecord]:
         """Dependencies with content."""
@@ -420,6 +452,10 @@ class StageRecord(_message.Message):
     @_builtins.property
     def undeclared(self) -> _containers.RepeatedCompositeFieldContainer[_pipelines_pb2.FileRecord]:
         """Project files that were read without being declared."""
+
+    @_builtins.property
+    def since(self) -> _timestamp_pb2.Timestamp:
+        """When it came into this state and phase."""
 
     def __init__(
         self,
@@ -441,10 +477,12 @@ class StageRecord(_message.Message):
         undeclared: _abc.Iterable[_pipelines_pb2.FileRecord] | None = ...,
         from_user: _builtins.str = ...,
         source: _pipelines_pb2.HitSource.ValueType = ...,
+        phase: Global___Phase.ValueType = ...,
+        since: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "_wall_s", b"_wall_s", "exit_code", b"exit_code", "wall_s", b"wall_s"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "_wall_s", b"_wall_s", "exit_code", b"exit_code", "since", b"since", "wall_s", b"wall_s"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "_wall_s", b"_wall_s", "attempt", b"attempt", "cache", b"cache", "deps", b"deps", "exit_code", b"exit_code", "from_run", b"from_run", "from_user", b"from_user", "image", b"image", "key", b"key", "name", b"name", "node", b"node", "outs", b"outs", "params_json", b"params_json", "reason", b"reason", "source", b"source", "state", b"state", "undeclared", b"undeclared", "wall_s", b"wall_s"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "_wall_s", b"_wall_s", "attempt", b"attempt", "cache", b"cache", "deps", b"deps", "exit_code", b"exit_code", "from_run", b"from_run", "from_user", b"from_user", "image", b"image", "key", b"key", "name", b"name", "node", b"node", "outs", b"outs", "params_json", b"params_json", "phase", b"phase", "reason", b"reason", "since", b"since", "source", b"source", "state", b"state", "undeclared", b"undeclared", "wall_s", b"wall_s"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__exit_code: _TypeAlias = _typing.Literal["exit_code"]  # noqa: Y015
     _WhichOneofArgType__exit_code: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code"]  # noqa: Y015

@@ -9,7 +9,7 @@ from wherry.service.domain.blob import BlobHash, Digest
 from wherry.service.domain.dvc.stage import StageName
 from wherry.service.domain.paths import ProjectPath
 from wherry.service.domain.records import OutputKind
-from wherry.service.domain.states import CacheUse, HitSource, State
+from wherry.service.domain.states import CacheUse, HitSource, Phase, State
 from wherry.service.domain.task import LogName, RunId
 
 
@@ -49,6 +49,10 @@ class StageRecord:
     deps: tuple[FileRecord, ...] = ()
     outs: tuple[FileRecord, ...] = ()
     params_json: str = ""
+    phase: Phase | None = None
+    """What is being done within the state; None: nothing that has a name."""
+    since: datetime | None = None
+    """When it came into this state and phase; None for records that were kept before that was."""
     log: LogName | None = None
     """What the command wrote when the result was made, where that is kept."""
 

@@ -62,8 +62,12 @@ class StageTask:
     image: Image
     environment: Mapping[str, str]
     network: bool
+    network_withheld: str = ""
+    """Why a stage that would have a network has none."""
     settings: StageSettings = field(default_factory=StageSettings)
     """All that is said of the container: by the command line, the stage and the project."""
+    gpus: tuple[int, ...] = ()
+    """GPUs that are its own while it runs, by index."""
     key: StrictKey
     dvc_key: str | None
     """Key of DVC's own run cache; None when DVC would not keep this stage."""

@@ -1,6 +1,6 @@
 """Results of stages, shared by all users."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -42,4 +42,8 @@ class RunCache(Protocol):
 
     async def list_family(self, family: Family, *, limit: int) -> Sequence[Result]:
         """Results of the same stage, newest first, at most `limit`."""
+        ...
+
+    async def mean_durations(self, families: Collection[Family]) -> Mapping[Family, float]:
+        """Seconds that the commands of these stages took on average; those without a result are left out."""
         ...
