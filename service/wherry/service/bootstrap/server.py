@@ -13,6 +13,8 @@ from wherry.service.adapters.leases_sql import SqlLeases
 from wherry.service.adapters.param_composer_hydra import HydraParamComposer
 from wherry.service.adapters.run_cache_sql import SqlRunCache
 from wherry.service.adapters.runs_sql import SqlRunStore
+from wherry.service.adapters.submissions_sql import SqlSubmissionStore
+from wherry.service.bootstrap.cache_service import build_cache_servicer
 from wherry.service.bootstrap.parts import Parts
 from wherry.service.bootstrap.store import Store
 from wherry.service.config import Settings, read_or_make_token
@@ -206,6 +208,7 @@ async def build_server(
                     chance=random.Random(),  # noqa: S311 - chooses samples
                 ),
             ),
+            cache=build_cache_servicer(parts, index=index, runs=runs, clock=clock),
             pipelines=PipelineServicer(
                 describe=DescribePipeline(read_project),
                 plan=plan,
@@ -221,6 +224,7 @@ async def build_server(
                 submit=SubmitRun(
                     open_project=open_project, runs=runs, drive=drive, clock=clock, note_use=note_use
                 ),
+                submissions=SqlSubmissionStore(parts.database),
                 runs=runs,
                 drive=drive,
                 follow=FollowRun(
