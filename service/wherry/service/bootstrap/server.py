@@ -9,10 +9,13 @@ import structlog
 
 from wherry.service.adapters.blob_index_sql import SqlBlobIndex
 from wherry.service.adapters.clock_system import SystemClock, SystemIdentities
-from wherry.service.adapters.installer_pip import pip_program, pip_version
+from wherry.service.adapters.installer_pip import pip_version
+from wherry.service.adapters.leases_sql import SqlLeases
 from wherry.service.adapters.param_composer_hydra import HydraParamComposer
 from wherry.service.adapters.run_cache_sql import SqlRunCache
 from wherry.service.adapters.runs_sql import SqlRunStore
+from wherry.service.adapters.submissions_sql import SqlSubmissionStore
+from wherry.service.bootstrap.cache_service import build_cache_servicer
 from wherry.service.bootstrap.parts import Parts
 from wherry.service.bootstrap.store import Store
 from wherry.service.config import Settings, read_or_make_token
@@ -46,10 +49,13 @@ from wherry.service.usecases.find_result import FindResult
 from wherry.service.usecases.find_vanished import FindVanished
 from wherry.service.usecases.follow_run import FollowRun
 from wherry.service.usecases.forget_blobs import ForgetBlobs
+from wherry.service.usecases.hold_lease import HoldLease
 from wherry.service.usecases.image_runner import ImageStageRunner
 from wherry.service.usecases.keep_logs import KeepLogs
+from wherry.service.usecases.known_runner import KnownStageRunner
 from wherry.service.usecases.lint_project import LintProject
 from wherry.service.usecases.logged_runner import LoggedStageRunner
+from wherry.service.usecases.merging_runner import Flights, MergingStageRunner
 from wherry.service.usecases.note_use import NoteUse
 from wherry.service.usecases.open_project import OpenProject
 from wherry.service.usecases.plan_run import PlanRun
@@ -60,7 +66,6 @@ from wherry.service.usecases.read_blobs import ReadBlobs
 from wherry.service.usecases.read_dvc_files import ReadDvcFiles
 from wherry.service.usecases.read_ignore_rules import ReadIgnoreRules
 from wherry.service.usecases.read_project import Project, ReadProject
-from wherry.service.usecases.ready_images import ReadyImages
 from wherry.service.usecases.recover_runs import RecoverRuns
 from wherry.service.usecases.replay_log import ReplayLog
 from wherry.service.usecases.resolve_images import ResolveImages
@@ -74,9 +79,6 @@ from wherry.service.usecases.set_params import SetParams
 from wherry.service.usecases.submit_run import SubmitRun
 from wherry.service.usecases.write_backs import WriteBacks
 
-# Mostly download and compile; the bound of memory counts for each.
-_IMAGES_AT_ONCE = 2
-
 # Each is a process that may use a gigabyte.
 _COMPOSITIONS_AT_ONCE = 2
 
@@ -85,7 +87,7 @@ async def build_server(
     settings: Settings, store: Store, parts: Parts, stack: contextlib.AsyncExitStack
 ) -> RpcServer:
     """Put the use cases together over the parts, and take up what an earlier life of the service left."""
-    log, clock = structlog.get_logger("wherry"), SystemClock()
+    log, clock, identities = structlog.get_logger("wherry"), SystemClock(), SystemIdentities()
     index, cache = SqlBlobIndex(parts.database, clock), SqlRunCache(parts.database)
     runs = SqlRunStore(parts.database, random.Random())  # noqa: S311 - chooses names for runs
     spool = settings.home / "uploads"
@@ -150,10 +152,16 @@ async def build_server(
         user=f"{uid}:{gid}",
         labels=labels,
     )
-    ready_images = ReadyImages(
-        maker=parts.images, node=parts.node, installer=pip_program(), at_once=_IMAGES_AT_ONCE
-    )
     places = Places(machine, at_once=settings.jobs)
+    flights = Flights()
+    lease = HoldLease(
+        leases=SqlLeases(parts.database),
+        find=find,
+        clock=clock,
+        identities=identities,
+        log=log,
+        owner=labels["wherry.home"],
+    )
 
     def runner_for(run: Run, project: Project, options: RunOptions) -> StageRunner:
         """Innermost first: a known result needs no image and no place, and its lines are those of its run."""
@@ -165,9 +173,10 @@ async def build_server(
             project=project,
             options=options,
         )
-        logged = LoggedStageRunner(scheduled, keep_logs)
-        ready = ImageStageRunner(logged, ready=ready_images)
-        return CachingStageRunner(ready, find=find, cache=cache, objects=parts.objects, clock=clock)
+        ready = ImageStageRunner(LoggedStageRunner(scheduled, keep_logs), ready=parts.images)
+        caching = CachingStageRunner(ready, find=find, cache=cache, objects=parts.objects, clock=clock)
+        merging = MergingStageRunner(caching, flights=flights, lease=lease, find=find, logs=parts.logs)
+        return KnownStageRunner(merging, find=find)
 
     drive = DriveRun(
         attempt=RestoreInputs(
@@ -176,7 +185,7 @@ async def build_server(
                 find=find,
                 logs=parts.logs,
                 clock=clock,
-                identities=SystemIdentities(),
+                identities=identities,
                 note_use=note_use,
                 node=settings.node,
             ),
@@ -207,6 +216,7 @@ async def build_server(
                     chance=random.Random(),  # noqa: S311 - chooses samples
                 ),
             ),
+            cache=build_cache_servicer(parts, index=index, runs=runs, clock=clock),
             pipelines=PipelineServicer(
                 describe=DescribePipeline(read_project),
                 plan=plan,
@@ -222,6 +232,7 @@ async def build_server(
                 submit=SubmitRun(
                     open_project=open_project, runs=runs, drive=drive, clock=clock, note_use=note_use
                 ),
+                submissions=SqlSubmissionStore(parts.database),
                 runs=runs,
                 drive=drive,
                 follow=FollowRun(

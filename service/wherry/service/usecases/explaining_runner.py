@@ -8,7 +8,7 @@ from wherry.service.domain.images.missing import find_missing
 from wherry.service.domain.states import Phase, State
 from wherry.service.domain.task import AttemptId, Failed, Outcome, StageTask
 from wherry.service.ports.logs import LogStream
-from wherry.service.ports.stages import StageObserver, StageRunner
+from wherry.service.ports.stages import OutputPlace, StageObserver, StageRunner
 
 # Python writes a line or two behind the one that tells; a shell none.
 _LINES_KEPT = 30
@@ -42,14 +42,24 @@ class _Keeping(StageObserver):
         self._inner = inner
         self.lines: deque[bytes] = deque(maxlen=_LINES_KEPT)
 
+    async def began(self, attempt: AttemptId) -> None:
+        self.lines.clear()
+        await self._inner.began(attempt)
+
+    async def resumed(self, attempt: AttemptId) -> None:
+        await self._inner.resumed(attempt)
+
+    async def attached(self, origin: OutputPlace, state: State) -> None:
+        await self._inner.attached(origin, state)
+
     async def entered(self, state: State, phase: Phase | None = None) -> None:
         await self._inner.entered(state, phase)
 
     async def waits(self, reason: str) -> None:
         await self._inner.waits(reason)
 
-    async def tries_again(self) -> None:
-        await self._inner.tries_again()
+    def place(self) -> OutputPlace:
+        return self._inner.place()
 
     async def wrote(self, stream: LogStream, lines: Sequence[bytes]) -> None:
         if stream is not LogStream.SYSTEM:
