@@ -40,6 +40,8 @@ class FakeRunStore(RunStore):
             state=State.QUEUED,
             created_at=new.created_at,
             stages={name: StageRecord(name=name) for name in new.stages},
+            labels=new.labels,
+            priority=new.priority,
         )
         self.runs[run.id] = run
         self.events[run.id] = []

@@ -58,6 +58,8 @@ class SubmitRun:
                 message=options.message,
                 created_at=self._clock.now(),
                 stages=tuple(stage.name for stage in state.project.stages),
+                labels=options.labels,
+                priority=options.priority,
             )
         )
         if is_new:
