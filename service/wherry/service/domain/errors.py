@@ -107,6 +107,12 @@ class StageUnknown(NotFound):
     reason = "STAGE_UNKNOWN"
 
 
+class ResultUnknown(NotFound):
+    """No result has this key."""
+
+    reason = "RESULT_UNKNOWN"
+
+
 class BlobMissing(NotFound):
     """The store does not hold a blob."""
 
@@ -143,10 +149,22 @@ class DataChanged(Precondition):
     reason = "DATA_CHANGED"
 
 
+class SubmissionGone(Precondition):
+    """What a run was submitted with is not known any more."""
+
+    reason = "SUBMISSION_GONE"
+
+
 class ImageNotFound(Precondition):
     """A container image cannot be had."""
 
     reason = "IMAGE_NOT_FOUND"
+
+
+class LeaseLost(Precondition):
+    """Somebody else has taken over what was being computed; its result may no longer be kept."""
+
+    reason = "LEASE_LOST"
 
 
 class NotAllowed(WherryError):
