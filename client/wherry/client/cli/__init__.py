@@ -52,6 +52,7 @@ COMMANDS = {
         "Show the bucket as a DVC remote, or make it one of this project.",
     ),
     "cache": ("cache", "cache", "Check what the store holds."),
+    "secret": ("secret", "secret", "Keep secrets for the project's stages."),
     "doctor": ("doctor", "doctor", "Check everything that Wherry needs, and say what to fix."),
     "version": ("remote", "version", "Print the version of the client."),
 }

@@ -12,6 +12,7 @@ from wherry.service.adapters.clock_system import SystemClock, SystemIdentities
 from wherry.service.adapters.param_composer_hydra import HydraParamComposer
 from wherry.service.adapters.run_cache_sql import SqlRunCache
 from wherry.service.adapters.runs_sql import SqlRunStore
+from wherry.service.adapters.secrets_sql import SqlSecretStore, read_or_make_key
 from wherry.service.bootstrap.parts import Parts
 from wherry.service.bootstrap.store import Store
 from wherry.service.config import Settings, read_or_make_token
@@ -22,6 +23,7 @@ from wherry.service.ports.stages import StageRunner
 from wherry.service.rpc.blobs import BlobServicer
 from wherry.service.rpc.pipelines import PipelineServicer
 from wherry.service.rpc.runs import RunServicer
+from wherry.service.rpc.secrets import SecretServicer
 from wherry.service.rpc.server import RpcServer, Servicers
 from wherry.service.rpc.system import SystemFacts, SystemServicer
 from wherry.service.usecases.add_stage import AddStage
@@ -45,6 +47,7 @@ from wherry.service.usecases.find_vanished import FindVanished
 from wherry.service.usecases.follow_run import FollowRun
 from wherry.service.usecases.forget_blobs import ForgetBlobs
 from wherry.service.usecases.keep_logs import KeepLogs
+from wherry.service.usecases.keep_secrets import CheckSecrets, KeepSecrets
 from wherry.service.usecases.lint_project import LintProject
 from wherry.service.usecases.logged_runner import LoggedStageRunner
 from wherry.service.usecases.note_use import NoteUse
@@ -80,6 +83,8 @@ async def build_server(
     log, clock = structlog.get_logger("wherry"), SystemClock()
     index, cache = SqlBlobIndex(parts.database, clock), SqlRunCache(parts.database)
     runs = SqlRunStore(parts.database, random.Random())  # noqa: S311 - chooses names for runs
+    key = read_or_make_key(settings.secrets_key.get_secret_value(), settings.home / "secrets.key")
+    secrets = SqlSecretStore(parts.database, key=key)
     spool = settings.home / "uploads"
     spool.mkdir(exist_ok=True)
     labels = parts.labels
@@ -135,6 +140,7 @@ async def build_server(
         run_container=RunContainer(engine=parts.engine, clock=clock),
         workspaces=parts.workspaces,
         put=put,
+        secrets=secrets,
         user=f"{uid}:{gid}",
         labels=labels,
     )
@@ -204,7 +210,12 @@ async def build_server(
             ),
             runs=RunServicer(
                 submit=SubmitRun(
-                    open_project=open_project, runs=runs, drive=drive, clock=clock, note_use=note_use
+                    open_project=open_project,
+                    check_secrets=CheckSecrets(secrets),
+                    runs=runs,
+                    drive=drive,
+                    clock=clock,
+                    note_use=note_use,
                 ),
                 runs=runs,
                 drive=drive,
@@ -214,6 +225,7 @@ async def build_server(
                     replay=ReplayLog(archive=parts.log_archive, keep=keep_logs, clock=clock),
                 ),
             ),
+            secrets=SecretServicer(KeepSecrets(store=secrets, clock=clock)),
             system=SystemServicer(
                 facts=_facts(settings, store),
                 engine=parts.engine,

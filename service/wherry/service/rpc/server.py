@@ -13,6 +13,7 @@ from wherry.service.rpc.caller import TokenInterceptor
 from wherry.service.rpc.errors import ErrorInterceptor
 from wherry.service.rpc.pipelines import PipelineServicer
 from wherry.service.rpc.runs import RunServicer
+from wherry.service.rpc.secrets import SecretServicer
 from wherry.service.rpc.system import SystemServicer
 from wherry.v1 import (
     blobs_pb2,
@@ -21,6 +22,8 @@ from wherry.v1 import (
     pipelines_pb2_grpc,
     runs_pb2,
     runs_pb2_grpc,
+    secrets_pb2,
+    secrets_pb2_grpc,
     system_pb2,
     system_pb2_grpc,
 )
@@ -35,6 +38,7 @@ _NAMES = tuple(
         (blobs_pb2, "BlobService"),
         (pipelines_pb2, "PipelineService"),
         (runs_pb2, "RunService"),
+        (secrets_pb2, "SecretService"),
         (system_pb2, "SystemService"),
     )
 )
@@ -47,6 +51,7 @@ class Servicers:
     blobs: BlobServicer
     pipelines: PipelineServicer
     runs: RunServicer
+    secrets: SecretServicer
     system: SystemServicer
 
 
@@ -68,6 +73,7 @@ class RpcServer:
         blobs_pb2_grpc.add_BlobServiceServicer_to_server(servicers.blobs, self._server)
         pipelines_pb2_grpc.add_PipelineServiceServicer_to_server(servicers.pipelines, self._server)
         runs_pb2_grpc.add_RunServiceServicer_to_server(servicers.runs, self._server)
+        secrets_pb2_grpc.add_SecretServiceServicer_to_server(servicers.secrets, self._server)
         system_pb2_grpc.add_SystemServiceServicer_to_server(servicers.system, self._server)
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)

@@ -7,6 +7,7 @@ from wherry.service.domain.submission import Needs, RunOptions, Submission
 from wherry.service.ports.clock import Clock
 from wherry.service.ports.runs import RunStore
 from wherry.service.usecases.drive_run import DriveRun
+from wherry.service.usecases.keep_secrets import CheckSecrets
 from wherry.service.usecases.note_use import NoteUse
 from wherry.service.usecases.open_project import OpenProject
 from wherry.service.usecases.read_project import find_unlooked
@@ -28,6 +29,7 @@ class SubmitRun:
         self,
         *,
         open_project: OpenProject,
+        check_secrets: CheckSecrets,
         runs: RunStore,
         drive: DriveRun,
         clock: Clock,
@@ -36,6 +38,7 @@ class SubmitRun:
         """Open projects, keep runs, and give them to the driver."""
         self._note_use = note_use
         self._open_project = open_project
+        self._check_secrets = check_secrets
         self._runs = runs
         self._drive = drive
         self._clock = clock
@@ -47,6 +50,7 @@ class SubmitRun:
         state = await self._open_project(submission, upload=True)
         if isinstance(state, Needs):
             return state
+        await self._check_secrets(state.project)
         run, is_new = await self._runs.create(
             NewRun(
                 idempotency_key=idempotency_key,
