@@ -17,6 +17,7 @@ from sqlalchemy import (
     ForeignKeyConstraint,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     PrimaryKeyConstraint,
     Table,
@@ -149,4 +150,39 @@ secrets = Table(
     Column("user", Text, nullable=False),
     Column("set_at", Instant, nullable=False),
     PrimaryKeyConstraint("project", "name", name="pk_secrets"),
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("key", Text, nullable=False),
+    Column("token", Text, nullable=False),
+    Column("owner", Text, nullable=False),
+    # Text and no foreign key, as in results.
+    Column("run_id", Text, nullable=False),
+    Column("user", Text, nullable=False),
+    Column("stage", Text, nullable=False),
+    Column("expires_at", Instant, nullable=False),
+    # Set when the execution has failed: nobody holds the lease then.
+    Column("failure", Text),
+    Column("files", Text, nullable=False),
+    PrimaryKeyConstraint("key", name="pk_leases"),
+)
+Index("ix_leases_expires_at", leases.c.expires_at)
+
+# Beside the results, which are written anew whenever a stage is computed again.
+result_pins = Table(
+    "result_pins",
+    metadata,
+    Column("key", Text, nullable=False),
+    PrimaryKeyConstraint("key", name="pk_result_pins"),
+)
+
+submissions = Table(
+    "submissions",
+    metadata,
+    Column("run_id", Integer, nullable=False),
+    Column("content", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("run_id", name="pk_submissions"),
+    ForeignKeyConstraint(["run_id"], ["runs.id"], name="fk_submissions_run_id", ondelete="CASCADE"),
 )

@@ -9,10 +9,13 @@ import structlog
 
 from wherry.service.adapters.blob_index_sql import SqlBlobIndex
 from wherry.service.adapters.clock_system import SystemClock, SystemIdentities
+from wherry.service.adapters.installer_pip import pip_version
+from wherry.service.adapters.leases_sql import SqlLeases
 from wherry.service.adapters.param_composer_hydra import HydraParamComposer
 from wherry.service.adapters.run_cache_sql import SqlRunCache
 from wherry.service.adapters.runs_sql import SqlRunStore
-from wherry.service.adapters.secrets_sql import SqlSecretStore, read_or_make_key
+from wherry.service.adapters.submissions_sql import SqlSubmissionStore
+from wherry.service.bootstrap.cache_service import build_cache_servicer
 from wherry.service.bootstrap.parts import Parts
 from wherry.service.bootstrap.store import Store
 from wherry.service.config import Settings, read_or_make_token
@@ -39,6 +42,7 @@ from wherry.service.usecases.describe_pipeline import DescribePipeline
 from wherry.service.usecases.direct_blobs import DirectBlobs
 from wherry.service.usecases.drive_run import DriveRun
 from wherry.service.usecases.explain_stage import ExplainStage
+from wherry.service.usecases.explaining_runner import ExplainingStageRunner
 from wherry.service.usecases.find_dvc_result import FindDvcResult
 from wherry.service.usecases.find_legacy_hashes import FindLegacyHashes
 from wherry.service.usecases.find_nearest_result import FindNearestResult
@@ -46,10 +50,14 @@ from wherry.service.usecases.find_result import FindResult
 from wherry.service.usecases.find_vanished import FindVanished
 from wherry.service.usecases.follow_run import FollowRun
 from wherry.service.usecases.forget_blobs import ForgetBlobs
+from wherry.service.usecases.hold_lease import HoldLease
+from wherry.service.usecases.image_runner import ImageStageRunner
 from wherry.service.usecases.keep_logs import KeepLogs
 from wherry.service.usecases.keep_secrets import CheckSecrets, KeepSecrets
+from wherry.service.usecases.known_runner import KnownStageRunner
 from wherry.service.usecases.lint_project import LintProject
 from wherry.service.usecases.logged_runner import LoggedStageRunner
+from wherry.service.usecases.merging_runner import Flights, MergingStageRunner
 from wherry.service.usecases.note_use import NoteUse
 from wherry.service.usecases.open_project import OpenProject
 from wherry.service.usecases.plan_run import PlanRun
@@ -63,6 +71,7 @@ from wherry.service.usecases.read_project import Project, ReadProject
 from wherry.service.usecases.recover_runs import RecoverRuns
 from wherry.service.usecases.replay_log import ReplayLog
 from wherry.service.usecases.resolve_images import ResolveImages
+from wherry.service.usecases.resolve_requirements import ResolveRequirements
 from wherry.service.usecases.resolve_stage import ResolveStage
 from wherry.service.usecases.restore_inputs import RestoreInputs
 from wherry.service.usecases.run_container import RunContainer
@@ -80,11 +89,9 @@ async def build_server(
     settings: Settings, store: Store, parts: Parts, stack: contextlib.AsyncExitStack
 ) -> RpcServer:
     """Put the use cases together over the parts, and take up what an earlier life of the service left."""
-    log, clock = structlog.get_logger("wherry"), SystemClock()
+    log, clock, identities = structlog.get_logger("wherry"), SystemClock(), SystemIdentities()
     index, cache = SqlBlobIndex(parts.database, clock), SqlRunCache(parts.database)
     runs = SqlRunStore(parts.database, random.Random())  # noqa: S311 - chooses names for runs
-    key = read_or_make_key(settings.secrets_key.get_secret_value(), settings.home / "secrets.key")
-    secrets = SqlSecretStore(parts.database, key=key)
     spool = settings.home / "uploads"
     spool.mkdir(exist_ok=True)
     labels = parts.labels
@@ -125,7 +132,11 @@ async def build_server(
         read=read_project,
         check=CheckData(index=index, adopt=adopt, read=read),
         rules=ReadIgnoreRules(read),
-        images=ResolveImages(engine=parts.engine, default_image=settings.default_image),
+        images=ResolveImages(
+            engine=parts.engine,
+            requirements=ResolveRequirements(read=read, installer=pip_version()),
+            default_image=settings.default_image,
+        ),
         find_vanished=find_vanished,
         machine=machine,
     )
@@ -140,24 +151,35 @@ async def build_server(
         run_container=RunContainer(engine=parts.engine, clock=clock),
         workspaces=parts.workspaces,
         put=put,
-        secrets=secrets,
+        secrets=parts.secrets,
         user=f"{uid}:{gid}",
         labels=labels,
     )
     places = Places(machine, at_once=settings.jobs)
+    flights = Flights()
+    lease = HoldLease(
+        leases=SqlLeases(parts.database),
+        find=find,
+        clock=clock,
+        identities=identities,
+        log=log,
+        owner=labels["wherry.home"],
+    )
 
     def runner_for(run: Run, project: Project, options: RunOptions) -> StageRunner:
-        """Innermost first: a known result needs no place, and its lines are those of its run."""
+        """Innermost first: a known result needs no image and no place, and its lines are those of its run."""
         scheduled = ScheduledStageRunner(
-            container,
+            ExplainingStageRunner(container),
             places=places,
             rank=RankStages(cache),
             run=run,
             project=project,
             options=options,
         )
-        logged = LoggedStageRunner(scheduled, keep_logs)
-        return CachingStageRunner(logged, find=find, cache=cache, objects=parts.objects, clock=clock)
+        ready = ImageStageRunner(LoggedStageRunner(scheduled, keep_logs), ready=parts.images)
+        caching = CachingStageRunner(ready, find=find, cache=cache, objects=parts.objects, clock=clock)
+        merging = MergingStageRunner(caching, flights=flights, lease=lease, find=find, logs=parts.logs)
+        return KnownStageRunner(merging, find=find)
 
     drive = DriveRun(
         attempt=RestoreInputs(
@@ -166,7 +188,7 @@ async def build_server(
                 find=find,
                 logs=parts.logs,
                 clock=clock,
-                identities=SystemIdentities(),
+                identities=identities,
                 note_use=note_use,
                 node=settings.node,
             ),
@@ -197,6 +219,7 @@ async def build_server(
                     chance=random.Random(),  # noqa: S311 - chooses samples
                 ),
             ),
+            cache=build_cache_servicer(parts, index=index, runs=runs, clock=clock),
             pipelines=PipelineServicer(
                 describe=DescribePipeline(read_project),
                 plan=plan,
@@ -211,12 +234,13 @@ async def build_server(
             runs=RunServicer(
                 submit=SubmitRun(
                     open_project=open_project,
-                    check_secrets=CheckSecrets(secrets),
+                    check_secrets=CheckSecrets(parts.secrets),
                     runs=runs,
                     drive=drive,
                     clock=clock,
                     note_use=note_use,
                 ),
+                submissions=SqlSubmissionStore(parts.database),
                 runs=runs,
                 drive=drive,
                 follow=FollowRun(
@@ -225,7 +249,7 @@ async def build_server(
                     replay=ReplayLog(archive=parts.log_archive, keep=keep_logs, clock=clock),
                 ),
             ),
-            secrets=SecretServicer(KeepSecrets(store=secrets, clock=clock)),
+            secrets=SecretServicer(KeepSecrets(store=parts.secrets, clock=clock)),
             system=SystemServicer(
                 facts=_facts(settings, store),
                 engine=parts.engine,

@@ -107,6 +107,12 @@ class StageUnknown(NotFound):
     reason = "STAGE_UNKNOWN"
 
 
+class ResultUnknown(NotFound):
+    """No result has this key."""
+
+    reason = "RESULT_UNKNOWN"
+
+
 class BlobMissing(NotFound):
     """The store does not hold a blob."""
 
@@ -161,10 +167,28 @@ class SecretUnreadable(Precondition):
     reason = "SECRET_UNREADABLE"
 
 
+class SubmissionGone(Precondition):
+    """What a run was submitted with is not known any more."""
+
+    reason = "SUBMISSION_GONE"
+
+
 class ImageNotFound(Precondition):
     """A container image cannot be had."""
 
     reason = "IMAGE_NOT_FOUND"
+
+
+class ImageNotMade(Precondition):
+    """An image could not be made of what the project says. The stage's fault: nothing of ours gave way."""
+
+    reason = "IMAGE_NOT_MADE"
+
+
+class LeaseLost(Precondition):
+    """Somebody else has taken over what was being computed; its result may no longer be kept."""
+
+    reason = "LEASE_LOST"
 
 
 class NotAllowed(WherryError):

@@ -7,6 +7,7 @@ from typing import NewType
 from wherry.service.domain.blob import BlobHash
 from wherry.service.domain.dvc.ignore import IgnoreRules
 from wherry.service.domain.dvc.stage import Stage
+from wherry.service.domain.images.image import Image
 from wherry.service.domain.paths import ROOT, ProjectPath
 from wherry.service.domain.records import FileEntry, Params, StageEntry
 from wherry.service.domain.settings import StageSettings
@@ -25,17 +26,8 @@ LogName = NewType("LogName", str)
 StrictKey = NewType("StrictKey", str)
 """SHA-256 over all that a result may depend on, 64 hex digits."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Image:
-    """A container image, resolved once for a run."""
-
-    name: str
-    """As somebody wrote it."""
-    digest: str
-    """repo@sha256:… where a registry knows it, else the engine's own sha256:… of its configuration."""
-    platform: str
-    """os/architecture."""
+LeaseToken = NewType("LeaseToken", str)
+"""Of one holder of a lease, for one execution; never used again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,12 +83,19 @@ class StageTask:
     """Whether the result may be kept."""
     restores: bool = False
     """Whether it runs because its outputs went from the store: they are stored again, whatever is believed to be held."""
+    fence: LeaseToken | None = None
+    """With a lease: its token, without which the result may not be kept."""
     recorded: StageEntry | None = field(repr=False, default=None)
     """What the project's dvc.lock says of the stage."""
     trusts_dvc: bool = False
     """Whether what laptops recorded may stand for running the stage."""
     legacy_deps: tuple[FileEntry, ...] | None = None
     """`deps` as DVC writes them, where dvc.lock has hashes of DVC 2 that are still right; None: it has none."""
+
+    @property
+    def may_share(self) -> bool:
+        """Whether an execution that others have begun may stand for this one."""
+        return self.cacheable and self.use_cache and not self.restores
 
     @property
     def recorded_deps(self) -> tuple[FileEntry, ...]:

@@ -57,6 +57,7 @@ class ContainerStageRunner(StageRunner):
         """Run the stage; whatever happens, container and workspace are gone afterwards."""
         workspace: Path | None = None
         try:
+            await observer.began(attempt)
             await observer.entered(State.PREPARING, Phase.FETCHING)
             workspace = await self._workspaces.create(attempt)
             secrets = await self._reveal_secrets(task)
