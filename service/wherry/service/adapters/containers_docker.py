@@ -153,10 +153,15 @@ class DockerContainerEngine(ContainerEngine):
         return await self._call(lambda client: _wait(client, container), self._waits)
 
     async def stop(self, container: ContainerId, *, grace_s: float) -> None:
-        """SIGTERM, then after the grace (rounded up to whole seconds, as the engine counts) SIGKILL."""
+        """SIGTERM, then after the grace (rounded up to whole seconds, as the engine counts) SIGKILL.
+
+        The signal goes to all processes: a shell does not pass it on to the command that it waits for.
+        """
         grace = math.ceil(grace_s)
 
         def stop(client: APIClient) -> None:
+            if grace:
+                _terminate_all(client, container)
             with contextlib.suppress(docker.errors.NotFound):
                 client.stop(container, timeout=grace)
 
@@ -300,6 +305,13 @@ def _wait(client: APIClient, container: ContainerId) -> Exit:
                 client.wait(container, timeout=_NOT_STARTED_WAIT_S, condition="next-exit")
         elif broken:
             time.sleep(_LOOK_AGAIN_S)
+
+
+def _terminate_all(client: APIClient, container: ContainerId) -> None:
+    """From within, for the engine signals the first process only. Where that is not possible so be it."""
+    with contextlib.suppress(docker.errors.APIError):
+        made = client.exec_create(container, ["/bin/sh", "-c", "kill -TERM -1"])
+        client.exec_start(made["Id"])
 
 
 def _remove(client: APIClient, container: ContainerId) -> None:

@@ -63,6 +63,7 @@ from wherry.service.usecases.replay_log import ReplayLog
 from wherry.service.usecases.resolve_images import ResolveImages
 from wherry.service.usecases.resolve_stage import ResolveStage
 from wherry.service.usecases.restore_inputs import RestoreInputs
+from wherry.service.usecases.retrying_runner import RetryingStageRunner
 from wherry.service.usecases.run_container import RunContainer
 from wherry.service.usecases.scheduled_runner import Places, ScheduledStageRunner
 from wherry.service.usecases.send_blobs import SendBlobs
@@ -139,12 +140,13 @@ async def build_server(
         user=f"{uid}:{gid}",
         labels=labels,
     )
+    identities = SystemIdentities()
     places = Places(machine, at_once=settings.jobs)
 
     def runner_for(run: Run, project: Project, options: RunOptions) -> StageRunner:
         """Innermost first: a known result needs no place, and its lines are those of its run."""
         scheduled = ScheduledStageRunner(
-            container,
+            RetryingStageRunner(container, identities),
             places=places,
             rank=RankStages(cache),
             run=run,
@@ -161,7 +163,7 @@ async def build_server(
                 find=find,
                 logs=parts.logs,
                 clock=clock,
-                identities=SystemIdentities(),
+                identities=identities,
                 note_use=note_use,
                 node=settings.node,
             ),

@@ -34,7 +34,12 @@ class ContainerSpec:
     """Folders of the host that appear at these absolute paths, and cannot be changed there."""
     labels: Mapping[str, str] = field(default_factory=dict)
     memory_bytes: int | None = None
+    """With everything in /tmp, HOME and /dev/shm; there is no swap beyond it."""
     cpus: float | None = None
+    gpus: tuple[int, ...] = ()
+    """By index."""
+    shm_bytes: int | None = None
+    """Size of /dev/shm; None: as much as the engine is set to give."""
     pids_max: int = 4096
 
 
