@@ -1,7 +1,7 @@
 """The real StageRunner: inputs, container, outputs."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -58,8 +58,7 @@ class ContainerStageRunner(StageRunner):
             await observer.entered(State.PREPARING, Phase.FETCHING)
             workspace = await self._workspaces.create(attempt)
             spec = self._spec(task, attempt, workspace, await self._lay_out(task, workspace))
-            commands = [f"$ {command}".encode() for command in task.stage.commands]
-            await observer.wrote(LogStream.SYSTEM, commands)
+            await observer.wrote(LogStream.SYSTEM, list(_opening(task)))
             ended = await self._run_container(spec, observer, timeout_s=task.settings.timeout_s)
             if ended.exit.code != 0 or ended.exit.out_of_memory or ended.timed_out:
                 await self._tell_left(task, workspace, observer)
@@ -173,6 +172,14 @@ class ContainerStageRunner(StageRunner):
         if output.tree is None:
             return output.files[0].digest
         return await self._put.put_tree(output.tree.to_bytes(), again=again)
+
+
+def _opening(task: StageTask) -> Iterator[bytes]:
+    """The lines that come before what the stage writes."""
+    if task.network_withheld:
+        yield f"without a network: {task.network_withheld}".encode()
+    for command in task.stage.commands:
+        yield f"$ {command}".encode()
 
 
 def _declared(task: StageTask) -> list[Output]:
