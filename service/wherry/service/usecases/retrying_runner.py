@@ -26,6 +26,5 @@ class RetryingStageRunner(StageRunner):
                 break
             said = f"{outcome.reason}: attempt {number + 1} of {retries + 1} begins"
             await observer.wrote(LogStream.SYSTEM, [said.encode()])
-            await observer.tries_again()
             outcome = await self._inner.run(task, self._identities.new_attempt_id(), observer)
         return outcome
