@@ -41,6 +41,12 @@ COMMANDS = {
     "stop": ("runs", "stop", "Stop runs."),
     "apply": ("results", "apply", "Write a run's dvc.lock, params and uncached outputs into the project."),
     "pull": ("results", "pull", "Bring outputs into the project."),
+    "metrics": (
+        "metrics",
+        "metrics",
+        "Show metrics, and compare them between commits, runs and the workspace.",
+    ),
+    "params": ("params", "params", "Compare parameters between commits, runs and the workspace."),
     "dvc-remote": (
         "remote",
         "dvc_remote",

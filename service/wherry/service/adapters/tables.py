@@ -84,6 +84,8 @@ runs = Table(
     Column("saved_s", Float, nullable=False),
     Column("error", Text),
     Column("write_backs", Text, nullable=False),
+    # Null in rows that were written before migration 0004.
+    Column("snapshot", Text),
     PrimaryKeyConstraint("id", name="pk_runs"),
     UniqueConstraint("user", "idempotency_key", name="uq_runs_user_idempotency_key"),
     CheckConstraint(f"state IN ({_STATES})", name="ck_runs_state"),

@@ -16,9 +16,12 @@ from wherry.service.adapters.runs_sql import SqlRunStore
 from wherry.service.bootstrap.parts import Parts
 from wherry.service.bootstrap.store import Store
 from wherry.service.config import Settings, read_or_make_token
+from wherry.service.ports.blob_index import BlobIndex
+from wherry.service.ports.runs import RunStore
 from wherry.service.ports.stages import StageRunner
 from wherry.service.rpc.blobs import BlobServicer
 from wherry.service.rpc.pipelines import PipelineServicer
+from wherry.service.rpc.results import ResultServicer
 from wherry.service.rpc.runs import RunServicer
 from wherry.service.rpc.server import RpcServer, Servicers
 from wherry.service.rpc.system import SystemFacts, SystemServicer
@@ -35,6 +38,7 @@ from wherry.service.usecases.describe_pipeline import DescribePipeline
 from wherry.service.usecases.direct_blobs import DirectBlobs
 from wherry.service.usecases.drive_run import DriveRun
 from wherry.service.usecases.explain_stage import ExplainStage
+from wherry.service.usecases.find_contents import FindContents
 from wherry.service.usecases.find_dvc_result import FindDvcResult
 from wherry.service.usecases.find_legacy_hashes import FindLegacyHashes
 from wherry.service.usecases.find_nearest_result import FindNearestResult
@@ -42,6 +46,7 @@ from wherry.service.usecases.find_result import FindResult
 from wherry.service.usecases.find_vanished import FindVanished
 from wherry.service.usecases.follow_run import FollowRun
 from wherry.service.usecases.forget_blobs import ForgetBlobs
+from wherry.service.usecases.keep_snapshot import KeepSnapshot
 from wherry.service.usecases.limited_runner import LimitedStageRunner
 from wherry.service.usecases.lint_project import LintProject
 from wherry.service.usecases.note_use import NoteUse
@@ -53,6 +58,8 @@ from wherry.service.usecases.read_blobs import ReadBlobs
 from wherry.service.usecases.read_dvc_files import ReadDvcFiles
 from wherry.service.usecases.read_ignore_rules import ReadIgnoreRules
 from wherry.service.usecases.read_project import ReadProject
+from wherry.service.usecases.read_results import ReadResults
+from wherry.service.usecases.read_run_results import ReadRunResults
 from wherry.service.usecases.recover_runs import RecoverRuns
 from wherry.service.usecases.resolve_images import ResolveImages
 from wherry.service.usecases.resolve_stage import ResolveStage
@@ -83,7 +90,7 @@ async def build_server(
     put = PutBlobs(
         objects=parts.objects, index=index, node=parts.node, spool=spool, first_stays=parts.first_stays
     )
-    read = ReadBlobs(parts.node)
+    read, snapshots = ReadBlobs(parts.node), KeepSnapshot(put=put, node=parts.node)
     direct = DirectBlobs(transfers=parts.transfers, objects=parts.objects, index=index)
     await direct.sweep()
     adopt = AdoptBlobs(index=index, objects=parts.objects, read=read)
@@ -177,9 +184,15 @@ async def build_server(
                 lint=LintProject(ReadDvcFiles(put=put, read=read)),
                 composer=composer,
             ),
+            results=_results(put=put, read=read, index=index, adopt=adopt, runs=runs, snapshots=snapshots),
             runs=RunServicer(
                 submit=SubmitRun(
-                    open_project=open_project, runs=runs, drive=drive, clock=clock, note_use=note_use
+                    open_project=open_project,
+                    runs=runs,
+                    drive=drive,
+                    clock=clock,
+                    note_use=note_use,
+                    snapshots=snapshots,
                 ),
                 runs=runs,
                 drive=drive,
@@ -199,6 +212,27 @@ async def build_server(
         ),
         token=read_or_make_token(settings),
         log=log,
+    )
+
+
+def _results(
+    *,
+    put: PutBlobs,
+    read: ReadBlobs,
+    index: BlobIndex,
+    adopt: AdoptBlobs,
+    runs: RunStore,
+    snapshots: KeepSnapshot,
+) -> ResultServicer:
+    results = ReadResults(
+        read=ReadDvcFiles(put=put, read=read),
+        find=FindContents(index=index, adopt=adopt, put=put, read=read),
+    )
+    return ResultServicer(
+        results=results,
+        of_run=ReadRunResults(results=results, runs=runs, snapshots=snapshots),
+        snapshots=snapshots,
+        runs=runs,
     )
 
 

@@ -143,6 +143,12 @@ class ImageNotFound(Precondition):
     reason = "IMAGE_NOT_FOUND"
 
 
+class SnapshotUnknown(Precondition):
+    """The project of a run was not kept."""
+
+    reason = "SNAPSHOT_UNKNOWN"
+
+
 class NotAllowed(WherryError):
     """The caller has not shown that it may do this."""
 

@@ -102,6 +102,8 @@ class NewRun:
     created_at: datetime
     stages: tuple[StageName, ...]
     """In topological order."""
+    snapshot: str = ""
+    """Hash of the document in which its project is kept; empty: it is not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +126,8 @@ class Run:
     stages: Mapping[StageName, StageRecord]
     error: RunError | None = None
     write_backs: tuple[WriteBack, ...] = ()
+    snapshot: str = ""
+    """As of a NewRun."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
