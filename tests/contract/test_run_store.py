@@ -51,6 +51,8 @@ def new_run(number: int = 1, *, name: str = "", project: str = "iris", user: str
         message="try more trees",
         created_at=CREATED,
         stages=(TRAIN, PREPARE),
+        labels={"team": "vision"},
+        priority=-3,
     )
 
 
@@ -71,6 +73,7 @@ def test_a_created_run_is_queued_with_its_stages_in_the_order_given(store: RunSt
         "try more trees",
         CREATED,
     )
+    assert (run.labels, run.priority) == ({"team": "vision"}, -3)
     assert run.state is State.QUEUED
     assert list(run.stages.items()) == [
         (TRAIN, StageRecord(name=TRAIN)),

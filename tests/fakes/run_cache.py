@@ -1,6 +1,6 @@
 """The run cache as a dictionary."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from wherry.service.domain.explanation import Family
 from wherry.service.domain.task import StrictKey
@@ -18,6 +18,13 @@ class FakeRunCache(RunCache):
 
     async def publish(self, result: Result) -> None:
         self.results[result.key] = result
+
+    async def mean_durations(self, families: Collection[Family]) -> Mapping[Family, float]:
+        found: dict[Family, list[float]] = {}
+        for result in self.results.values():
+            if result.family is not None and result.family in families:
+                found.setdefault(result.family, []).append(result.wall_s)
+        return {family: sum(seconds) / len(seconds) for family, seconds in found.items()}
 
     async def list_family(self, family: Family, *, limit: int) -> Sequence[Result]:
         found = [result for result in self.results.values() if result.family == family]

@@ -41,6 +41,8 @@ class FakeRunStore(RunStore):
             created_at=new.created_at,
             stages={name: StageRecord(name=name) for name in new.stages},
             snapshot=new.snapshot,
+            labels=new.labels,
+            priority=new.priority,
         )
         self.runs[run.id] = run
         self.events[run.id] = []

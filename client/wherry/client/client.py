@@ -19,6 +19,7 @@ from wherry.client.results import ApplyReport, PullReport, Results
 from wherry.client.revisions import Revisions
 from wherry.client.stage_names import StageNames
 from wherry.client.submission import RunOptions, Selection, Submitter
+from wherry.client.tailing import tail_logs
 from wherry.client.watching import Event, Watcher
 from wherry.v1.blobs_pb2 import CheckBlobsRequest, CheckBlobsResponse
 from wherry.v1.pipelines_pb2 import (
@@ -52,7 +53,6 @@ from wherry.v1.runs_pb2 import (
     Run,
     SubmitRunRequest,
     SubmitRunResponse,
-    TailLogsRequest,
 )
 from wherry.v1.system_pb2 import (
     CheckServiceRequest,
@@ -207,6 +207,9 @@ class Client:
                 no_run_cache=chosen.no_run_cache,
                 keep_going=chosen.keep_going,
                 jobs=chosen.jobs,
+                priority=chosen.priority,
+                labels=chosen.labels,
+                timeout_s=chosen.run_timeout_s or 0.0,
             )
             return self._connection.unary(self._connection.runs.SubmitRun, request, LONG_S)
 
@@ -267,17 +270,15 @@ class Client:
             return StageNames()
         return StageNames(project.folder if run is None or run.project == project.name else "")
 
-    def logs(self, run: str, *, stage: str = "", follow: bool = False) -> Iterator[LogLine]:
-        """Return what stages wrote, from the beginning; with `follow` until the run has ended."""
-        request = TailLogsRequest(run=run, stage=stage, follow=follow)
-        call = self._connection.runs.TailLogs(request, metadata=self._connection.metadata())
-        try:
-            for message in call:
-                yield from message.lines
-        except grpc.RpcError as exc:
-            raise self._connection.fault(exc) from exc
-        finally:
-            call.cancel()
+    def logs(
+        self, run: str, *, stage: str = "", follow: bool = False, patience_s: float = 300.0
+    ) -> Iterator[LogLine]:
+        """Return what stages wrote, from the beginning; with `follow` until the run has ended.
+
+        Of a stage whose result was known: what it wrote in the run that computed it. A lost connection is tried
+        again for `patience_s` seconds; no line is lost or told twice.
+        """
+        return tail_logs(self._connection, run, stage=stage, follow=follow, patience_s=patience_s)
 
     def check_blobs(self, sample: int = 0) -> Iterator[CheckBlobsResponse]:
         """Have the service read `sample` blobs of the store, or all when 0, again; tells how it goes."""

@@ -23,7 +23,7 @@ from wherry.v1.pipelines_pb2 import (
     Plan,
     ResultOrigin,
 )
-from wherry.v1.runs_pb2 import CacheUse, Run, StageRecord, State
+from wherry.v1.runs_pb2 import CacheUse, Phase, Run, StageRecord, State
 from wherry.v1.system_pb2 import GetInfoResponse
 
 Json = dict[str, object]
@@ -174,6 +174,8 @@ def _run_facts(run: Run) -> Json:
         "wall_s": run_seconds(run),
         "compute_s": run.compute_s,
         "saved_s": run.saved_s,
+        "labels": dict(run.labels),
+        "priority": run.priority,
     }
 
 
@@ -195,6 +197,8 @@ def _stage(stage: StageRecord) -> Json:
     return {
         "name": stage.name,
         "state": state_word(stage.state),
+        "phase": Phase.Name(stage.phase).removeprefix("PHASE_").lower() if stage.phase else None,
+        "since": stage.since.ToJsonString() if stage.HasField("since") else None,
         "cache": CacheUse.Name(stage.cache).removeprefix("CACHE_USE_").lower() if stage.cache else None,
         "key": stage.key or None,
         "from_run": stage.from_run or None,

@@ -1,6 +1,6 @@
 """From the folder to a request: scan, say what is asked for, provide what the service lacks, ask again."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
@@ -30,6 +30,7 @@ from wherry.v1.pipelines_pb2 import (
     LintProjectResponse,
     Needs,
     PlanRunResponse,
+    SettingFlags,
     Snapshot,
     SnapshotFile,
     Submission,
@@ -67,6 +68,13 @@ class Selection:
     composition: Literal["", "always", "never"] = ""
     """Whether Hydra composes params.yaml where the project enables it; empty: when there are set_params."""
     image: str = ""
+    cpus: str = ""
+    memory: str = ""
+    gpus: str = ""
+    network: Literal["", "allow", "deny"] = ""
+    env: Mapping[str, str] = field(default_factory=dict)
+    secrets: Sequence[str] = ()
+    """From `image` on: settings for every stage, over those of the project, written as there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +87,11 @@ class RunOptions:
     no_run_cache: bool = False
     keep_going: bool = False
     jobs: int = 0
+    priority: int = 0
+    """From -100 to 100: the larger goes first."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    run_timeout_s: float | None = None
+    """After so many seconds the service stops the run."""
 
 
 # All of them say either what was asked for, or what is needed first.
@@ -153,6 +166,14 @@ class Submitter:
             set_params=selection.set_params,
             composition=_COMPOSITIONS[selection.composition],
             image=selection.image,
+            settings=SettingFlags(
+                cpus=selection.cpus,
+                memory=selection.memory,
+                gpus=selection.gpus,
+                network=selection.network,
+                env=selection.env,
+                secrets=selection.secrets,
+            ),
             rev=commit.rev,
             dirty=commit.dirty,
         )

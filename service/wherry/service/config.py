@@ -34,6 +34,12 @@ class Settings(BaseSettings):
     """Name of this machine in records."""
     jobs: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1, le=1024)
     """How many stages may run at once."""
+    stage_cpus: float | None = Field(default=None, gt=0)
+    """Processors that stages may use together; none: the engine's, or as many as `jobs` where that is more."""
+    stage_memory_gb: float | None = Field(default=None, gt=0)
+    """Memory that stages may declare together, in 10^9 bytes; none: the engine's."""
+    stage_gpus: int | None = Field(default=None, ge=0)
+    """GPUs that stages may use together; none: the engine's."""
     default_image: str = ""
     """Image for stages that name none; empty: such a stage is refused."""
     network: bool = True

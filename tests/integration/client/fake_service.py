@@ -322,6 +322,7 @@ class FakeService(
             yield runs_pb2.TailLogsResponse(lines=[line])
         if request.follow:
             self._linger(context)
+        yield runs_pb2.TailLogsResponse(done=True)
 
     def _break(self, context: grpc.ServicerContext, stream: str, sequence: int) -> None:
         if self.script.break_streams_after < sequence and self.script.break_streams_after:

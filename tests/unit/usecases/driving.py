@@ -39,7 +39,7 @@ from wherry.service.usecases.note_use import NoteUse
 from wherry.service.usecases.publish_legacy import PublishLegacy
 from wherry.service.usecases.put_blobs import PutBlobs
 from wherry.service.usecases.read_blobs import ReadBlobs
-from wherry.service.usecases.read_project import ReadProject
+from wherry.service.usecases.read_project import Project, ReadProject
 from wherry.service.usecases.resolve_stage import ResolveStage, open_state
 from wherry.service.usecases.restore_inputs import RestoreInputs
 from wherry.service.usecases.set_params import SetParams
@@ -122,6 +122,8 @@ class House:
         self.put = PutBlobs(objects=objects, index=index, node=self.node, spool=tmp_path)
         read = ReadBlobs(self.node)
         adopt, cache = AdoptBlobs(index=index, objects=objects, read=read), FakeRunCache()
+        self.cache = cache
+        self.runner_for: Callable[[Run, Project, RunOptions], StageRunner] = lambda *_: self.runner
         dvc = FindDvcResult(objects=objects, index=index, adopt=adopt, read=read)
         find = FindResult(cache=cache, index=index, adopt=adopt, dvc=dvc)
         legacy = FindLegacyHashes(index=index, read=read, node=self.node)
@@ -150,8 +152,12 @@ class House:
                     log=self.log,
                 ),
             ),
-            runner_for=lambda _jobs: CachingStageRunner(
-                self.runner, find=find, cache=cache, objects=objects, clock=clock
+            runner_for=lambda run, project, options: CachingStageRunner(
+                self.runner_for(run, project, options),
+                find=find,
+                cache=cache,
+                objects=objects,
+                clock=clock,
             ),
             runs=self.runs,
             write_backs=WriteBacks(

@@ -1,5 +1,6 @@
 """The flags of commands that submit runs, and what they say: `wherry repro` and `wherry exp run` share them."""
 
+import os
 from dataclasses import dataclass
 from typing import Literal
 
@@ -30,6 +31,15 @@ class RunFlags:
     message: str
     jobs: int | None
     image: str
+    cpus: str
+    memory: str
+    gpus: str
+    network: Literal["allow", "deny"] | None
+    env: tuple[str, ...]
+    secrets: tuple[str, ...]
+    priority: int
+    labels: tuple[str, ...]
+    run_timeout: float | None
     pull: str
     detach: bool
     no_logs: bool
@@ -50,6 +60,12 @@ class RunFlags:
             set_params=self.set_params,
             composition="never" if self.no_hydra else composition,
             image=self.image,
+            cpus=self.cpus,
+            memory=self.memory,
+            gpus=self.gpus,
+            network=self.network or "",
+            env=dict(_variable(given) for given in self.env),
+            secrets=self.secrets,
         )
 
     def options(self) -> RunOptions:
@@ -61,7 +77,27 @@ class RunFlags:
             no_run_cache=self.no_run_cache,
             keep_going=self.keep_going,
             jobs=self.jobs or 0,
+            priority=self.priority,
+            labels=dict(_label(given) for given in self.labels),
+            run_timeout_s=self.run_timeout,
         )
+
+
+def _variable(given: str) -> tuple[str, str]:
+    """KEY=VAL, or KEY alone: then as it is here."""
+    name, equals, value = given.partition("=")
+    if equals:
+        return name, value
+    if name not in os.environ:
+        raise click.UsageError(f"-e {name}: there is no such variable here; give a value with -e {name}=…")
+    return name, os.environ[name]
+
+
+def _label(given: str) -> tuple[str, str]:
+    key, equals, value = given.partition("=")
+    if not key or not equals:
+        raise click.UsageError(f"--label {given}: must be KEY=VALUE")
+    return key, value
 
 
 def run_parameters() -> list[click.Parameter]:
@@ -106,7 +142,51 @@ def _how() -> list[click.Parameter]:
             default=None,
             help="At most so many stages at once.",
         ),
+        click.Option(
+            ["--priority"],
+            type=click.IntRange(-100, 100),
+            default=0,
+            metavar="N",
+            help="From -100 to 100: where stages wait, those of the larger go first.",
+        ),
+        click.Option(["--label", "labels"], multiple=True, metavar="KEY=VALUE", help="Sort the run by this."),
+        click.Option(
+            ["--run-timeout"],
+            type=click.FloatRange(min=0, min_open=True),
+            default=None,
+            metavar="SECONDS",
+            help="The service stops the run after so long.",
+        ),
+        *_settings(),
+    ]
+
+
+def _settings() -> list[click.Parameter]:
+    """Settings for every stage of the run, over those of the project."""
+    return [
         click.Option(["--image"], default="", help="Container image for every stage."),
+        click.Option(
+            ["--cpus"], default="", metavar="N", help="Processors for every stage, such as 4 or 0.5."
+        ),
+        click.Option(
+            ["--memory"], default="", metavar="SIZE", help="Memory for every stage, such as 512m or 4g."
+        ),
+        click.Option(["--gpus"], default="", metavar="N|all", help="GPUs for every stage."),
+        click.Option(
+            ["--network"],
+            type=click.Choice(["allow", "deny"]),
+            default=None,
+            help="Whether stages have a network.",
+        ),
+        click.Option(
+            ["-e", "--env"],
+            multiple=True,
+            metavar="KEY[=VAL]",
+            help="An environment variable for every stage; without a value, as it is here.",
+        ),
+        click.Option(
+            ["--secret", "secrets"], multiple=True, metavar="NAME", help="A secret for every stage."
+        ),
     ]
 
 

@@ -349,6 +349,7 @@ class Submission(_message.Message):
     DIRTY_FIELD_NUMBER: _builtins.int
     SELECTION_FIELD_NUMBER: _builtins.int
     COMPOSITION_FIELD_NUMBER: _builtins.int
+    SETTINGS_FIELD_NUMBER: _builtins.int
     project: _builtins.str
     """Name under which the project's runs are listed. It has no part in any cache key."""
     working_folder: _builtins.str
@@ -381,6 +382,10 @@ class Submission(_message.Message):
     def selection(self) -> Global___Selection:
         """How targets are read, and what is taken with them. Unset: no flag."""
 
+    @_builtins.property
+    def settings(self) -> Global___SettingFlags:
+        """Settings for every stage, over those of the project. Unset: as the project says."""
+
     def __init__(
         self,
         *,
@@ -394,14 +399,81 @@ class Submission(_message.Message):
         dirty: _builtins.bool = ...,
         selection: Global___Selection | None = ...,
         composition: Global___Composition.ValueType = ...,
+        settings: Global___SettingFlags | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["selection", b"selection", "snapshot", b"snapshot"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["selection", b"selection", "settings", b"settings", "snapshot", b"snapshot"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["composition", b"composition", "dirty", b"dirty", "image", b"image", "project", b"project", "rev", b"rev", "selection", b"selection", "set_params", b"set_params", "snapshot", b"snapshot", "targets", b"targets", "working_folder", b"working_folder"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["composition", b"composition", "dirty", b"dirty", "image", b"image", "project", b"project", "rev", b"rev", "selection", b"selection", "set_params", b"set_params", "settings", b"settings", "snapshot", b"snapshot", "targets", b"targets", "working_folder", b"working_folder"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Submission: _TypeAlias = Submission  # noqa: Y015
+
+@_typing.final
+class SettingFlags(_message.Message):
+    """Stage settings as flags give them, each in the notation of .dvc/wherry.toml. Empty: as the project says."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class EnvEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    CPUS_FIELD_NUMBER: _builtins.int
+    MEMORY_FIELD_NUMBER: _builtins.int
+    GPUS_FIELD_NUMBER: _builtins.int
+    NETWORK_FIELD_NUMBER: _builtins.int
+    ENV_FIELD_NUMBER: _builtins.int
+    SECRETS_FIELD_NUMBER: _builtins.int
+    cpus: _builtins.str
+    """Processors: "4", "0.5"."""
+    memory: _builtins.str
+    """Memory: "512m", "4g"."""
+    gpus: _builtins.str
+    """GPUs: "1", "all"."""
+    network: _builtins.str
+    """"allow" or "deny"."""
+    @_builtins.property
+    def env(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Environment variables by name."""
+
+    @_builtins.property
+    def secrets(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names of secrets that every stage gets, beside those of its settings."""
+
+    def __init__(
+        self,
+        *,
+        cpus: _builtins.str = ...,
+        memory: _builtins.str = ...,
+        gpus: _builtins.str = ...,
+        network: _builtins.str = ...,
+        env: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        secrets: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cpus", b"cpus", "env", b"env", "gpus", b"gpus", "memory", b"memory", "network", b"network", "secrets", b"secrets"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SettingFlags: _TypeAlias = SettingFlags  # noqa: Y015
 
 @_typing.final
 class Selection(_message.Message):

@@ -134,6 +134,34 @@ WRITE_BACK_KIND_OUTPUT: WriteBackKind.ValueType  # 3
 """An output with cache: false."""
 Global___WriteBackKind: _TypeAlias = WriteBackKind  # noqa: Y015
 
+class _Phase:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PhaseEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Phase.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PHASE_UNSPECIFIED: _Phase.ValueType  # 0
+    """Nothing that has a name."""
+    PHASE_FETCHING: _Phase.ValueType  # 1
+    """Inputs are brought to the machine, while the stage is being prepared."""
+    PHASE_COLLECTING: _Phase.ValueType  # 2
+    """The command has ended, what it made is hashed; the stage still counts as running."""
+    PHASE_PUBLISHING: _Phase.ValueType  # 3
+    """What it made goes to the store."""
+
+class Phase(_Phase, metaclass=_PhaseEnumTypeWrapper):
+    """What is being done for a stage within its state."""
+
+PHASE_UNSPECIFIED: Phase.ValueType  # 0
+"""Nothing that has a name."""
+PHASE_FETCHING: Phase.ValueType  # 1
+"""Inputs are brought to the machine, while the stage is being prepared."""
+PHASE_COLLECTING: Phase.ValueType  # 2
+"""The command has ended, what it made is hashed; the stage still counts as running."""
+PHASE_PUBLISHING: Phase.ValueType  # 3
+"""What it made goes to the store."""
+Global___Phase: _TypeAlias = Phase  # noqa: Y015
+
 class _LogStream:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -168,6 +196,26 @@ class Run(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class LabelsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     ID_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     PROJECT_FIELD_NUMBER: _builtins.int
@@ -184,6 +232,8 @@ class Run(_message.Message):
     ERROR_FIELD_NUMBER: _builtins.int
     WRITE_BACKS_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Unique on this service."""
     name: _builtins.str
@@ -204,6 +254,8 @@ class Run(_message.Message):
     """Seconds that hits did not have to compute again."""
     message: _builtins.str
     """What the submitter said of it."""
+    priority: _builtins.int
+    """What the submitter asked of the queue, from -100 to 100."""
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
         """When it was accepted."""
@@ -228,6 +280,10 @@ class Run(_message.Message):
     def write_backs(self) -> _containers.RepeatedCompositeFieldContainer[Global___WriteBack]:
         """Files that the run changes in the project, set when it has ended."""
 
+    @_builtins.property
+    def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """What the submitter sorts runs by."""
+
     def __init__(
         self,
         *,
@@ -247,10 +303,12 @@ class Run(_message.Message):
         error: Global___RunError | None = ...,
         write_backs: _abc.Iterable[Global___WriteBack] | None = ...,
         message: _builtins.str = ...,
+        labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        priority: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "error", b"error", "finished_at", b"finished_at", "started_at", b"started_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["compute_s", b"compute_s", "created_at", b"created_at", "dirty", b"dirty", "error", b"error", "finished_at", b"finished_at", "id", b"id", "message", b"message", "name", b"name", "project", b"project", "rev", b"rev", "saved_s", b"saved_s", "stages", b"stages", "started_at", b"started_at", "state", b"state", "user", b"user", "write_backs", b"write_backs"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["compute_s", b"compute_s", "created_at", b"created_at", "dirty", b"dirty", "error", b"error", "finished_at", b"finished_at", "id", b"id", "labels", b"labels", "message", b"message", "name", b"name", "priority", b"priority", "project", b"project", "rev", b"rev", "saved_s", b"saved_s", "stages", b"stages", "started_at", b"started_at", "state", b"state", "user", b"user", "write_backs", b"write_backs"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -351,6 +409,8 @@ class StageRecord(_message.Message):
     UNDECLARED_FIELD_NUMBER: _builtins.int
     FROM_USER_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
+    PHASE_FIELD_NUMBER: _builtins.int
+    SINCE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Address from the DVC root."""
     state: Global___State.ValueType
@@ -379,6 +439,8 @@ class StageRecord(_message.Message):
     """For a hit, who computed the result."""
     source: _pipelines_pb2.HitSource.ValueType
     """For a hit, who vouches for the result. from_run and from_user are set with HIT_SOURCE_RUN only."""
+    phase: Global___Phase.ValueType
+    """What is being done within the state; unset when nothing that has a name."""
     @_builtins.property
     def deps(self) -> _containers.RepeatedCompositeFieldContainer[_pipelines_pb2.FileRecord]:
         """Dependencies with content."""
@@ -390,6 +452,10 @@ class StageRecord(_message.Message):
     @_builtins.property
     def undeclared(self) -> _containers.RepeatedCompositeFieldContainer[_pipelines_pb2.FileRecord]:
         """Project files that were read without being declared."""
+
+    @_builtins.property
+    def since(self) -> _timestamp_pb2.Timestamp:
+        """When it came into this state and phase."""
 
     def __init__(
         self,
@@ -411,10 +477,12 @@ class StageRecord(_message.Message):
         undeclared: _abc.Iterable[_pipelines_pb2.FileRecord] | None = ...,
         from_user: _builtins.str = ...,
         source: _pipelines_pb2.HitSource.ValueType = ...,
+        phase: Global___Phase.ValueType = ...,
+        since: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "_wall_s", b"_wall_s", "exit_code", b"exit_code", "wall_s", b"wall_s"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "_wall_s", b"_wall_s", "exit_code", b"exit_code", "since", b"since", "wall_s", b"wall_s"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "_wall_s", b"_wall_s", "attempt", b"attempt", "cache", b"cache", "deps", b"deps", "exit_code", b"exit_code", "from_run", b"from_run", "from_user", b"from_user", "image", b"image", "key", b"key", "name", b"name", "node", b"node", "outs", b"outs", "params_json", b"params_json", "reason", b"reason", "source", b"source", "state", b"state", "undeclared", b"undeclared", "wall_s", b"wall_s"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "_wall_s", b"_wall_s", "attempt", b"attempt", "cache", b"cache", "deps", b"deps", "exit_code", b"exit_code", "from_run", b"from_run", "from_user", b"from_user", "image", b"image", "key", b"key", "name", b"name", "node", b"node", "outs", b"outs", "params_json", b"params_json", "phase", b"phase", "reason", b"reason", "since", b"since", "source", b"source", "state", b"state", "undeclared", b"undeclared", "wall_s", b"wall_s"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__exit_code: _TypeAlias = _typing.Literal["exit_code"]  # noqa: Y015
     _WhichOneofArgType__exit_code: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code"]  # noqa: Y015
@@ -433,6 +501,26 @@ class SubmitRunRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class LabelsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     SUBMISSION_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
@@ -441,6 +529,9 @@ class SubmitRunRequest(_message.Message):
     NO_RUN_CACHE_FIELD_NUMBER: _builtins.int
     KEEP_GOING_FIELD_NUMBER: _builtins.int
     JOBS_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
+    TIMEOUT_S_FIELD_NUMBER: _builtins.int
     idempotency_key: _builtins.str
     """Made by the client, 8 to 64 characters of [A-Za-z0-9_-]; the same for every repetition of one submission."""
     name: _builtins.str
@@ -455,9 +546,17 @@ class SubmitRunRequest(_message.Message):
     """When a stage fails, go on with those that do not depend on it."""
     jobs: _builtins.int
     """How many stages may run at once; 0: as many as the service allows."""
+    priority: _builtins.int
+    """Tilts the queue, from -100 to 100: the larger goes first."""
+    timeout_s: _builtins.float
+    """Seconds after which the run is stopped as failed; 0: none."""
     @_builtins.property
     def submission(self) -> _pipelines_pb2.Submission:
         """What to run."""
+
+    @_builtins.property
+    def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """What the submitter sorts runs by."""
 
     def __init__(
         self,
@@ -470,10 +569,13 @@ class SubmitRunRequest(_message.Message):
         no_run_cache: _builtins.bool = ...,
         keep_going: _builtins.bool = ...,
         jobs: _builtins.int = ...,
+        priority: _builtins.int = ...,
+        labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        timeout_s: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["submission", b"submission"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["force", b"force", "idempotency_key", b"idempotency_key", "jobs", b"jobs", "keep_going", b"keep_going", "message", b"message", "name", b"name", "no_run_cache", b"no_run_cache", "submission", b"submission"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["force", b"force", "idempotency_key", b"idempotency_key", "jobs", b"jobs", "keep_going", b"keep_going", "labels", b"labels", "message", b"message", "name", b"name", "no_run_cache", b"no_run_cache", "priority", b"priority", "submission", b"submission", "timeout_s", b"timeout_s"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -633,19 +735,25 @@ class WatchRunRequest(_message.Message):
 
     RUN_FIELD_NUMBER: _builtins.int
     AFTER_SEQUENCE_FIELD_NUMBER: _builtins.int
+    WAIT_S_FIELD_NUMBER: _builtins.int
     run: _builtins.str
     """Id or name."""
     after_sequence: _builtins.int
     """Sequence number of the last event seen; 0: from the beginning."""
+    wait_s: _builtins.float
+    """Seconds after which the stream ends although the run goes on, to be resumed by number: proxies cut
+    connections on which nothing comes. 0: it lasts until the run has ended.
+    """
     def __init__(
         self,
         *,
         run: _builtins.str = ...,
         after_sequence: _builtins.int = ...,
+        wait_s: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_sequence", b"after_sequence", "run", b"run"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_sequence", b"after_sequence", "run", b"run", "wait_s", b"wait_s"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -743,6 +851,7 @@ class TailLogsRequest(_message.Message):
     STAGE_FIELD_NUMBER: _builtins.int
     AFTER_SEQUENCE_FIELD_NUMBER: _builtins.int
     FOLLOW_FIELD_NUMBER: _builtins.int
+    WAIT_S_FIELD_NUMBER: _builtins.int
     run: _builtins.str
     """Id or name of the run."""
     stage: _builtins.str
@@ -751,6 +860,8 @@ class TailLogsRequest(_message.Message):
     """Sequence number of the last line seen; 0: from the beginning."""
     follow: _builtins.bool
     """Keep waiting for more until the run has ended."""
+    wait_s: _builtins.float
+    """Seconds after which the stream ends although more may come, to be resumed by number. 0: it does not."""
     def __init__(
         self,
         *,
@@ -758,10 +869,11 @@ class TailLogsRequest(_message.Message):
         stage: _builtins.str = ...,
         after_sequence: _builtins.int = ...,
         follow: _builtins.bool = ...,
+        wait_s: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_sequence", b"after_sequence", "follow", b"follow", "run", b"run", "stage", b"stage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_sequence", b"after_sequence", "follow", b"follow", "run", b"run", "stage", b"stage", "wait_s", b"wait_s"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -774,6 +886,9 @@ class TailLogsResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     LINES_FIELD_NUMBER: _builtins.int
+    DONE_FIELD_NUMBER: _builtins.int
+    done: _builtins.bool
+    """Nothing comes after these, in this call or another."""
     @_builtins.property
     def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___LogLine]:
         """In order."""
@@ -782,10 +897,11 @@ class TailLogsResponse(_message.Message):
         self,
         *,
         lines: _abc.Iterable[Global___LogLine] | None = ...,
+        done: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["lines", b"lines"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["done", b"done", "lines", b"lines"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -803,7 +919,9 @@ class LogLine(_message.Message):
     STREAM_FIELD_NUMBER: _builtins.int
     TEXT_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
-    """Grows within the run, over all its stages."""
+    """Grows within the run, over all its stages. From 2^40 on: a line of the run that computed the result, shown
+    where one stage is asked for and its result was known.
+    """
     stage: _builtins.str
     """Stage that wrote it; empty when it is about the run."""
     stream: Global___LogStream.ValueType

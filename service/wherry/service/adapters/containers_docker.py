@@ -23,7 +23,9 @@ from docker.utils import kwargs_from_env
 from wherry.service.adapters.container_output_docker import OutputRelay
 from wherry.service.adapters.container_spec_docker import container_config
 from wherry.service.adapters.images_docker import check_image_name, find_image, pull_image
+from wherry.service.adapters.machine_docker import machine_of
 from wherry.service.domain.errors import EngineUnavailable, ImageNotFound
+from wherry.service.domain.resources import Machine
 from wherry.service.domain.task import Image
 from wherry.service.ports.containers import ContainerEngine, ContainerId, ContainerSpec, Exit, OutputPiece
 
@@ -83,6 +85,10 @@ class DockerContainerEngine(ContainerEngine):
     async def version(self) -> str:
         """The engine's version, such as 20.10.24."""
         return str((await self._call(lambda client: client.version()))["Version"])
+
+    async def machine(self) -> Machine:
+        """What the engine says that it has."""
+        return machine_of(await self._call(lambda client: client.info()))
 
     async def resolve_image(self, name: str) -> Image:
         """Describe the image, pulling it first if the engine lacks it; one pull per name at a time.

@@ -16,7 +16,7 @@ from wherry.service.domain.explanation import Circumstances, DeclaredOutput
 from wherry.service.domain.paths import ProjectPath
 from wherry.service.domain.records import FileEntry, OutputKind, StageEntry
 from wherry.service.domain.run import FileRecord, Run, RunError, StageRecord, WriteBack, WriteBackKind
-from wherry.service.domain.states import CacheUse, HitSource, State
+from wherry.service.domain.states import CacheUse, HitSource, Phase, State
 from wherry.service.domain.task import Image, RunId
 
 _TAG = "$"
@@ -63,6 +63,17 @@ def dump_write_backs(write_backs: tuple[WriteBack, ...]) -> str:
 def load_write_backs(text: str) -> tuple[WriteBack, ...]:
     """Read what dump_write_backs wrote."""
     return tuple(_write_back(item) for item in json.loads(text))
+
+
+def dump_labels(labels: Mapping[str, str]) -> str:
+    """Write what a submitter sorts runs by."""
+    return _dump(dict(labels))
+
+
+def load_labels(text: str) -> dict[str, str]:
+    """Read what dump_labels wrote."""
+    labels: dict[str, str] = json.loads(text)
+    return labels
 
 
 def dump_entry(entry: StageEntry) -> str:
@@ -246,11 +257,15 @@ def _plain_stage(stage: StageRecord) -> dict[str, Any]:
         "deps": [_plain_file_record(item) for item in stage.deps],
         "outs": [_plain_file_record(item) for item in stage.outs],
         "params_json": stage.params_json,
+        "log": stage.log,
+        "phase": stage.phase,
+        "since": _plain_instant(stage.since),
     }
 
 
 def _stage(plain: dict[str, Any]) -> StageRecord:
     cache, from_run, source = plain.get("cache"), plain.get("from_run"), plain.get("source")
+    phase, since = plain.get("phase"), plain.get("since")
     return StageRecord(
         **(
             plain
@@ -260,6 +275,8 @@ def _stage(plain: dict[str, Any]) -> StageRecord:
                 "cache": None if cache is None else CacheUse(cache),
                 "from_run": None if from_run is None else RunId(from_run),
                 "source": None if source is None else HitSource(source),
+                "phase": None if phase is None else Phase(phase),
+                "since": None if since is None else datetime.fromisoformat(since),
                 "deps": tuple(_file_record(item) for item in plain["deps"]),
                 "outs": tuple(_file_record(item) for item in plain["outs"]),
             }
@@ -284,6 +301,8 @@ def _plain_run(run: Run) -> dict[str, Any]:
         "saved_s": run.saved_s,
         "error": None if run.error is None else _plain_error(run.error),
         "write_backs": [_plain_write_back(item) for item in run.write_backs],
+        "labels": dict(run.labels),
+        "priority": run.priority,
     }
 
 

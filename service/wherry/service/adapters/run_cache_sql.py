@@ -1,9 +1,9 @@
 """The run cache in SQL. Whether the blobs of a result are still held is for the caller to check."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Row, bindparam, select
+from sqlalchemy import Connection, Row, bindparam, func, select
 
 from wherry.service.adapters.database import Database
 from wherry.service.adapters.records_json import (
@@ -14,7 +14,7 @@ from wherry.service.adapters.records_json import (
 )
 from wherry.service.adapters.tables import results
 from wherry.service.domain.explanation import Family
-from wherry.service.domain.task import RunId, StrictKey
+from wherry.service.domain.task import LogName, RunId, StrictKey
 from wherry.service.ports.run_cache import Result, RunCache
 
 _RESULT = select(results).where(results.c.key == bindparam("wanted"))
@@ -24,6 +24,14 @@ _FAMILY = (
     .order_by(results.c.created_at.desc())
     .limit(bindparam("at_most"))
 )
+_DURATIONS = (
+    select(results.c.family, func.avg(results.c.wall_s).label("mean_s"))
+    .where(results.c.family.in_(bindparam("wanted", expanding=True)))
+    .group_by(results.c.family)
+)
+
+# Below what either database takes in one statement.
+_FAMILIES_AT_ONCE = 500
 
 
 class SqlRunCache(RunCache):
@@ -44,6 +52,17 @@ class SqlRunCache(RunCache):
         rows = await self._database.run(lambda connection: connection.execute(_FAMILY, values).all())
         return [_result(row) for row in rows]
 
+    async def mean_durations(self, families: Collection[Family]) -> Mapping[Family, float]:
+        """See the port."""
+        wanted = sorted(families)
+        parts = [wanted[at : at + _FAMILIES_AT_ONCE] for at in range(0, len(wanted), _FAMILIES_AT_ONCE)]
+
+        def read(connection: Connection) -> dict[Family, float]:
+            rows = (row for part in parts for row in connection.execute(_DURATIONS, {"wanted": part}))
+            return {Family(row.family): float(row.mean_s) for row in rows}
+
+        return await self._database.run(read)
+
     async def publish(self, result: Result) -> None:
         """See the port."""
         columns = {
@@ -54,6 +73,7 @@ class SqlRunCache(RunCache):
             "wall_s": result.wall_s,
             "created_at": result.created_at,
             "family": result.family,
+            "log": result.log,
             "circumstances": result.circumstances and dump_circumstances(result.circumstances),
         }
         upsert = (
@@ -75,4 +95,5 @@ def _result(row: Row[Any]) -> Result:
         created_at=row.created_at,
         family=None if row.family is None else Family(row.family),
         circumstances=None if row.circumstances is None else load_circumstances(row.circumstances),
+        log=None if row.log is None else LogName(row.log),
     )

@@ -156,6 +156,8 @@ class SqlRunStore(RunStore):
             "rev": new.rev,
             "dirty": new.dirty,
             "message": new.message,
+            "labels": records_json.dump_labels(new.labels),
+            "priority": new.priority,
             "state": State.QUEUED,
             "created_at": new.created_at,
             "compute_s": 0.0,
@@ -324,6 +326,8 @@ def _run(row: Row[Any], stages: Mapping[StageName, StageRecord]) -> Run:
         error=None if row.error is None else records_json.load_error(row.error),
         write_backs=records_json.load_write_backs(row.write_backs),
         snapshot=row.snapshot or "",
+        labels=records_json.load_labels(row.labels),
+        priority=row.priority,
     )
 
 

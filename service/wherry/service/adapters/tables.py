@@ -84,8 +84,10 @@ runs = Table(
     Column("saved_s", Float, nullable=False),
     Column("error", Text),
     Column("write_backs", Text, nullable=False),
-    # Null in rows that were written before migration 0004.
+    # Null in rows that were written before migration 0006.
     Column("snapshot", Text),
+    Column("labels", Text, nullable=False, server_default="{}"),
+    Column("priority", Integer, nullable=False, server_default="0"),
     PrimaryKeyConstraint("id", name="pk_runs"),
     UniqueConstraint("user", "idempotency_key", name="uq_runs_user_idempotency_key"),
     CheckConstraint(f"state IN ({_STATES})", name="ck_runs_state"),
@@ -133,6 +135,8 @@ results = Table(
     # Both are null in rows that were written before migration 0002.
     Column("family", Text),
     Column("circumstances", Text),
+    # Null in rows that were written before migration 0005.
+    Column("log", Text),
     PrimaryKeyConstraint("key", name="pk_results"),
 )
 Index("ix_results_family_created_at", results.c.family, results.c.created_at)

@@ -12,6 +12,7 @@ from wherry.service.adapters.clock_system import SystemClock
 from wherry.service.adapters.containers_docker import DockerContainerEngine
 from wherry.service.adapters.database import Database
 from wherry.service.adapters.direct_transfers_s3 import S3DirectTransfers
+from wherry.service.adapters.log_archive_objects import ObjectLogArchive
 from wherry.service.adapters.logs_files import FileLogStore
 from wherry.service.adapters.node_cache_local import LocalNodeCache
 from wherry.service.adapters.objects_obstore import ObstoreObjectStore
@@ -40,6 +41,7 @@ class Parts:
     node: LocalNodeCache
     workspaces: LocalWorkspaces
     logs: FileLogStore
+    log_archive: ObjectLogArchive
     check_store: CheckStore
     first_stays: bool
     """Whether the store lets a writer say that nothing may be replaced."""
@@ -96,6 +98,8 @@ async def open_parts(settings: Settings, store: Store, stack: contextlib.AsyncEx
     stack.callback(workspaces.close)
     logs = FileLogStore(home / "logs")
     stack.callback(logs.close)
+    log_archive = ObjectLogArchive(objects, spool=home / "uploads")
+    stack.callback(log_archive.close)
     return Parts(
         database=database,
         objects=objects,
@@ -104,6 +108,7 @@ async def open_parts(settings: Settings, store: Store, stack: contextlib.AsyncEx
         node=node,
         workspaces=workspaces,
         logs=logs,
+        log_archive=log_archive,
         check_store=check_store,
         first_stays=any(
             finding.name == ONLY_NEW and finding.state is FindingState.OK for finding in findings

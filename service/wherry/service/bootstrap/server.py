@@ -16,6 +16,9 @@ from wherry.service.adapters.runs_sql import SqlRunStore
 from wherry.service.bootstrap.parts import Parts
 from wherry.service.bootstrap.store import Store
 from wherry.service.config import Settings, read_or_make_token
+from wherry.service.domain.resources import allotted
+from wherry.service.domain.run import Run
+from wherry.service.domain.submission import RunOptions
 from wherry.service.ports.blob_index import BlobIndex
 from wherry.service.ports.runs import RunStore
 from wherry.service.ports.stages import StageRunner
@@ -46,24 +49,29 @@ from wherry.service.usecases.find_result import FindResult
 from wherry.service.usecases.find_vanished import FindVanished
 from wherry.service.usecases.follow_run import FollowRun
 from wherry.service.usecases.forget_blobs import ForgetBlobs
+from wherry.service.usecases.keep_logs import KeepLogs
 from wherry.service.usecases.keep_snapshot import KeepSnapshot
-from wherry.service.usecases.limited_runner import LimitedStageRunner
 from wherry.service.usecases.lint_project import LintProject
+from wherry.service.usecases.logged_runner import LoggedStageRunner
 from wherry.service.usecases.note_use import NoteUse
 from wherry.service.usecases.open_project import OpenProject
 from wherry.service.usecases.plan_run import PlanRun
 from wherry.service.usecases.publish_legacy import PublishLegacy
 from wherry.service.usecases.put_blobs import PutBlobs
+from wherry.service.usecases.rank_stages import RankStages
 from wherry.service.usecases.read_blobs import ReadBlobs
 from wherry.service.usecases.read_dvc_files import ReadDvcFiles
 from wherry.service.usecases.read_ignore_rules import ReadIgnoreRules
-from wherry.service.usecases.read_project import ReadProject
+from wherry.service.usecases.read_project import Project, ReadProject
 from wherry.service.usecases.read_results import ReadResults
 from wherry.service.usecases.read_run_results import ReadRunResults
 from wherry.service.usecases.recover_runs import RecoverRuns
+from wherry.service.usecases.replay_log import ReplayLog
 from wherry.service.usecases.resolve_images import ResolveImages
 from wherry.service.usecases.resolve_stage import ResolveStage
 from wherry.service.usecases.restore_inputs import RestoreInputs
+from wherry.service.usecases.run_container import RunContainer
+from wherry.service.usecases.scheduled_runner import Places, ScheduledStageRunner
 from wherry.service.usecases.send_blobs import SendBlobs
 from wherry.service.usecases.set_params import SetParams
 from wherry.service.usecases.submit_run import SubmitRun
@@ -86,6 +94,14 @@ async def build_server(
     await RecoverRuns(
         runs=runs, engine=parts.engine, workspaces=parts.workspaces, clock=clock, log=log, labels=labels
     )()
+
+    machine = allotted(
+        await parts.engine.machine(),
+        at_once=settings.jobs,
+        cpus=settings.stage_cpus,
+        memory_bytes=None if settings.stage_memory_gb is None else int(settings.stage_memory_gb * 10**9),
+        gpus=settings.stage_gpus,
+    )
 
     put = PutBlobs(
         objects=parts.objects, index=index, node=parts.node, spool=spool, first_stays=parts.first_stays
@@ -114,26 +130,36 @@ async def build_server(
         rules=ReadIgnoreRules(read),
         images=ResolveImages(engine=parts.engine, default_image=settings.default_image),
         find_vanished=find_vanished,
+        machine=machine,
     )
     dvc = FindDvcResult(objects=parts.objects, index=index, adopt=adopt, read=read)
     find, nearest = FindResult(cache=cache, index=index, adopt=adopt, dvc=dvc), FindNearestResult(cache)
     resolve = ResolveStage(index=index, read=read, legacy=legacy, network=settings.network)
     plan = PlanRun(open_project=open_project, resolve=resolve, find=find, nearest=nearest)
     uid, gid = settings.stage_user
+    keep_logs = KeepLogs(logs=parts.logs, archive=parts.log_archive, log=log)
+    stack.push_async_callback(keep_logs.close)
     container = ContainerStageRunner(
-        engine=parts.engine,
+        run_container=RunContainer(engine=parts.engine, clock=clock),
         workspaces=parts.workspaces,
         put=put,
-        clock=clock,
         user=f"{uid}:{gid}",
         labels=labels,
     )
-    places = LimitedStageRunner(container, at_once=settings.jobs)
+    places = Places(machine, at_once=settings.jobs)
 
-    def runner_for(jobs: int) -> StageRunner:
-        """Outermost first: a known result needs no place; a run's own limit comes before that of all."""
-        limited = LimitedStageRunner(places, at_once=jobs) if jobs else places
-        return CachingStageRunner(limited, find=find, cache=cache, objects=parts.objects, clock=clock)
+    def runner_for(run: Run, project: Project, options: RunOptions) -> StageRunner:
+        """Innermost first: a known result needs no place, and its lines are those of its run."""
+        scheduled = ScheduledStageRunner(
+            container,
+            places=places,
+            rank=RankStages(cache),
+            run=run,
+            project=project,
+            options=options,
+        )
+        logged = LoggedStageRunner(scheduled, keep_logs)
+        return CachingStageRunner(logged, find=find, cache=cache, objects=parts.objects, clock=clock)
 
     drive = DriveRun(
         attempt=RestoreInputs(
@@ -196,7 +222,11 @@ async def build_server(
                 ),
                 runs=runs,
                 drive=drive,
-                follow=FollowRun(runs=runs, logs=parts.logs),
+                follow=FollowRun(
+                    runs=runs,
+                    logs=parts.logs,
+                    replay=ReplayLog(archive=parts.log_archive, keep=keep_logs, clock=clock),
+                ),
             ),
             system=SystemServicer(
                 facts=_facts(settings, store),

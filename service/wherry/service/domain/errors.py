@@ -95,6 +95,12 @@ class RunUnknown(NotFound):
     reason = "RUN_UNKNOWN"
 
 
+class LogGone(NotFound):
+    """The output of a result is not kept any more."""
+
+    reason = "LOG_GONE"
+
+
 class StageUnknown(NotFound):
     """A target names no stage."""
 

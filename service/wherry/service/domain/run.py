@@ -1,7 +1,7 @@
 """A run and its stages, as told to people and kept in SQL."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -9,8 +9,8 @@ from wherry.service.domain.blob import BlobHash, Digest
 from wherry.service.domain.dvc.stage import StageName
 from wherry.service.domain.paths import ProjectPath
 from wherry.service.domain.records import OutputKind
-from wherry.service.domain.states import CacheUse, HitSource, State
-from wherry.service.domain.task import RunId
+from wherry.service.domain.states import CacheUse, HitSource, Phase, State
+from wherry.service.domain.task import LogName, RunId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +49,12 @@ class StageRecord:
     deps: tuple[FileRecord, ...] = ()
     outs: tuple[FileRecord, ...] = ()
     params_json: str = ""
+    phase: Phase | None = None
+    """What is being done within the state; None: nothing that has a name."""
+    since: datetime | None = None
+    """When it came into this state and phase; None for records that were kept before that was."""
+    log: LogName | None = None
+    """What the command wrote when the result was made, where that is kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +110,8 @@ class NewRun:
     """In topological order."""
     snapshot: str = ""
     """Hash of the document in which its project is kept; empty: it is not."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    priority: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +136,10 @@ class Run:
     write_backs: tuple[WriteBack, ...] = ()
     snapshot: str = ""
     """As of a NewRun."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """What the submitter sorts runs by."""
+    priority: int = 0
+    """What the submitter asked of the queue."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

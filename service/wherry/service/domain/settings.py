@@ -1,36 +1,50 @@
 """Stage settings: `meta.wherry` of a stage over `[defaults]` of .dvc/wherry.toml over the server's default.
 
-This version reads `image`, `network` and `env`, and of the project's own settings `trust_dvc` in `[run_cache]`. A key it does not read is refused, so that nobody
-believes in a limit that is not there.
+Of the project's own settings `trust_dvc` in `[run_cache]` is read. A key that is not known is refused, so that nobody believes in a
+limit that is not there.
 """
 
 import difflib
-import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from wherry.service.domain.errors import PipelineInvalid, Place
 from wherry.service.domain.paths import ProjectPath
+from wherry.service.domain.setting_values import (
+    ALL_GPUS,
+    BuildSettings,
+    Reader,
+    Undeclared,
+    read_build,
+    read_bytes,
+    read_choice,
+    read_count,
+    read_cpus,
+    read_duration_s,
+    read_env,
+    read_gpus,
+    read_image,
+    read_names,
+    read_network,
+    read_paths,
+)
+
+__all__ = [
+    "ALL_GPUS",
+    "SETTINGS_FILE",
+    "STAGE_SETTINGS",
+    "BuildSettings",
+    "ProjectSettings",
+    "StageSettings",
+    "Undeclared",
+    "parse_run_cache_settings",
+    "parse_settings_file",
+    "parse_stage_settings",
+]
 
 SETTINGS_FILE = ProjectPath(".dvc/wherry.toml")
-
-_KNOWN = ("image", "network", "env")
-_LATER = (
-    "build",
-    "requirements",
-    "cpus",
-    "memory",
-    "gpus",
-    "shm_size",
-    "timeout",
-    "retries",
-    "secrets",
-    "mutex",
-)
-_NETWORK = {"allow": True, "deny": False}
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,16 +52,70 @@ class StageSettings:
     """What a stage's container is to be. None and absent: not said at this level."""
 
     image: str | None = None
+    build: BuildSettings | None = None
+    """A Dockerfile of the project that makes the image."""
+    requirements: tuple[ProjectPath, ...] | None = None
+    """Files that list the packages to be installed on the image."""
+    cpus: float | None = None
+    memory_bytes: int | None = None
+    gpus: int | None = None
+    """How many; ALL_GPUS: every one there is."""
+    shm_bytes: int | None = None
+    """Size of /dev/shm."""
+    pids: int | None = None
+    timeout_s: float | None = None
+    """After so long the command is stopped, and the stage has failed."""
+    retries: int | None = None
+    """How often a command that failed is run again."""
+    mutex: tuple[str, ...] | None = None
+    """Names of which no two running stages may share one."""
     network: bool | None = None
     env: Mapping[str, str] = field(default_factory=dict)
+    secrets: tuple[str, ...] | None = None
+    """Names of what the service keeps encrypted and gives to the stage."""
+    shell: str | None = None
+    """`bash` or `sh`."""
+    undeclared: Undeclared | None = None
+    """What becomes of a stage that reads project files that it does not declare."""
 
     def over(self, other: "StageSettings") -> "StageSettings":
-        """These settings, completed by weaker ones. Variables are merged one by one."""
-        return StageSettings(
-            image=self.image if self.image is not None else other.image,
-            network=self.network if self.network is not None else other.network,
-            env={**other.env, **self.env},
-        )
+        """These settings, completed by weaker ones. Variables are merged one by one.
+
+        An image here stands against a Dockerfile there, and the other way round; requirements are installed on either.
+        """
+        merged = {
+            item.name: mine if (mine := getattr(self, item.name)) is not None else getattr(other, item.name)
+            for item in fields(StageSettings)
+        }
+        merged["env"] = {**other.env, **self.env}
+        if self.image is not None:
+            merged["build"] = None
+        if self.build is not None:
+            merged["image"] = None
+        return StageSettings(**merged)
+
+
+_READERS: Mapping[str, tuple[str, Reader]] = {
+    "image": ("image", read_image),
+    "build": ("build", read_build),
+    "requirements": ("requirements", read_paths),
+    "cpus": ("cpus", read_cpus),
+    "memory": ("memory_bytes", read_bytes),
+    "gpus": ("gpus", read_gpus),
+    "shm_size": ("shm_bytes", read_bytes),
+    "pids": ("pids", read_count(least=1, most=1_000_000)),
+    "timeout": ("timeout_s", read_duration_s),
+    "retries": ("retries", read_count(least=0, most=100)),
+    "mutex": ("mutex", read_names),
+    "network": ("network", read_network),
+    "env": ("env", read_env),
+    "secrets": ("secrets", read_names),
+    "shell": ("shell", read_choice("bash", "sh")),
+    "undeclared": ("undeclared", read_choice(*Undeclared, as_type=Undeclared)),
+}
+
+STAGE_SETTINGS = tuple(_READERS)
+"""The settings of a stage that are read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,13 +134,18 @@ def parse_stage_settings(value: Mapping[str, Any], place: Place) -> StageSetting
     Raises:
         PipelineInvalid: for an unknown key or a value of the wrong kind.
     """
-    for key in value:
-        _check_key(key, place)
-    return StageSettings(
-        image=_image(value.get("image"), place),
-        network=_network(value.get("network"), place),
-        env=_env(value.get("env"), place),
-    )
+    given: dict[str, Any] = {}
+    for key, content in value.items():
+        if key not in _READERS:
+            raise _unknown(key, place)
+        if content is not None:
+            name, read = _READERS[key]
+            given[name] = read(key, content, place)
+    if "image" in given and "build" in given:
+        raise PipelineInvalid(
+            "'image' and 'build' both say where the stage runs", hint="Remove one of them.", place=place
+        )
+    return StageSettings(**given)
 
 
 def parse_settings_file(data: bytes) -> ProjectSettings:
@@ -116,44 +189,7 @@ def parse_run_cache_settings(table: object, place: Place) -> bool:
     return trust
 
 
-def _check_key(key: str, place: Place) -> None:
-    if key in _KNOWN:
-        return
-    if key in _LATER:
-        raise PipelineInvalid(
-            f"the stage setting {key!r} is not read by this version of Wherry",
-            hint=f"Remove it; settings read now: {', '.join(_KNOWN)}.",
-            place=place,
-        )
-    near = difflib.get_close_matches(str(key), _KNOWN, n=1)
-    hint = f"Did you mean {near[0]!r}?" if near else f"Known settings: {', '.join(_KNOWN)}."
-    raise PipelineInvalid(f"unknown stage setting {key!r}", hint=hint, place=place)
-
-
-def _image(value: object, place: Place) -> str | None:
-    if value is None:
-        return None
-    if not isinstance(value, str) or not value.strip():
-        raise PipelineInvalid("the setting 'image' must be an image's name", place=place)
-    return value.strip()
-
-
-def _network(value: object, place: Place) -> bool | None:
-    if value is None or isinstance(value, bool):
-        return value
-    if isinstance(value, str) and value in _NETWORK:
-        return _NETWORK[value]
-    raise PipelineInvalid("the setting 'network' must be true, false, 'allow' or 'deny'", place=place)
-
-
-def _env(value: object, place: Place) -> Mapping[str, str]:
-    if value is None:
-        return {}
-    if not isinstance(value, Mapping):
-        raise PipelineInvalid("the setting 'env' must map names to values", place=place)
-    for name, content in value.items():
-        if not isinstance(name, str) or not _VARIABLE.fullmatch(name):
-            raise PipelineInvalid(f"{name!r} is not a name for an environment variable", place=place)
-        if not isinstance(content, str | int | float) or isinstance(content, bool):
-            raise PipelineInvalid(f"the variable {name!r} must have a string or a number", place=place)
-    return {name: str(content) for name, content in value.items()}
+def _unknown(key: str, place: Place) -> PipelineInvalid:
+    near = difflib.get_close_matches(str(key), _READERS, n=1)
+    hint = f"Did you mean {near[0]!r}?" if near else f"Known settings: {', '.join(_READERS)}."
+    return PipelineInvalid(f"unknown stage setting {key!r}", hint=hint, place=place)

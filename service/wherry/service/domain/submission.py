@@ -1,10 +1,12 @@
 """What a client asks for, and what the service may answer instead of doing it."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from wherry.service.domain.blob import Digest
 from wherry.service.domain.paths import ROOT, ProjectPath
+from wherry.service.domain.settings import StageSettings
 from wherry.service.domain.snapshot import Snapshot
 
 
@@ -63,6 +65,8 @@ class Submission:
     composition: Composition = Composition.WITH_CHANGES
     image: str = ""
     """Image for every stage, over all settings; empty: as the settings say."""
+    settings: StageSettings = field(default_factory=StageSettings)
+    """Settings for every stage, over those of the project; secrets are added to them."""
     rev: str = ""
     dirty: bool = False
 
@@ -80,6 +84,11 @@ class RunOptions:
     keep_going: bool = False
     jobs: int = 0
     """Stages at once; 0: as many as the service allows."""
+    priority: int = 0
+    """From -100 to 100: the larger goes first."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    timeout_s: float | None = None
+    """Seconds from the start of the run after which it is stopped as failed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from wherry.service.domain.dvc.ignore import IgnoreRules
 from wherry.service.domain.dvc.stage import Stage
 from wherry.service.domain.paths import ROOT, ProjectPath
 from wherry.service.domain.records import FileEntry, Params, StageEntry
+from wherry.service.domain.settings import StageSettings
 from wherry.service.domain.snapshot import SnapshotFile
 from wherry.service.domain.states import CacheUse, HitSource
 
@@ -17,6 +18,9 @@ RunId = NewType("RunId", str)
 
 AttemptId = NewType("AttemptId", str)
 """Unique over all attempts ever: names workspaces and containers."""
+
+LogName = NewType("LogName", str)
+"""Names the kept output of an attempt: the attempt's own name."""
 
 StrictKey = NewType("StrictKey", str)
 """SHA-256 over all that a result may depend on, 64 hex digits."""
@@ -58,6 +62,10 @@ class StageTask:
     image: Image
     environment: Mapping[str, str]
     network: bool
+    settings: StageSettings = field(default_factory=StageSettings)
+    """All that is said of the container: by the command line, the stage and the project."""
+    gpus: tuple[int, ...] = ()
+    """GPUs that are its own while it runs, by index."""
     key: StrictKey
     dvc_key: str | None
     """Key of DVC's own run cache; None when DVC would not keep this stage."""
@@ -104,6 +112,8 @@ class Succeeded:
     from_user: str | None = None
     source: HitSource | None = None
     """For a hit."""
+    log: LogName | None = None
+    """What the command wrote, where that is kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,13 +1,13 @@
 """Results of stages, shared by all users."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 from wherry.service.domain.explanation import Circumstances, Family
 from wherry.service.domain.records import StageEntry
-from wherry.service.domain.task import RunId, StrictKey
+from wherry.service.domain.task import LogName, RunId, StrictKey
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +25,8 @@ class Result:
     """Shared by results of the same stage; None for results that were kept before families were."""
     circumstances: Circumstances | None = None
     """What the key counts beside the entry; None as for family. It explains, and decides nothing."""
+    log: LogName | None = None
+    """What the command wrote; None for results that were kept before output was."""
 
 
 class RunCache(Protocol):
@@ -40,4 +42,8 @@ class RunCache(Protocol):
 
     async def list_family(self, family: Family, *, limit: int) -> Sequence[Result]:
         """Results of the same stage, newest first, at most `limit`."""
+        ...
+
+    async def mean_durations(self, families: Collection[Family]) -> Mapping[Family, float]:
+        """Seconds that the commands of these stages took on average; those without a result are left out."""
         ...

@@ -1,9 +1,10 @@
 """Submissions from the wire and needs to it. Everything from the wire is checked and bounded here."""
 
 from collections.abc import Iterable
+from typing import Any
 
 from wherry.service.domain.blob import TREE_SUFFIX, Digest, parse_blob_hash
-from wherry.service.domain.errors import DigestMalformed, InvalidInput, TooMany
+from wherry.service.domain.errors import DigestMalformed, InvalidInput, Place, TooMany
 from wherry.service.domain.limits import (
     DIGESTS_PER_CALL_MAX,
     MESSAGE_CHARACTERS_MAX,
@@ -19,6 +20,7 @@ from wherry.service.domain.paths import (
     parse_reachable_path,
     parse_surroundings,
 )
+from wherry.service.domain.settings import StageSettings, parse_stage_settings
 from wherry.service.domain.snapshot import Snapshot, SnapshotData, SnapshotFile
 from wherry.service.domain.submission import Composition, Needs, Selection, Submission
 from wherry.v1 import blobs_pb2, pipelines_pb2
@@ -66,9 +68,20 @@ def submission_from(message: pipelines_pb2.Submission, user: str) -> Submission:
         set_params=tuple(message.set_params),
         composition=_COMPOSITION_FROM.get(message.composition, Composition.WITH_CHANGES),
         image=message.image[:1024],
+        settings=_settings_from(message.settings),
         rev=message.rev[:NAME_CHARACTERS_MAX],
         dirty=message.dirty,
     )
+
+
+def _settings_from(flags: pipelines_pb2.SettingFlags) -> StageSettings:
+    expect_at_most(len(flags.env) + len(flags.secrets), SET_PARAMS_MAX, "variables and secrets")
+    given: dict[str, Any] = {
+        name: getattr(flags, name) for name in ("cpus", "memory", "gpus", "network") if getattr(flags, name)
+    }
+    given |= {"env": dict(flags.env)} if flags.env else {}
+    given |= {"secrets": list(flags.secrets)} if flags.secrets else {}
+    return parse_stage_settings(given, Place(path="the command line"))
 
 
 def name_from(text: str, what: str) -> str:

@@ -1,16 +1,16 @@
 """RunService, translated to use cases."""
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 
 from wherry.service.domain.errors import InvalidInput
-from wherry.service.domain.limits import RUNS_PAGE_DEFAULT, RUNS_PAGE_MAX
+from wherry.service.domain.limits import LABELS_MAX, PRIORITY_MAX, RUNS_PAGE_DEFAULT, RUNS_PAGE_MAX
 from wherry.service.domain.submission import Needs, RunOptions
 from wherry.service.domain.task import RunId
 from wherry.service.ports.runs import RunStore
 from wherry.service.rpc.caller import user_of
 from wherry.service.rpc.context import Context
-from wherry.service.rpc.convert import name_from, needs_to, note_from, submission_from
+from wherry.service.rpc.convert import expect_at_most, name_from, needs_to, note_from, submission_from
 from wherry.service.rpc.convert_runs import event_to, line_to, run_to
 from wherry.service.usecases.drive_run import DriveRun
 from wherry.service.usecases.follow_run import FollowRun
@@ -73,7 +73,9 @@ class RunServicer(runs_pb2_grpc.RunServiceServicer):
         self, request: runs_pb2.WatchRunRequest, context: Context
     ) -> AsyncIterator[runs_pb2.WatchRunResponse]:
         """Stream what happens to a run."""
-        async for event in self._follow.events(request.run, after=request.after_sequence):
+        async for event in self._follow.events(
+            request.run, after=request.after_sequence, wait_s=_wait_from(request.wait_s)
+        ):
             yield event_to(event)
 
     async def CancelRun(  # noqa: N802
@@ -88,10 +90,20 @@ class RunServicer(runs_pb2_grpc.RunServiceServicer):
         self, request: runs_pb2.TailLogsRequest, context: Context
     ) -> AsyncIterator[runs_pb2.TailLogsResponse]:
         """Stream output."""
-        async for lines in self._follow.lines(
-            request.run, stage=request.stage or None, after=request.after_sequence, follow=request.follow
+        async for page in self._follow.lines(
+            request.run,
+            stage=request.stage or None,
+            after=request.after_sequence,
+            follow=request.follow,
+            wait_s=_wait_from(request.wait_s),
         ):
-            yield runs_pb2.TailLogsResponse(lines=[line_to(line) for line in lines])
+            yield runs_pb2.TailLogsResponse(lines=[line_to(line) for line in page.lines], done=page.is_last)
+
+
+def _wait_from(seconds: float) -> float | None:
+    if not 0 <= seconds < float("inf"):
+        raise InvalidInput(f"a stream cannot last {seconds} seconds")
+    return seconds or None
 
 
 def _options_from(request: runs_pb2.SubmitRunRequest) -> RunOptions:
@@ -107,4 +119,24 @@ def _options_from(request: runs_pb2.SubmitRunRequest) -> RunOptions:
         no_run_cache=request.no_run_cache,
         keep_going=request.keep_going,
         jobs=request.jobs,
+        priority=_priority_from(request.priority),
+        labels=_labels_from(request.labels),
+        timeout_s=_timeout_from(request.timeout_s),
     )
+
+
+def _priority_from(value: int) -> int:
+    if abs(value) > PRIORITY_MAX:
+        raise InvalidInput(f"a priority is from -{PRIORITY_MAX} to {PRIORITY_MAX}, not {value}")
+    return value
+
+
+def _labels_from(labels: Mapping[str, str]) -> dict[str, str]:
+    expect_at_most(len(labels), LABELS_MAX, "labels")
+    return {name_from(key, "label's"): name_from(value, "label's value") for key, value in labels.items()}
+
+
+def _timeout_from(value: float) -> float | None:
+    if not 0 <= value < float("inf"):
+        raise InvalidInput(f"a run cannot have a time limit of {value} seconds")
+    return value or None

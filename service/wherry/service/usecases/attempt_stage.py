@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from wherry.service.domain.dvc.stage import Stage, StageName
 from wherry.service.domain.errors import BlobMissing, Unavailable, WherryError
 from wherry.service.domain.run import Run, StageRecord
-from wherry.service.domain.states import CacheUse, HitSource, State
+from wherry.service.domain.states import CacheUse, HitSource, Phase, State
 from wherry.service.domain.submission import RunOptions
 from wherry.service.domain.task import Cancelled, Failed, Lost, Outcome, RunId, StageTask, Succeeded, Vanished
 from wherry.service.ports.clock import Clock, Identities
@@ -150,9 +150,19 @@ class _Observer(StageObserver):
         self._going = going
         self._record = record
 
-    async def entered(self, state: State) -> None:
-        self._record = replace(self._record, state=state)
+    async def entered(self, state: State, phase: Phase | None = None) -> None:
+        is_new = state != self._record.state
+        self._record = replace(self._record, state=state, phase=phase, reason="")
+        self._going.progress.note(self._record)
+        if is_new:
+            await self._going.progress.settle()
+
+    async def waits(self, reason: str) -> None:
+        self._record = replace(self._record, reason=reason)
         await self._going.progress.save(self._record)
+
+    async def tries_again(self) -> None:
+        self._record = replace(self._record, attempt=self._record.attempt + 1)
 
     async def wrote(self, stream: LogStream, lines: Sequence[bytes]) -> None:
         await self._keeper.keep_lines(self._going.run.id, self._record.name, stream, lines)
@@ -187,6 +197,7 @@ def _ended(latest: StageRecord, record: StageRecord, stage: Stage, outcome: Outc
                 from_user=outcome.from_user or "",
                 source=outcome.source,
                 outs=output_records(stage, outcome.entry),
+                log=outcome.log,
             )
         case Failed():
             return replace(

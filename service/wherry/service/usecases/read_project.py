@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from wherry.service.domain.blob import Digest
 from wherry.service.domain.dvc.context import FilesNeeded
@@ -208,13 +208,13 @@ class ReadProject:
 def _stage_settings(
     submission: Submission, defaults: StageSettings, stages: Sequence[Stage]
 ) -> dict[StageName, StageSettings]:
-    flags = StageSettings(image=submission.image or None)
-    return {
-        stage.name: flags.over(
-            parse_stage_settings(stage.settings, stage.settings_place or stage.place).over(defaults)
-        )
-        for stage in stages
-    }
+    flags = replace(submission.settings, image=submission.image or None)
+    settings = {}
+    for stage in stages:
+        said = parse_stage_settings(stage.settings, stage.settings_place or stage.place).over(defaults)
+        secrets = (*(said.secrets or ()), *(flags.secrets or ()))
+        settings[stage.name] = replace(flags.over(said), secrets=tuple(dict.fromkeys(secrets)))
+    return settings
 
 
 def find_unlooked(project: Project) -> tuple[str, ...]:

@@ -129,6 +129,7 @@ class ResolveStage:
             image=image,
             environment=settings.env,
             network=network,
+            settings=settings,
             key=strict_key(
                 stage,
                 deps=deps,

@@ -63,6 +63,8 @@ class SubmitRun:
                 created_at=self._clock.now(),
                 stages=tuple(stage.name for stage in state.project.stages),
                 snapshot=snapshot.hash,
+                labels=options.labels,
+                priority=options.priority,
             )
         )
         if is_new:
