@@ -1,8 +1,11 @@
 """The SDK: everything the command line can do, as methods. It prints nothing and never exits."""
 
+import contextlib
+import copy
 import os
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -10,12 +13,16 @@ from typing import Self
 import grpc
 
 from wherry.client.address import find_endpoint, user_name
+from wherry.client.checkout import checked_out
 from wherry.client.connection import LONG_S, Connection
+from wherry.client.documents import state_word
 from wherry.client.editing import Edited, NewStage, prepare_stage, write_added
 from wherry.client.errors import NotInProject
+from wherry.client.known_names import KnownNames
 from wherry.client.progress import Progress, Silent, WarningsOnly
 from wherry.client.project import Project, find_project
 from wherry.client.results import ApplyReport, PullReport, Results
+from wherry.client.results_cache import RunCache
 from wherry.client.revisions import Revisions
 from wherry.client.stage_names import StageNames
 from wherry.client.submission import RunOptions, Selection, Submitter
@@ -50,6 +57,7 @@ from wherry.v1.runs_pb2 import (
     GetRunRequest,
     ListRunsRequest,
     LogLine,
+    RetryRunRequest,
     Run,
     SubmitRunRequest,
     SubmitRunResponse,
@@ -74,14 +82,15 @@ class Client:
         self,
         *,
         server: str | None = None,
+        profile: str | None = None,
         folder: str | os.PathLike[str] = ".",
         environ: Mapping[str, str] = os.environ,
         progress: Progress | None = None,
     ) -> None:
-        """Connect to `server`, WHERRY_SERVER, or the embedded service of this machine, in this order.
+        """Connect to `server`, or what environment, project and profile say, or this machine's embedded service.
 
         Raises:
-            Unreachable: if there is none of the three.
+            Unreachable: if there is none of them.
             BadConfiguration: if the address is wrong.
         """
         self._folder = Path(folder)
@@ -89,7 +98,10 @@ class Client:
         self._progress = progress or Silent()
         self._project: Project | None = None
         self._revisions: Revisions | None = None
-        self._connection = Connection(lambda: find_endpoint(server, environ), user=user_name(environ))
+        self._connection = Connection(
+            lambda: find_endpoint(server, environ, folder=self._folder, profile=profile),
+            user=user_name(environ),
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -104,6 +116,11 @@ class Client:
         if self._revisions is not None:
             self._revisions.close()
         self._connection.close()
+
+    @property
+    def target(self) -> str:
+        """host:port of the service."""
+        return self._connection.target
 
     @property
     def project(self) -> Project:
@@ -124,6 +141,23 @@ class Client:
         """Return the bucket as a DVC remote, with its credentials."""
         return self._connection.unary(self._connection.system.GetDvcRemote, GetDvcRemoteRequest())
 
+    @contextlib.contextmanager
+    def at_rev(self, rev: str) -> Iterator["Client"]:
+        """Give a client for a commit of the project, checked out elsewhere as long as it is used; "" is the folder.
+
+        Raises:
+            Refused: if the project is not in a git repository.
+            Unknown: if there is no such commit.
+        """
+        if not rev:
+            yield self
+            return
+        with checked_out(self.project, rev) as folder:
+            other = copy.copy(self)
+            other._folder = folder  # noqa: SLF001 - its own kind
+            other._project = replace(find_project(folder, self._environ), name=self.project.name)  # noqa: SLF001
+            yield other
+
     def describe(
         self, selection: Selection | None = None, *, full: bool = False, outputs: bool = False
     ) -> Pipeline:
@@ -137,7 +171,13 @@ class Client:
             request = DescribePipelineRequest(submission=submission, full=full, outputs=outputs)
             return self._connection.unary(self._connection.pipelines.DescribePipeline, request, LONG_S)
 
-        return self._submitter().ask(selection or Selection(), call).pipeline
+        chosen = selection or Selection()
+        pipeline = self._submitter().ask(chosen, call).pipeline
+        self._keep_names(
+            stages=[self._from_root(stage.name) for stage in pipeline.stages if not stage.is_source],
+            whole=not chosen.targets,
+        )
+        return pipeline
 
     def plan(self, selection: Selection | None = None, *, force: bool = False) -> Plan:
         """Say for each selected stage what a run would do with it now."""
@@ -148,6 +188,7 @@ class Client:
 
         answer = self._submitter().ask(selection or Selection(), call)
         self._warn(answer.warnings)
+        self._keep_names(stages=[stage.name for stage in answer.plan.stages])
         return answer.plan
 
     def explain(self, stage: str) -> Explanation:
@@ -215,6 +256,17 @@ class Client:
 
         answer = self._submitter().ask(selection or Selection(), call)
         self._warn(answer.warnings)
+        self._keep_names(stages=[stage.name for stage in answer.run.stages], runs=[answer.run])
+        return answer.run
+
+    def retry(self, run: str, *, from_stages: Sequence[str] = (), name: str = "") -> Run:
+        """Submit a run once more; `from_stages` (addresses from the DVC root) run, and all after them."""
+        request = RetryRunRequest(
+            run=run, idempotency_key=uuid.uuid4().hex, from_stages=from_stages, name=name
+        )
+        answer = self._connection.unary(self._connection.runs.RetryRun, request, LONG_S)
+        self._warn(answer.warnings)
+        self._keep_names(runs=[answer.run])
         return answer.run
 
     def _warn(self, warnings: Iterable[str]) -> None:
@@ -256,6 +308,7 @@ class Client:
             token = page.next_page_token
             if not token:
                 break
+        self._keep_names(runs=found)
         return found[:limit]
 
     def stop(self, run: str) -> Run:
@@ -292,6 +345,11 @@ class Client:
         finally:
             call.cancel()
 
+    @property
+    def cache(self) -> RunCache:
+        """The run cache."""
+        return RunCache(self._connection)
+
     def check_service(self) -> CheckServiceResponse:
         """Have the service try everything that it stands on."""
         return self._connection.unary(self._connection.system.CheckService, CheckServiceRequest(), LONG_S)
@@ -314,6 +372,25 @@ class Client:
         if self._revisions is None:
             self._revisions = Revisions(self.project, self._connection, WarningsOnly(self._progress))
         return self._revisions
+
+    def _keep_names(
+        self, *, stages: Sequence[str] = (), runs: Sequence[Run] = (), whole: bool = False
+    ) -> None:
+        """Keep what may be typed next. Runs of other projects are not."""
+        try:
+            project = self.project
+        except NotInProject:
+            return
+        names = KnownNames(project.root)
+        if stages:
+            names.keep_stages(stages, whole=whole)
+        names.keep_runs(
+            (run.id, run.name, state_word(run.state)) for run in runs if run.project == project.name
+        )
+
+    def _from_root(self, name: str) -> str:
+        """Turn the name of a stage as seen from the folder into that from the DVC root."""
+        return StageNames(self.project.folder).from_root(name)
 
     def _submitter(self) -> Submitter:
         return Submitter(self.project, self._connection, self._progress)

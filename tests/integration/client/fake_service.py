@@ -336,6 +336,11 @@ class FakeService(
             context.add_callback(lambda: gone.set_result(None))
             gone.result(timeout=60)
 
+    def RetryRun(  # noqa: N802 - named by the protocol
+        self, request: runs_pb2.RetryRunRequest, context: grpc.ServicerContext
+    ) -> runs_pb2.RetryRunResponse:
+        context.abort(grpc.StatusCode.UNIMPLEMENTED, "tests/e2e has it")
+
     def CancelRun(  # noqa: N802 - named by the protocol
         self, request: runs_pb2.CancelRunRequest, context: grpc.ServicerContext
     ) -> runs_pb2.CancelRunResponse:

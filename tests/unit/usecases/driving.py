@@ -16,6 +16,7 @@ from wherry.service.adapters.node_cache_local import LocalNodeCache
 from wherry.service.adapters.param_composer_hydra import HydraParamComposer
 from wherry.service.domain.blob import digest_content, object_key
 from wherry.service.domain.dvc.ignore import IgnoreRules
+from wherry.service.domain.network import NetworkPolicy
 from wherry.service.domain.paths import ProjectPath
 from wherry.service.domain.records import FileEntry, StageEntry
 from wherry.service.domain.run import NewRun, Run
@@ -136,7 +137,7 @@ class House:
         self.driver = DriveRun(
             attempt=RestoreInputs(
                 attempt=AttemptStage(
-                    resolve=ResolveStage(index=index, read=read, legacy=legacy, network=True),
+                    resolve=ResolveStage(index=index, read=read, legacy=legacy, network=NetworkPolicy()),
                     find=find,
                     logs=self.logs,
                     clock=clock,

@@ -532,6 +532,7 @@ class SubmitRunRequest(_message.Message):
     PRIORITY_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
     TIMEOUT_S_FIELD_NUMBER: _builtins.int
+    FROM_STAGES_FIELD_NUMBER: _builtins.int
     idempotency_key: _builtins.str
     """Made by the client, 8 to 64 characters of [A-Za-z0-9_-]; the same for every repetition of one submission."""
     name: _builtins.str
@@ -558,6 +559,10 @@ class SubmitRunRequest(_message.Message):
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """What the submitter sorts runs by."""
 
+    @_builtins.property
+    def from_stages(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Stages, by their addresses from the DVC root, that run whatever is known, with all that depend on them."""
+
     def __init__(
         self,
         *,
@@ -572,10 +577,11 @@ class SubmitRunRequest(_message.Message):
         priority: _builtins.int = ...,
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         timeout_s: _builtins.float = ...,
+        from_stages: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["submission", b"submission"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["force", b"force", "idempotency_key", b"idempotency_key", "jobs", b"jobs", "keep_going", b"keep_going", "labels", b"labels", "message", b"message", "name", b"name", "no_run_cache", b"no_run_cache", "priority", b"priority", "submission", b"submission", "timeout_s", b"timeout_s"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["force", b"force", "from_stages", b"from_stages", "idempotency_key", b"idempotency_key", "jobs", b"jobs", "keep_going", b"keep_going", "labels", b"labels", "message", b"message", "name", b"name", "no_run_cache", b"no_run_cache", "priority", b"priority", "submission", b"submission", "timeout_s", b"timeout_s"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -794,6 +800,72 @@ class WatchRunResponse(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
 Global___WatchRunResponse: _TypeAlias = WatchRunResponse  # noqa: Y015
+
+@_typing.final
+class RetryRunRequest(_message.Message):
+    """Names a run to submit once more."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_FIELD_NUMBER: _builtins.int
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    FROM_STAGES_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    run: _builtins.str
+    """Id or name."""
+    idempotency_key: _builtins.str
+    """As in SubmitRunRequest."""
+    name: _builtins.str
+    """Name of the new run; empty: one is made up."""
+    @_builtins.property
+    def from_stages(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Stages, by their addresses from the DVC root, that run whatever is known, with all that depend on them."""
+
+    def __init__(
+        self,
+        *,
+        run: _builtins.str = ...,
+        idempotency_key: _builtins.str = ...,
+        from_stages: _abc.Iterable[_builtins.str] | None = ...,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_stages", b"from_stages", "idempotency_key", b"idempotency_key", "name", b"name", "run", b"run"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RetryRunRequest: _TypeAlias = RetryRunRequest  # noqa: Y015
+
+@_typing.final
+class RetryRunResponse(_message.Message):
+    """The new run."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def run(self) -> Global___Run:
+        """With its stages."""
+
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What whoever submits should know of the project, one sentence each."""
+
+    def __init__(
+        self,
+        *,
+        run: Global___Run | None = ...,
+        warnings: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["run", b"run"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["run", b"run", "warnings", b"warnings"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RetryRunResponse: _TypeAlias = RetryRunResponse  # noqa: Y015
 
 @_typing.final
 class CancelRunRequest(_message.Message):

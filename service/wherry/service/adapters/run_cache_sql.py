@@ -44,13 +44,13 @@ class SqlRunCache(RunCache):
         """See the port."""
         values = {"wanted": key}
         row = await self._database.run(lambda connection: connection.execute(_RESULT, values).one_or_none())
-        return None if row is None else _result(row)
+        return None if row is None else result_from(row)
 
     async def list_family(self, family: Family, *, limit: int) -> Sequence[Result]:
         """See the port."""
         values = {"wanted": family, "at_most": limit}
         rows = await self._database.run(lambda connection: connection.execute(_FAMILY, values).all())
-        return [_result(row) for row in rows]
+        return [result_from(row) for row in rows]
 
     async def mean_durations(self, families: Collection[Family]) -> Mapping[Family, float]:
         """See the port."""
@@ -84,7 +84,8 @@ class SqlRunCache(RunCache):
         await self._database.run(lambda connection: connection.execute(upsert))
 
 
-def _result(row: Row[Any]) -> Result:
+def result_from(row: Row[Any]) -> Result:
+    """Read a row of the table `results`."""
     return Result(
         key=StrictKey(row.key),
         entry=load_entry(row.entry),

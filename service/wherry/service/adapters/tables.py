@@ -17,6 +17,7 @@ from sqlalchemy import (
     ForeignKeyConstraint,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     PrimaryKeyConstraint,
     Table,
@@ -84,7 +85,7 @@ runs = Table(
     Column("saved_s", Float, nullable=False),
     Column("error", Text),
     Column("write_backs", Text, nullable=False),
-    # Null in rows that were written before migration 0006.
+    # Null in rows that were written before migration 0007.
     Column("snapshot", Text),
     Column("labels", Text, nullable=False, server_default="{}"),
     Column("priority", Integer, nullable=False, server_default="0"),
@@ -140,3 +141,20 @@ results = Table(
     PrimaryKeyConstraint("key", name="pk_results"),
 )
 Index("ix_results_family_created_at", results.c.family, results.c.created_at)
+
+# Beside the results, which are written anew whenever a stage is computed again.
+result_pins = Table(
+    "result_pins",
+    metadata,
+    Column("key", Text, nullable=False),
+    PrimaryKeyConstraint("key", name="pk_result_pins"),
+)
+
+submissions = Table(
+    "submissions",
+    metadata,
+    Column("run_id", Integer, nullable=False),
+    Column("content", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("run_id", name="pk_submissions"),
+    ForeignKeyConstraint(["run_id"], ["runs.id"], name="fk_submissions_run_id", ondelete="CASCADE"),
+)

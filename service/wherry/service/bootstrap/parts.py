@@ -1,6 +1,7 @@
 """Choose the adapters and open them."""
 
 import contextlib
+import hashlib
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -19,10 +20,12 @@ from wherry.service.adapters.objects_obstore import ObstoreObjectStore
 from wherry.service.adapters.objects_s3 import S3Settings
 from wherry.service.adapters.store_probe_s3 import S3StoreProbe
 from wherry.service.adapters.workspaces_local import LocalWorkspaces
+from wherry.service.bootstrap.network import network_policy, stage_network
 from wherry.service.bootstrap.store import Store
 from wherry.service.config import Settings
 from wherry.service.domain.errors import StoreUnavailable
 from wherry.service.domain.findings import Finding, FindingState
+from wherry.service.domain.network import NetworkPolicy
 from wherry.service.ports.event_log import EventLog
 from wherry.service.usecases.check_store import ONLY_NEW, CheckStore
 from wherry.service.usecases.forget_blobs import ForgetBlobs
@@ -38,6 +41,9 @@ class Parts:
     objects: ObstoreObjectStore
     transfers: S3DirectTransfers
     engine: DockerContainerEngine
+    labels: dict[str, str]
+    """What containers and networks of this service carry."""
+    network: NetworkPolicy
     node: LocalNodeCache
     workspaces: LocalWorkspaces
     logs: FileLogStore
@@ -77,7 +83,9 @@ async def open_parts(settings: Settings, store: Store, stack: contextlib.AsyncEx
     check_store = CheckStore(probe, random.Random())  # noqa: S311 - chooses keys
     findings = await check_store()
     _refuse_unfit(findings, structlog.get_logger("wherry"))
-    engine = DockerContainerEngine(parallel_max=settings.jobs)
+    labels = {"wherry.home": hashlib.sha256(str(home).encode()).hexdigest()[:16]}
+    network = stage_network(settings, labels, service=labels["wherry.home"])
+    engine = DockerContainerEngine(parallel_max=settings.jobs, network=network)
     stack.callback(engine.close)
     cache_gb = settings.node_cache_gb
     index, log = SqlBlobIndex(database, SystemClock()), structlog.get_logger("wherry")
@@ -105,6 +113,8 @@ async def open_parts(settings: Settings, store: Store, stack: contextlib.AsyncEx
         objects=objects,
         transfers=transfers,
         engine=engine,
+        labels=labels,
+        network=await network_policy(settings, engine, log, stack),
         node=node,
         workspaces=workspaces,
         logs=logs,

@@ -1,7 +1,6 @@
 """Build the use cases and the server around them."""
 
 import contextlib
-import hashlib
 import importlib.metadata
 import random
 import shutil
@@ -13,6 +12,8 @@ from wherry.service.adapters.clock_system import SystemClock, SystemIdentities
 from wherry.service.adapters.param_composer_hydra import HydraParamComposer
 from wherry.service.adapters.run_cache_sql import SqlRunCache
 from wherry.service.adapters.runs_sql import SqlRunStore
+from wherry.service.adapters.submissions_sql import SqlSubmissionStore
+from wherry.service.bootstrap.cache_service import build_cache_servicer
 from wherry.service.bootstrap.parts import Parts
 from wherry.service.bootstrap.store import Store
 from wherry.service.config import Settings, read_or_make_token
@@ -90,7 +91,7 @@ async def build_server(
     runs = SqlRunStore(parts.database, random.Random())  # noqa: S311 - chooses names for runs
     spool = settings.home / "uploads"
     spool.mkdir(exist_ok=True)
-    labels = {"wherry.home": hashlib.sha256(str(settings.home).encode()).hexdigest()[:16]}
+    labels = parts.labels
     await RecoverRuns(
         runs=runs, engine=parts.engine, workspaces=parts.workspaces, clock=clock, log=log, labels=labels
     )()
@@ -134,7 +135,7 @@ async def build_server(
     )
     dvc = FindDvcResult(objects=parts.objects, index=index, adopt=adopt, read=read)
     find, nearest = FindResult(cache=cache, index=index, adopt=adopt, dvc=dvc), FindNearestResult(cache)
-    resolve = ResolveStage(index=index, read=read, legacy=legacy, network=settings.network)
+    resolve = ResolveStage(index=index, read=read, legacy=legacy, network=parts.network)
     plan = PlanRun(open_project=open_project, resolve=resolve, find=find, nearest=nearest)
     uid, gid = settings.stage_user
     keep_logs = KeepLogs(logs=parts.logs, archive=parts.log_archive, log=log)
@@ -199,6 +200,7 @@ async def build_server(
                     chance=random.Random(),  # noqa: S311 - chooses samples
                 ),
             ),
+            cache=build_cache_servicer(parts, index=index, runs=runs, clock=clock),
             pipelines=PipelineServicer(
                 describe=DescribePipeline(read_project),
                 plan=plan,
@@ -220,6 +222,7 @@ async def build_server(
                     note_use=note_use,
                     snapshots=snapshots,
                 ),
+                submissions=SqlSubmissionStore(parts.database),
                 runs=runs,
                 drive=drive,
                 follow=FollowRun(
@@ -233,6 +236,7 @@ async def build_server(
                 engine=parts.engine,
                 check=CheckService(
                     engine=parts.engine,
+                    network=parts.network,
                     store=parts.check_store,
                     free_bytes=lambda: shutil.disk_usage(settings.home).free,
                     home=str(settings.home),

@@ -107,6 +107,12 @@ class StageUnknown(NotFound):
     reason = "STAGE_UNKNOWN"
 
 
+class ResultUnknown(NotFound):
+    """No result has this key."""
+
+    reason = "RESULT_UNKNOWN"
+
+
 class BlobMissing(NotFound):
     """The store does not hold a blob."""
 
@@ -141,6 +147,12 @@ class DataChanged(Precondition):
     """Tracked data is not what its .dvc file says."""
 
     reason = "DATA_CHANGED"
+
+
+class SubmissionGone(Precondition):
+    """What a run was submitted with is not known any more."""
+
+    reason = "SUBMISSION_GONE"
 
 
 class ImageNotFound(Precondition):

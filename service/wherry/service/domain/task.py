@@ -62,6 +62,8 @@ class StageTask:
     image: Image
     environment: Mapping[str, str]
     network: bool
+    network_withheld: str = ""
+    """Why a stage that would have a network has none."""
     settings: StageSettings = field(default_factory=StageSettings)
     """All that is said of the container: by the command line, the stage and the project."""
     gpus: tuple[int, ...] = ()

@@ -69,6 +69,14 @@ class ContainerEngine(Protocol):
         """The engine's version."""
         ...
 
+    async def check_network(self) -> None:
+        """See that containers can have a network from which nothing is reached that must not be.
+
+        Raises:
+            EngineUnavailable: if not; the text says why, the hint what to do.
+        """
+        ...
+
     async def machine(self) -> Machine:
         """What there is for containers."""
         ...

@@ -63,7 +63,7 @@ class AttemptStage:
         if stage.frozen:
             await self.end(going, stage, record, await self._recorded(going, stage))
             return None
-        forced = going.options.force or _is_forced(going, stage)
+        forced = going.options.force or stage.name in going.options.forced or _is_forced(going, stage)
         use_cache = not (forced or going.options.no_run_cache)
         try:
             task = await self._resolve(

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from wherry.service.domain.errors import WherryError
 from wherry.service.domain.findings import Finding, FindingState
+from wherry.service.domain.network import NetworkPolicy
 from wherry.service.ports.containers import ContainerEngine
 from wherry.service.usecases.check_store import CheckStore
 
@@ -16,17 +17,29 @@ class CheckService:
     """Checks engine, store and disk."""
 
     def __init__(
-        self, *, engine: ContainerEngine, store: CheckStore, free_bytes: Callable[[], int], home: str
+        self,
+        *,
+        engine: ContainerEngine,
+        network: NetworkPolicy,
+        store: CheckStore,
+        free_bytes: Callable[[], int],
+        home: str,
     ) -> None:
         """`free_bytes` says how much is free on the disk that `home` is on."""
         self._engine = engine
+        self._network = network
         self._store = store
         self._free_bytes = free_bytes
         self._home = home
 
     async def __call__(self) -> tuple[Finding, ...]:
         """One finding for each thing."""
-        return (await self._check_engine(), *await self._store(), self._check_disk())
+        return (
+            await self._check_engine(),
+            await self._check_network(),
+            *await self._store(),
+            self._check_disk(),
+        )
 
     async def _check_engine(self) -> Finding:
         name = "engine"
@@ -35,6 +48,18 @@ class CheckService:
         except WherryError as exc:
             return Finding(name=name, state=FindingState.FAILED, message=exc.message, hint=exc.hint)
         return Finding(name=name, state=FindingState.OK, message=f"the Docker engine answers: {version}")
+
+    async def _check_network(self) -> Finding:
+        name, state = "network", FindingState.WARNING
+        if self._network.withheld:
+            message = f"stages have no network: {self._network.withheld}"
+            return Finding(name=name, state=state, message=message, hint=self._network.hint)
+        try:
+            await self._engine.check_network()
+        except WherryError as exc:
+            return Finding(name=name, state=FindingState.FAILED, message=exc.message, hint=exc.hint)
+        said = "stages may have a network, from which this machine and the metadata address are not reached"
+        return Finding(name=name, state=FindingState.OK, message=said)
 
     def _check_disk(self) -> Finding:
         free = self._free_bytes()

@@ -1,7 +1,7 @@
 """The real StageRunner: inputs, container, outputs."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -50,8 +50,7 @@ class ContainerStageRunner(StageRunner):
             await observer.entered(State.PREPARING, Phase.FETCHING)
             workspace = await self._workspaces.create(attempt)
             spec = self._spec(task, attempt, workspace, await self._lay_out(task, workspace))
-            commands = [f"$ {command}".encode() for command in task.stage.commands]
-            await observer.wrote(LogStream.SYSTEM, commands)
+            await observer.wrote(LogStream.SYSTEM, list(_opening(task)))
             ended = await self._run_container(spec, observer)
             if ended.exit.code != 0 or ended.exit.out_of_memory:
                 return Failed(reason=_why(ended.exit), exit_code=ended.exit.code, wall_s=ended.wall_s)
@@ -152,6 +151,14 @@ class ContainerStageRunner(StageRunner):
         if output.tree is None:
             return output.files[0].digest
         return await self._put.put_tree(output.tree.to_bytes(), again=again)
+
+
+def _opening(task: StageTask) -> Iterator[bytes]:
+    """The lines that come before what the stage writes."""
+    if task.network_withheld:
+        yield f"without a network: {task.network_withheld}".encode()
+    for command in task.stage.commands:
+        yield f"$ {command}".encode()
 
 
 def _declared(task: StageTask) -> list[Output]:

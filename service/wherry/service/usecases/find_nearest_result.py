@@ -34,11 +34,11 @@ class FindNearestResult:
         found = await self._cache.list_family(family_of(task.stage, task.root_at), limit=_COMPARED_MAX)
         # One under the same key is here only when its blobs are gone: nothing differs from it.
         others = [result for result in found if result.key != task.key]
-        return find_nearest(parts_of(task), others, _parts)
+        return find_nearest(parts_of(task), others, key_parts_of)
 
     async def before(self, result: Result, until: datetime) -> Near | None:
         """Compare a result with those of its family that were known at `until`."""
-        return find_nearest(_parts(result), await self._others(result, result.key, until), _parts)
+        return find_nearest(key_parts_of(result), await self._others(result, result.key, until), key_parts_of)
 
     async def of_record(self, record: StageRecord, relative: Result, until: datetime) -> Near | None:
         """Compare a stage of a run, as far as its record goes, with the family of `relative` as known at `until`.
@@ -53,7 +53,7 @@ class FindNearestResult:
             params=json.loads(record.params_json or "{}"),
             image=record.image,
         )
-        return find_nearest(wanted, await self._others(relative, StrictKey(record.key), until), _parts)
+        return find_nearest(wanted, await self._others(relative, StrictKey(record.key), until), key_parts_of)
 
     async def _others(self, relative: Result, key: StrictKey, until: datetime) -> list[Result]:
         if relative.family is None:
@@ -62,7 +62,8 @@ class FindNearestResult:
         return [result for result in found if result.key != key and result.created_at <= until]
 
 
-def _parts(result: Result) -> KeyParts:
+def key_parts_of(result: Result) -> KeyParts:
+    """Take the key of a known result apart."""
     entry = result.entry
     return KeyParts(
         deps={dep.path: dependency_text(dep) for dep in entry.deps},
