@@ -85,7 +85,7 @@ runs = Table(
     Column("saved_s", Float, nullable=False),
     Column("error", Text),
     Column("write_backs", Text, nullable=False),
-    # Null in rows that were written before migration 0007.
+    # Null in rows that were written before migration 0008.
     Column("snapshot", Text),
     Column("labels", Text, nullable=False, server_default="{}"),
     Column("priority", Integer, nullable=False, server_default="0"),
@@ -141,6 +141,24 @@ results = Table(
     PrimaryKeyConstraint("key", name="pk_results"),
 )
 Index("ix_results_family_created_at", results.c.family, results.c.created_at)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("key", Text, nullable=False),
+    Column("token", Text, nullable=False),
+    Column("owner", Text, nullable=False),
+    # Text and no foreign key, as in results.
+    Column("run_id", Text, nullable=False),
+    Column("user", Text, nullable=False),
+    Column("stage", Text, nullable=False),
+    Column("expires_at", Instant, nullable=False),
+    # Set when the execution has failed: nobody holds the lease then.
+    Column("failure", Text),
+    Column("files", Text, nullable=False),
+    PrimaryKeyConstraint("key", name="pk_leases"),
+)
+Index("ix_leases_expires_at", leases.c.expires_at)
 
 # Beside the results, which are written anew whenever a stage is computed again.
 result_pins = Table(

@@ -167,6 +167,12 @@ class SnapshotUnknown(Precondition):
     reason = "SNAPSHOT_UNKNOWN"
 
 
+class LeaseLost(Precondition):
+    """Somebody else has taken over what was being computed; its result may no longer be kept."""
+
+    reason = "LEASE_LOST"
+
+
 class NotAllowed(WherryError):
     """The caller has not shown that it may do this."""
 
