@@ -9,6 +9,7 @@ import structlog
 
 from wherry.service.adapters.blob_index_sql import SqlBlobIndex
 from wherry.service.adapters.clock_system import SystemClock, SystemIdentities
+from wherry.service.adapters.installer_pip import pip_version
 from wherry.service.adapters.leases_sql import SqlLeases
 from wherry.service.adapters.param_composer_hydra import HydraParamComposer
 from wherry.service.adapters.run_cache_sql import SqlRunCache
@@ -43,6 +44,7 @@ from wherry.service.usecases.describe_pipeline import DescribePipeline
 from wherry.service.usecases.direct_blobs import DirectBlobs
 from wherry.service.usecases.drive_run import DriveRun
 from wherry.service.usecases.explain_stage import ExplainStage
+from wherry.service.usecases.explaining_runner import ExplainingStageRunner
 from wherry.service.usecases.find_contents import FindContents
 from wherry.service.usecases.find_dvc_result import FindDvcResult
 from wherry.service.usecases.find_legacy_hashes import FindLegacyHashes
@@ -52,6 +54,7 @@ from wherry.service.usecases.find_vanished import FindVanished
 from wherry.service.usecases.follow_run import FollowRun
 from wherry.service.usecases.forget_blobs import ForgetBlobs
 from wherry.service.usecases.hold_lease import HoldLease
+from wherry.service.usecases.image_runner import ImageStageRunner
 from wherry.service.usecases.keep_logs import KeepLogs
 from wherry.service.usecases.keep_snapshot import KeepSnapshot
 from wherry.service.usecases.known_runner import KnownStageRunner
@@ -73,6 +76,7 @@ from wherry.service.usecases.read_run_results import ReadRunResults
 from wherry.service.usecases.recover_runs import RecoverRuns
 from wherry.service.usecases.replay_log import ReplayLog
 from wherry.service.usecases.resolve_images import ResolveImages
+from wherry.service.usecases.resolve_requirements import ResolveRequirements
 from wherry.service.usecases.resolve_stage import ResolveStage
 from wherry.service.usecases.restore_inputs import RestoreInputs
 from wherry.service.usecases.run_container import RunContainer
@@ -133,7 +137,11 @@ async def build_server(
         read=read_project,
         check=CheckData(index=index, adopt=adopt, read=read),
         rules=ReadIgnoreRules(read),
-        images=ResolveImages(engine=parts.engine, default_image=settings.default_image),
+        images=ResolveImages(
+            engine=parts.engine,
+            requirements=ResolveRequirements(read=read, installer=pip_version()),
+            default_image=settings.default_image,
+        ),
         find_vanished=find_vanished,
         machine=machine,
     )
@@ -163,17 +171,17 @@ async def build_server(
     )
 
     def runner_for(run: Run, project: Project, options: RunOptions) -> StageRunner:
-        """Innermost first: a known result needs no place, and its lines are those of its run."""
+        """Innermost first: a known result needs no image and no place, and its lines are those of its run."""
         scheduled = ScheduledStageRunner(
-            container,
+            ExplainingStageRunner(container),
             places=places,
             rank=RankStages(cache),
             run=run,
             project=project,
             options=options,
         )
-        logged = LoggedStageRunner(scheduled, keep_logs)
-        caching = CachingStageRunner(logged, find=find, cache=cache, objects=parts.objects, clock=clock)
+        ready = ImageStageRunner(LoggedStageRunner(scheduled, keep_logs), ready=parts.images)
+        caching = CachingStageRunner(ready, find=find, cache=cache, objects=parts.objects, clock=clock)
         merging = MergingStageRunner(caching, flights=flights, lease=lease, find=find, logs=parts.logs)
         return KnownStageRunner(merging, find=find)
 

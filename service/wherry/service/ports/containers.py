@@ -6,8 +6,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import NewType, Protocol
 
+from wherry.service.domain.images.image import Image
 from wherry.service.domain.resources import Machine
-from wherry.service.domain.task import Image
 
 ContainerId = NewType("ContainerId", str)
 
