@@ -174,10 +174,15 @@ class DockerContainerEngine(ContainerEngine):
         return await self._call(lambda client: _wait(client, container), self._waits)
 
     async def stop(self, container: ContainerId, *, grace_s: float) -> None:
-        """SIGTERM, then after the grace (rounded up to whole seconds, as the engine counts) SIGKILL."""
+        """SIGTERM, then after the grace (rounded up to whole seconds, as the engine counts) SIGKILL.
+
+        Where the first process is a shell that does not handle the signal, the command that it waits for gets it.
+        """
         grace = math.ceil(grace_s)
 
         def stop(client: APIClient) -> None:
+            if grace:
+                _terminate_command(client, container)
             with contextlib.suppress(docker.errors.NotFound):
                 client.stop(container, timeout=grace)
 
@@ -292,6 +297,23 @@ def _wait(client: APIClient, container: ContainerId) -> Exit:
                 client.wait(container, timeout=_NOT_STARTED_WAIT_S, condition="next-exit")
         elif broken:
             time.sleep(_LOOK_AGAIN_S)
+
+
+# The engine signals the first process only, and that takes no signal that it does not handle: what a plain shell
+# waits for would never know. Bit 14 of SigCgt says whether SIGTERM is handled (proc(5)).
+_TERMINATE = """\
+while read -r name caught; do [ "$name" = SigCgt: ] && break; done </proc/1/status
+case ${caught%???} in *[4567cdef]) exit;; esac
+read -r children </proc/1/task/1/children
+kill -TERM $children
+"""
+
+
+def _terminate_command(client: APIClient, container: ContainerId) -> None:
+    """From within. Where that is not possible so be it: the grace passes, and it is killed."""
+    with contextlib.suppress(docker.errors.APIError):
+        made = client.exec_create(container, ["/bin/sh", "-c", _TERMINATE])
+        client.exec_start(made["Id"])
 
 
 def _remove(client: APIClient, container: ContainerId) -> None:

@@ -36,7 +36,12 @@ class ContainerSpec:
     secrets: Mapping[str, bytes] = field(repr=False, default_factory=dict)
     """Values that must stand in no record of the engine: handed over when it runs, masked in what it writes."""
     memory_bytes: int | None = None
+    """With everything in /tmp, HOME and /dev/shm; there is no swap beyond it."""
     cpus: float | None = None
+    gpus: tuple[int, ...] = ()
+    """By index."""
+    shm_bytes: int | None = None
+    """Size of /dev/shm; None: as much as the engine is set to give."""
     pids_max: int = 4096
 
 
