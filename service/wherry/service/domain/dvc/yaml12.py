@@ -280,7 +280,8 @@ class _Builder:
             frame.value.clear()
             frame.value.update(frame.merged)
             frame.value.update(own)
-        if frame.anchor:
+        # Given again inside, it stands for what is inside.
+        if frame.anchor and self._anchors[frame.anchor] is None:
             self._anchors[frame.anchor] = _Anchored(frame.value, frame.inner, frame.size)
         self._put(frame.value, frame.spot, frame.size)
 
