@@ -51,11 +51,18 @@ COMMANDS = {
     ),
     "apply": ("results", "apply", "Write a run's dvc.lock, params and uncached outputs into the project."),
     "pull": ("results", "pull", "Bring outputs into the project."),
+    "metrics": (
+        "metrics",
+        "metrics",
+        "Show metrics, and compare them between commits, runs and the workspace.",
+    ),
+    "params": ("params", "params", "Compare parameters between commits, runs and the workspace."),
     "dvc-remote": (
         "remote",
         "dvc_remote",
         "Show the bucket as a DVC remote, or make it one of this project.",
     ),
+    "secret": ("secret", "secret", "Keep secrets for the project's stages."),
     "cache": ("cache", "cache", "Look through the run cache, clear it, and check what the store holds."),
     "doctor": ("doctor", "doctor", "Check everything that Wherry needs, and say what to fix."),
     "login": ("profile", "login", "Keep a service and its token in a profile, and use it from now on."),

@@ -22,10 +22,14 @@ from wherry.service.config import Settings, read_or_make_token
 from wherry.service.domain.resources import allotted
 from wherry.service.domain.run import Run
 from wherry.service.domain.submission import RunOptions
+from wherry.service.ports.blob_index import BlobIndex
+from wherry.service.ports.runs import RunStore
 from wherry.service.ports.stages import StageRunner
 from wherry.service.rpc.blobs import BlobServicer
 from wherry.service.rpc.pipelines import PipelineServicer
+from wherry.service.rpc.results import ResultServicer
 from wherry.service.rpc.runs import RunServicer
+from wherry.service.rpc.secrets import SecretServicer
 from wherry.service.rpc.server import RpcServer, Servicers
 from wherry.service.rpc.system import SystemFacts, SystemServicer
 from wherry.service.usecases.add_stage import AddStage
@@ -42,6 +46,7 @@ from wherry.service.usecases.direct_blobs import DirectBlobs
 from wherry.service.usecases.drive_run import DriveRun
 from wherry.service.usecases.explain_stage import ExplainStage
 from wherry.service.usecases.explaining_runner import ExplainingStageRunner
+from wherry.service.usecases.find_contents import FindContents
 from wherry.service.usecases.find_dvc_result import FindDvcResult
 from wherry.service.usecases.find_legacy_hashes import FindLegacyHashes
 from wherry.service.usecases.find_nearest_result import FindNearestResult
@@ -52,6 +57,8 @@ from wherry.service.usecases.forget_blobs import ForgetBlobs
 from wherry.service.usecases.hold_lease import HoldLease
 from wherry.service.usecases.image_runner import ImageStageRunner
 from wherry.service.usecases.keep_logs import KeepLogs
+from wherry.service.usecases.keep_secrets import CheckSecrets, KeepSecrets
+from wherry.service.usecases.keep_snapshot import KeepSnapshot
 from wherry.service.usecases.known_runner import KnownStageRunner
 from wherry.service.usecases.lint_project import LintProject
 from wherry.service.usecases.logged_runner import LoggedStageRunner
@@ -66,6 +73,8 @@ from wherry.service.usecases.read_blobs import ReadBlobs
 from wherry.service.usecases.read_dvc_files import ReadDvcFiles
 from wherry.service.usecases.read_ignore_rules import ReadIgnoreRules
 from wherry.service.usecases.read_project import Project, ReadProject
+from wherry.service.usecases.read_results import ReadResults
+from wherry.service.usecases.read_run_results import ReadRunResults
 from wherry.service.usecases.recover_runs import RecoverRuns
 from wherry.service.usecases.replay_log import ReplayLog
 from wherry.service.usecases.resolve_builds import ResolveBuilds
@@ -73,6 +82,7 @@ from wherry.service.usecases.resolve_images import ResolveImages
 from wherry.service.usecases.resolve_requirements import ResolveRequirements
 from wherry.service.usecases.resolve_stage import ResolveStage
 from wherry.service.usecases.restore_inputs import RestoreInputs
+from wherry.service.usecases.retrying_runner import RetryingStageRunner
 from wherry.service.usecases.run_container import RunContainer
 from wherry.service.usecases.scheduled_runner import Places, ScheduledStageRunner
 from wherry.service.usecases.send_blobs import SendBlobs
@@ -109,7 +119,7 @@ async def build_server(
     put = PutBlobs(
         objects=parts.objects, index=index, node=parts.node, spool=spool, first_stays=parts.first_stays
     )
-    read = ReadBlobs(parts.node)
+    read, snapshots = ReadBlobs(parts.node), KeepSnapshot(put=put, node=parts.node)
     direct = DirectBlobs(transfers=parts.transfers, objects=parts.objects, index=index)
     await direct.sweep()
     adopt = AdoptBlobs(index=index, objects=parts.objects, read=read)
@@ -151,11 +161,12 @@ async def build_server(
         run_container=RunContainer(engine=parts.engine, clock=clock),
         workspaces=parts.workspaces,
         put=put,
+        secrets=parts.secrets,
         user=f"{uid}:{gid}",
         labels=labels,
     )
+    identities, flights = SystemIdentities(), Flights()
     places = Places(machine, at_once=settings.jobs)
-    flights = Flights()
     lease = HoldLease(
         leases=SqlLeases(parts.database),
         find=find,
@@ -168,7 +179,7 @@ async def build_server(
     def runner_for(run: Run, project: Project, options: RunOptions) -> StageRunner:
         """Innermost first: a known result needs no image and no place, and its lines are those of its run."""
         scheduled = ScheduledStageRunner(
-            ExplainingStageRunner(container),
+            ExplainingStageRunner(RetryingStageRunner(container, identities)),
             places=places,
             rank=RankStages(cache),
             run=run,
@@ -230,9 +241,16 @@ async def build_server(
                 lint=LintProject(ReadDvcFiles(put=put, read=read)),
                 composer=composer,
             ),
+            results=_results(put=put, read=read, index=index, adopt=adopt, runs=runs, snapshots=snapshots),
             runs=RunServicer(
                 submit=SubmitRun(
-                    open_project=open_project, runs=runs, drive=drive, clock=clock, note_use=note_use
+                    open_project=open_project,
+                    check_secrets=CheckSecrets(parts.secrets),
+                    runs=runs,
+                    drive=drive,
+                    clock=clock,
+                    note_use=note_use,
+                    snapshots=snapshots,
                 ),
                 submissions=SqlSubmissionStore(parts.database),
                 runs=runs,
@@ -243,6 +261,7 @@ async def build_server(
                     replay=ReplayLog(archive=parts.log_archive, keep=keep_logs, clock=clock),
                 ),
             ),
+            secrets=SecretServicer(KeepSecrets(store=parts.secrets, clock=clock)),
             system=SystemServicer(
                 facts=_facts(settings, store),
                 engine=parts.engine,
@@ -258,6 +277,27 @@ async def build_server(
         ),
         token=read_or_make_token(settings),
         log=log,
+    )
+
+
+def _results(
+    *,
+    put: PutBlobs,
+    read: ReadBlobs,
+    index: BlobIndex,
+    adopt: AdoptBlobs,
+    runs: RunStore,
+    snapshots: KeepSnapshot,
+) -> ResultServicer:
+    results = ReadResults(
+        read=ReadDvcFiles(put=put, read=read),
+        find=FindContents(index=index, adopt=adopt, put=put, read=read),
+    )
+    return ResultServicer(
+        results=results,
+        of_run=ReadRunResults(results=results, runs=runs, snapshots=snapshots),
+        snapshots=snapshots,
+        runs=runs,
     )
 
 
