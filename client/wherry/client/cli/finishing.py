@@ -50,7 +50,7 @@ def finish(
 ) -> int:
     """Print how the run ended; returns the exit code. With `root`, its metrics as they are in the project."""
     if run.state not in {STATE_SUCCEEDED, STATE_CANCELLED}:
-        tell_failures(terminal, client, run, with_logs=not logs_shown)
+        tell_failures(terminal, client, run, with_logs=terminal.is_live or not logs_shown)
     if as_json:
         terminal.document(run_document(run))
         return run_exit_code(run)
