@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Protocol
 
+from wherry.client.cli.ci_log import CiFollower, ci_kind
 from wherry.client.cli.following import RunFollower
 from wherry.client.cli.terminal import Terminal
 from wherry.client.stage_names import StageNames
@@ -25,4 +26,7 @@ def follower_for(terminal: Terminal, run: Run, names: StageNames) -> Follower:
         from wherry.client.cli.live import LiveFollower  # noqa: PLC0415
 
         return LiveFollower(terminal, run, names)
+    kind = ci_kind()
+    if kind and terminal.progress == "auto":
+        return CiFollower(terminal, run, names, kind)
     return RunFollower(terminal, run, names)

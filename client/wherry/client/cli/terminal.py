@@ -46,6 +46,7 @@ class Terminal(Progress):
         """Decide colour and liveliness once."""
         self.quiet = settings.quiet
         self.verbosity = settings.verbosity
+        self.progress = settings.progress
         self._color = settings.color
         can_draw = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
         is_wanted = settings.progress == "live" or (settings.progress == "auto" and not os.environ.get("CI"))

@@ -1,0 +1,122 @@
+"""`wherry ci`: what a job in CI tells of a run."""
+
+import contextlib
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import click
+
+from wherry.client.cli import exits
+from wherry.client.cli.ci_log import annotations, ci_kind
+from wherry.client.cli.finishing import run_exit_code
+from wherry.client.cli.session import open_session
+from wherry.client.cli.settings import Command, Settings
+from wherry.client.cli.terminal import Terminal
+from wherry.client.client import Client
+from wherry.client.errors import ClientError, FileTrouble
+from wherry.client.report import Section, report_text
+from wherry.client.watching import ENDED
+from wherry.v1.pipelines_pb2 import Pipeline
+from wherry.v1.runs_pb2 import Run
+
+
+@click.group()
+def ci() -> None:
+    """Tell a job in CI, and whoever reads its change, about a run."""
+
+
+@ci.command("report", cls=Command)
+@click.argument("run")
+@click.option(
+    "--base",
+    default="",
+    metavar="REV",
+    help="Compare metrics and parameters with this commit. Default: the target of the change, where CI says it.",
+)
+@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Write into this file.")
+@click.option(
+    "--summary",
+    is_flag=True,
+    help="Append to the summary of the job too, and annotate dvc.yaml, where GitHub runs it.",
+)
+@click.option("--exit-code", is_flag=True, help="Exit as `wherry repro` would have for this run.")
+@click.pass_obj
+def report(  # noqa: PLR0917 - one parameter for each flag
+    settings: Settings,
+    run: str,
+    base: str,
+    output: Path | None,
+    summary: bool,  # noqa: FBT001 - click passes flags by name
+    exit_code: bool,  # noqa: FBT001
+) -> int:
+    """Print a run as Markdown: states, savings, metrics and parameters against the base, and the graph."""
+    with open_session(settings) as (client, terminal):
+        found = client.run(run)
+        if found.state not in ENDED:
+            terminal.warn(f"run {found.id} is still going on: this is how it stands")
+        pipeline = _pipeline(client, found)
+        sections: list[Section] = []
+        text = report_text(found, sections=sections, pipeline=pipeline)
+        if output is None:
+            sys.stdout.write(text)
+        else:
+            _write(output, text, append=False)
+            terminal.note(f"The report is in {output}.")
+        if summary:
+            tell_job(terminal, client, found, text=text, pipeline=pipeline)
+        return run_exit_code(found) if exit_code else exits.SUCCESS
+
+
+def tell_job(
+    terminal: Terminal, client: Client, run: Run, *, text: str = "", pipeline: Pipeline | None = None
+) -> None:
+    """Where GitHub runs us: annotate the stages that failed, and add to the summary of the job."""
+    if ci_kind() != "github":
+        return
+    known = pipeline or _pipeline(client, run)
+    for line in annotations(run, _places(client, known)):
+        print(line, file=sys.stderr, flush=True)
+    file = os.environ.get("GITHUB_STEP_SUMMARY", "")
+    if file:
+        with contextlib.suppress(FileTrouble):  # the job has its result all the same
+            _write(Path(file), text or report_text(run, sections=(), pipeline=known), append=True)
+            terminal.detail("the summary of the job has the report")
+
+
+def default_base(environ: Mapping[str, str]) -> str:
+    """Name the commit that a change is made against; empty when no job says so."""
+    if environ.get("GITHUB_BASE_REF"):
+        return f"origin/{environ['GITHUB_BASE_REF']}"
+    return environ.get("CI_MERGE_REQUEST_DIFF_BASE_SHA", "")
+
+
+def _pipeline(client: Client, run: Run) -> Pipeline | None:
+    """The pipeline of the folder, if it is that of the run."""
+    try:
+        return client.describe() if client.project.name == run.project else None
+    except ClientError:  # the report says what became of the run without it
+        return None
+
+
+def _places(client: Client, pipeline: Pipeline | None) -> dict[str, tuple[str, int]]:
+    if pipeline is None:
+        return {}
+    project = client.project
+    above = "" if project.git_root is None else project.root.relative_to(project.git_root).as_posix()
+    prefix = "" if above in {"", "."} else f"{above}/"
+    names = client.stage_names()
+    return {
+        names.from_root(stage.name): (f"{prefix}{stage.file}", stage.line)
+        for stage in pipeline.stages
+        if not stage.is_source
+    }
+
+
+def _write(file: Path, text: str, *, append: bool) -> None:
+    try:
+        with file.open("a" if append else "w", encoding="utf-8") as stream:
+            stream.write(text)
+    except OSError as exc:
+        raise FileTrouble(f"cannot write {file}: {exc.strerror or exc}") from exc
