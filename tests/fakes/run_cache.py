@@ -2,21 +2,26 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
+from tests.fakes.leases import FakeLeases
+from wherry.service.domain.errors import LeaseLost
 from wherry.service.domain.explanation import Family
-from wherry.service.domain.task import StrictKey
+from wherry.service.domain.task import LeaseToken, StrictKey
 from wherry.service.ports.run_cache import Result, RunCache
 
 
 class FakeRunCache(RunCache):
     """`results` may be looked at and changed by tests."""
 
-    def __init__(self, results: Iterable[Result] = ()) -> None:
+    def __init__(self, results: Iterable[Result] = (), *, leases: FakeLeases | None = None) -> None:
         self.results = {result.key: result for result in results}
+        self._leases = leases or FakeLeases()
 
     async def find(self, key: StrictKey) -> Result | None:
         return self.results.get(key)
 
-    async def publish(self, result: Result) -> None:
+    async def publish(self, result: Result, *, fence: LeaseToken | None = None) -> None:
+        if fence is not None and not self._leases.holds(result.key, fence):
+            raise LeaseLost("another service has taken the stage over")
         self.results[result.key] = result
 
     async def mean_durations(self, families: Collection[Family]) -> Mapping[Family, float]:

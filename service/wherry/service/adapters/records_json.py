@@ -17,7 +17,7 @@ from wherry.service.domain.paths import ProjectPath
 from wherry.service.domain.records import FileEntry, OutputKind, StageEntry
 from wherry.service.domain.run import FileRecord, Run, RunError, StageRecord, WriteBack, WriteBackKind
 from wherry.service.domain.states import CacheUse, HitSource, Phase, State
-from wherry.service.domain.task import Image, RunId
+from wherry.service.domain.task import AttemptId, Image, RunId
 
 _TAG = "$"
 
@@ -257,6 +257,8 @@ def _plain_stage(stage: StageRecord) -> dict[str, Any]:
         "deps": [_plain_file_record(item) for item in stage.deps],
         "outs": [_plain_file_record(item) for item in stage.outs],
         "params_json": stage.params_json,
+        "attempt_id": stage.attempt_id,
+        "output_after": stage.output_after,
         "log": stage.log,
         "phase": stage.phase,
         "since": _plain_instant(stage.since),
@@ -265,6 +267,7 @@ def _plain_stage(stage: StageRecord) -> dict[str, Any]:
 
 def _stage(plain: dict[str, Any]) -> StageRecord:
     cache, from_run, source = plain.get("cache"), plain.get("from_run"), plain.get("source")
+    attempt_id = plain.get("attempt_id")
     phase, since = plain.get("phase"), plain.get("since")
     return StageRecord(
         **(
@@ -274,6 +277,7 @@ def _stage(plain: dict[str, Any]) -> StageRecord:
                 "state": State(plain["state"]),
                 "cache": None if cache is None else CacheUse(cache),
                 "from_run": None if from_run is None else RunId(from_run),
+                "attempt_id": None if attempt_id is None else AttemptId(attempt_id),
                 "source": None if source is None else HitSource(source),
                 "phase": None if phase is None else Phase(phase),
                 "since": None if since is None else datetime.fromisoformat(since),

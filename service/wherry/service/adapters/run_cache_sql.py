@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, func, select
+from sqlalchemy import Connection, Row, bindparam, func, select, update
 
 from wherry.service.adapters.database import Database
 from wherry.service.adapters.records_json import (
@@ -12,9 +12,10 @@ from wherry.service.adapters.records_json import (
     load_circumstances,
     load_entry,
 )
-from wherry.service.adapters.tables import results
+from wherry.service.adapters.tables import leases, results
+from wherry.service.domain.errors import LeaseLost
 from wherry.service.domain.explanation import Family
-from wherry.service.domain.task import LogName, RunId, StrictKey
+from wherry.service.domain.task import LeaseToken, LogName, RunId, StrictKey
 from wherry.service.ports.run_cache import Result, RunCache
 
 _RESULT = select(results).where(results.c.key == bindparam("wanted"))
@@ -28,6 +29,15 @@ _DURATIONS = (
     select(results.c.family, func.avg(results.c.wall_s).label("mean_s"))
     .where(results.c.family.in_(bindparam("wanted", expanding=True)))
     .group_by(results.c.family)
+)
+_FENCE = (
+    update(leases)
+    .where(
+        leases.c.key == bindparam("wanted"),
+        leases.c.token == bindparam("fence"),
+        leases.c.failure.is_(None),
+    )
+    .values(token=bindparam("same"))
 )
 
 # Below what either database takes in one statement.
@@ -63,7 +73,7 @@ class SqlRunCache(RunCache):
 
         return await self._database.run(read)
 
-    async def publish(self, result: Result) -> None:
+    async def publish(self, result: Result, *, fence: LeaseToken | None = None) -> None:
         """See the port."""
         columns = {
             "entry": dump_entry(result.entry),
@@ -81,7 +91,19 @@ class SqlRunCache(RunCache):
             .values(key=result.key, **columns)
             .on_conflict_do_update(index_elements=["key"], set_=columns)
         )
-        await self._database.run(lambda connection: connection.execute(upsert))
+
+        def keep(connection: Connection) -> None:
+            if fence is not None:
+                _check_fence(connection, result.key, fence)
+            connection.execute(upsert)
+
+        await self._database.run(keep)
+
+
+def _check_fence(connection: Connection, key: StrictKey, fence: LeaseToken) -> None:
+    """An update that changes nothing: it keeps others from taking the lease until the transaction ends."""
+    if not connection.execute(_FENCE, {"wanted": key, "fence": fence, "same": fence}).rowcount:
+        raise LeaseLost("another service has taken the stage over")
 
 
 def result_from(row: Row[Any]) -> Result:

@@ -140,6 +140,24 @@ results = Table(
 )
 Index("ix_results_family_created_at", results.c.family, results.c.created_at)
 
+leases = Table(
+    "leases",
+    metadata,
+    Column("key", Text, nullable=False),
+    Column("token", Text, nullable=False),
+    Column("owner", Text, nullable=False),
+    # Text and no foreign key, as in results.
+    Column("run_id", Text, nullable=False),
+    Column("user", Text, nullable=False),
+    Column("stage", Text, nullable=False),
+    Column("expires_at", Instant, nullable=False),
+    # Set when the execution has failed: nobody holds the lease then.
+    Column("failure", Text),
+    Column("files", Text, nullable=False),
+    PrimaryKeyConstraint("key", name="pk_leases"),
+)
+Index("ix_leases_expires_at", leases.c.expires_at)
+
 # Beside the results, which are written anew whenever a stage is computed again.
 result_pins = Table(
     "result_pins",

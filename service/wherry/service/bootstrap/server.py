@@ -9,6 +9,7 @@ import structlog
 
 from wherry.service.adapters.blob_index_sql import SqlBlobIndex
 from wherry.service.adapters.clock_system import SystemClock, SystemIdentities
+from wherry.service.adapters.leases_sql import SqlLeases
 from wherry.service.adapters.param_composer_hydra import HydraParamComposer
 from wherry.service.adapters.run_cache_sql import SqlRunCache
 from wherry.service.adapters.runs_sql import SqlRunStore
@@ -46,9 +47,12 @@ from wherry.service.usecases.find_result import FindResult
 from wherry.service.usecases.find_vanished import FindVanished
 from wherry.service.usecases.follow_run import FollowRun
 from wherry.service.usecases.forget_blobs import ForgetBlobs
+from wherry.service.usecases.hold_lease import HoldLease
 from wherry.service.usecases.keep_logs import KeepLogs
+from wherry.service.usecases.known_runner import KnownStageRunner
 from wherry.service.usecases.lint_project import LintProject
 from wherry.service.usecases.logged_runner import LoggedStageRunner
+from wherry.service.usecases.merging_runner import Flights, MergingStageRunner
 from wherry.service.usecases.note_use import NoteUse
 from wherry.service.usecases.open_project import OpenProject
 from wherry.service.usecases.plan_run import PlanRun
@@ -79,7 +83,7 @@ async def build_server(
     settings: Settings, store: Store, parts: Parts, stack: contextlib.AsyncExitStack
 ) -> RpcServer:
     """Put the use cases together over the parts, and take up what an earlier life of the service left."""
-    log, clock = structlog.get_logger("wherry"), SystemClock()
+    log, clock, identities = structlog.get_logger("wherry"), SystemClock(), SystemIdentities()
     index, cache = SqlBlobIndex(parts.database, clock), SqlRunCache(parts.database)
     runs = SqlRunStore(parts.database, random.Random())  # noqa: S311 - chooses names for runs
     spool = settings.home / "uploads"
@@ -141,6 +145,15 @@ async def build_server(
         labels=labels,
     )
     places = Places(machine, at_once=settings.jobs)
+    flights = Flights()
+    lease = HoldLease(
+        leases=SqlLeases(parts.database),
+        find=find,
+        clock=clock,
+        identities=identities,
+        log=log,
+        owner=labels["wherry.home"],
+    )
 
     def runner_for(run: Run, project: Project, options: RunOptions) -> StageRunner:
         """Innermost first: a known result needs no place, and its lines are those of its run."""
@@ -153,7 +166,9 @@ async def build_server(
             options=options,
         )
         logged = LoggedStageRunner(scheduled, keep_logs)
-        return CachingStageRunner(logged, find=find, cache=cache, objects=parts.objects, clock=clock)
+        caching = CachingStageRunner(logged, find=find, cache=cache, objects=parts.objects, clock=clock)
+        merging = MergingStageRunner(caching, flights=flights, lease=lease, find=find, logs=parts.logs)
+        return KnownStageRunner(merging, find=find)
 
     drive = DriveRun(
         attempt=RestoreInputs(
@@ -162,7 +177,7 @@ async def build_server(
                 find=find,
                 logs=parts.logs,
                 clock=clock,
-                identities=SystemIdentities(),
+                identities=identities,
                 note_use=note_use,
                 node=settings.node,
             ),

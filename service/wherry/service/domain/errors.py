@@ -161,6 +161,12 @@ class ImageNotFound(Precondition):
     reason = "IMAGE_NOT_FOUND"
 
 
+class LeaseLost(Precondition):
+    """Somebody else has taken over what was being computed; its result may no longer be kept."""
+
+    reason = "LEASE_LOST"
+
+
 class NotAllowed(WherryError):
     """The caller has not shown that it may do this."""
 

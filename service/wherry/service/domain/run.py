@@ -10,7 +10,7 @@ from wherry.service.domain.dvc.stage import StageName
 from wherry.service.domain.paths import ProjectPath
 from wherry.service.domain.records import OutputKind
 from wherry.service.domain.states import CacheUse, HitSource, Phase, State
-from wherry.service.domain.task import LogName, RunId
+from wherry.service.domain.task import AttemptId, LogName, RunId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +49,10 @@ class StageRecord:
     deps: tuple[FileRecord, ...] = ()
     outs: tuple[FileRecord, ...] = ()
     params_json: str = ""
+    attempt_id: AttemptId | None = None
+    """Whose output is kept: the newest attempt, or somebody else's that stands for it."""
+    output_after: int = 0
+    """Sequence number of the last line of the run before that output."""
     phase: Phase | None = None
     """What is being done within the state; None: nothing that has a name."""
     since: datetime | None = None

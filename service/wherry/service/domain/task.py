@@ -25,6 +25,9 @@ LogName = NewType("LogName", str)
 StrictKey = NewType("StrictKey", str)
 """SHA-256 over all that a result may depend on, 64 hex digits."""
 
+LeaseToken = NewType("LeaseToken", str)
+"""Of one holder of a lease, for one execution; never used again."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Image:
@@ -89,12 +92,19 @@ class StageTask:
     """Whether the result may be kept."""
     restores: bool = False
     """Whether it runs because its outputs went from the store: they are stored again, whatever is believed to be held."""
+    fence: LeaseToken | None = None
+    """With a lease: its token, without which the result may not be kept."""
     recorded: StageEntry | None = field(repr=False, default=None)
     """What the project's dvc.lock says of the stage."""
     trusts_dvc: bool = False
     """Whether what laptops recorded may stand for running the stage."""
     legacy_deps: tuple[FileEntry, ...] | None = None
     """`deps` as DVC writes them, where dvc.lock has hashes of DVC 2 that are still right; None: it has none."""
+
+    @property
+    def may_share(self) -> bool:
+        """Whether an execution that others have begun may stand for this one."""
+        return self.cacheable and self.use_cache and not self.restores
 
     @property
     def recorded_deps(self) -> tuple[FileEntry, ...]:

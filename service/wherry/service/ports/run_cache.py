@@ -7,7 +7,7 @@ from typing import Protocol
 
 from wherry.service.domain.explanation import Circumstances, Family
 from wherry.service.domain.records import StageEntry
-from wherry.service.domain.task import LogName, RunId, StrictKey
+from wherry.service.domain.task import LeaseToken, LogName, RunId, StrictKey
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,8 +36,14 @@ class RunCache(Protocol):
         """The result of this key. Whether its blobs are held is for the caller to check."""
         ...
 
-    async def publish(self, result: Result) -> None:
-        """Keep a result whose blobs are all held. A second one under the key replaces the first."""
+    async def publish(self, result: Result, *, fence: LeaseToken | None = None) -> None:
+        """Keep a result whose blobs are all held. A second one under the key replaces the first.
+
+        With a `fence`, only while the lease on the key has that token: checked in the same transaction.
+
+        Raises:
+            LeaseLost: if it has not; then nothing is kept.
+        """
         ...
 
     async def list_family(self, family: Family, *, limit: int) -> Sequence[Result]:

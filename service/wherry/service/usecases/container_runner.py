@@ -47,6 +47,7 @@ class ContainerStageRunner(StageRunner):
         """Run the stage; whatever happens, container and workspace are gone afterwards."""
         workspace: Path | None = None
         try:
+            await observer.began(attempt)
             await observer.entered(State.PREPARING, Phase.FETCHING)
             workspace = await self._workspaces.create(attempt)
             spec = self._spec(task, attempt, workspace, await self._lay_out(task, workspace))

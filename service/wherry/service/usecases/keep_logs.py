@@ -31,10 +31,6 @@ class KeepLogs:
         self._keeping[name] = task
         task.add_done_callback(lambda _: self._keeping.pop(name, None))
 
-    async def last_sequence(self, run_id: RunId) -> int:
-        """Where the output of an attempt that starts now will begin."""
-        return await self._logs.last_sequence(run_id)
-
     async def settle(self, name: LogName) -> None:
         """Return when the log is kept, if that is under way."""
         if name in self._keeping:

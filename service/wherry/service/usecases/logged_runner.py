@@ -17,10 +17,10 @@ class LoggedStageRunner(StageRunner):
 
     async def run(self, task: StageTask, attempt: AttemptId, observer: StageObserver) -> Outcome:
         """Run; a success says under which name its output is kept."""
-        after = await self._keep.last_sequence(task.run_id)
         outcome = await self._inner.run(task, attempt, observer)
         if not isinstance(outcome, Succeeded) or not task.cacheable:
             return outcome
         name = LogName(attempt)
-        self._keep.start(name, run_id=task.run_id, stage=task.stage.name, after=after)
+        output = observer.place()
+        self._keep.start(name, run_id=output.run_id, stage=output.stage, after=output.after)
         return replace(outcome, log=name)

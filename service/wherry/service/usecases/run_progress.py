@@ -14,6 +14,8 @@ from wherry.service.domain.task import RunId
 from wherry.service.ports.clock import Clock
 from wherry.service.ports.runs import RunStore
 
+_COMPUTED_ELSEWHERE = frozenset({CacheUse.HIT, CacheUse.MERGED})
+
 
 class RunProgress:
     """The stages of one run. Every change is kept in the run store before anybody is told.
@@ -49,12 +51,16 @@ class RunProgress:
     @property
     def compute_s(self) -> float:
         """Seconds that commands ran in this run."""
-        return sum(stage.wall_s or 0.0 for stage in self._stages.values() if stage.cache != CacheUse.HIT)
+        return sum(
+            stage.wall_s or 0.0 for stage in self._stages.values() if stage.cache not in _COMPUTED_ELSEWHERE
+        )
 
     @property
     def saved_s(self) -> float:
-        """Seconds that known results saved."""
-        return sum(stage.wall_s or 0.0 for stage in self._stages.values() if stage.cache == CacheUse.HIT)
+        """Seconds that known results, and those of others, saved."""
+        return sum(
+            stage.wall_s or 0.0 for stage in self._stages.values() if stage.cache in _COMPUTED_ELSEWHERE
+        )
 
     def note(self, record: StageRecord) -> None:
         """Keep a stage's new state soon, without waiting for it. It carries the time at which it came about."""
