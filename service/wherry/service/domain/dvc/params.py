@@ -29,17 +29,24 @@ def parse_params_file(data: bytes, path: str) -> Mapping[str, Any]:
     Raises:
         PipelineInvalid: if it cannot be read, or is not a mapping.
     """
-    suffix = posixpath.splitext(path)[1].lower()
-    if suffix in {".json", ".toml", ".py"}:
-        value = _parse_other(data, path, suffix)
-    else:
-        value = parse_yaml(data, path).value
-    value = value or {}
+    value = parse_values(data, path) or {}
     if not isinstance(value, dict):
         raise PipelineInvalid(
             f"a parameters file must be a mapping, not {kind_of(value)}", place=Place(path=path, line=1)
         )
     return value
+
+
+def parse_values(data: bytes, path: str) -> Any:
+    """Read a file of values by its suffix, as `parse_params_file`; the value may be of any kind.
+
+    Raises:
+        PipelineInvalid: if it cannot be read.
+    """
+    suffix = posixpath.splitext(path)[1].lower()
+    if suffix in {".json", ".toml", ".py"}:
+        return _parse_other(data, path, suffix)
+    return parse_yaml(data, path).value
 
 
 def _parse_other(data: bytes, path: str, suffix: str) -> Any:
