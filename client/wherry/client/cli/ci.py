@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -15,8 +16,10 @@ from wherry.client.cli.session import open_session
 from wherry.client.cli.settings import Command, Settings
 from wherry.client.cli.terminal import Terminal
 from wherry.client.client import Client
+from wherry.client.comparing import DiffStyle, Json, compare, diff_rows
 from wherry.client.errors import ClientError, FileTrouble
-from wherry.client.report import Section, report_text
+from wherry.client.report import Section, cell, report_text
+from wherry.client.revisions import Which
 from wherry.client.watching import ENDED
 from wherry.v1.pipelines_pb2 import Pipeline
 from wherry.v1.runs_pb2 import Run
@@ -98,8 +101,33 @@ def default_base(environ: Mapping[str, str]) -> str:
 
 def _sections(client: Client, terminal: Terminal, run: Run, base: str) -> Iterator[Section]:
     """Metrics and parameters of the run against those of the base."""
-    del client, terminal, run, base
-    yield from ()
+    if not base:
+        return
+    kinds: tuple[tuple[Literal["metrics", "params"], str, bool], ...] = (
+        ("metrics", "Metric", True),
+        ("params", "Param", False),
+    )
+    for kind, title, changed in kinds:
+        style = DiffStyle(
+            title=title, old_name=base, new_name=f"run {run.id}", with_change=changed, precision=5
+        )
+        try:
+            header, rows = diff_rows(_changes(client, run, base, kind), style)
+        except ClientError as error:
+            terminal.warn(f"{kind} are not compared with {base}: {error.message}")
+            continue
+        yield Section(
+            title=f"{kind.capitalize()} against `{cell(base)}`", header=header, rows=rows, empty="No change."
+        )
+
+
+def _changes(
+    client: Client, run: Run, base: str, kind: Literal["metrics", "params"]
+) -> dict[str, dict[str, Json]]:
+    names = (base, f"run:{run.id}")
+    found = client.revisions().gather(Which(names=names), kind)
+    old, new = (found.get(name, {}) for name in names)
+    return compare(old.get("data", {}), new.get("data", {}), unchanged=False)
 
 
 def _pipeline(client: Client, run: Run) -> Pipeline | None:
