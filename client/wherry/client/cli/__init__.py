@@ -62,6 +62,7 @@ COMMANDS = {
         "dvc_remote",
         "Show the bucket as a DVC remote, or make it one of this project.",
     ),
+    "secret": ("secret", "secret", "Keep secrets for the project's stages."),
     "cache": ("cache", "cache", "Look through the run cache, clear it, and check what the store holds."),
     "ci": ("ci", "ci", "Tell a job in CI, and whoever reads its change, about a run."),
     "doctor": ("doctor", "doctor", "Check everything that Wherry needs, and say what to fix."),
