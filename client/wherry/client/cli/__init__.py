@@ -64,6 +64,7 @@ COMMANDS = {
     ),
     "secret": ("secret", "secret", "Keep secrets for the project's stages."),
     "cache": ("cache", "cache", "Look through the run cache, clear it, and check what the store holds."),
+    "ci": ("ci", "ci", "Tell a job in CI, and whoever reads its change, about a run."),
     "doctor": ("doctor", "doctor", "Check everything that Wherry needs, and say what to fix."),
     "login": ("profile", "login", "Keep a service and its token in a profile, and use it from now on."),
     "logout": ("profile", "logout", "Forget a profile, and its token: NAME, or the active one."),
