@@ -134,8 +134,8 @@ class DockerContainerEngine(ContainerEngine):
         """
         return await self._call(lambda client: self._create(client, spec))
 
-    async def start(self, container: ContainerId) -> AsyncGenerator[OutputPiece]:
-        """Start it and yield its output, from the first byte, until it has ended.
+    async def start(self, container: ContainerId, *, stdin: bytes = b"") -> AsyncGenerator[OutputPiece]:
+        """Start it, hand it `stdin`, and yield its output, from the first byte, until it has ended.
 
         Pieces come as soon as they are written. A consumer that stops taking makes the container wait.
         Closing the iterator early does not stop the container. If the engine breaks the connection the
@@ -145,13 +145,18 @@ class DockerContainerEngine(ContainerEngine):
             ImageNotFound: if the image lacks the program to run.
         """
         connection = await self._call(
-            lambda client: client.attach_socket(container, {"stdout": 1, "stderr": 1, "stream": 1})
+            lambda client: client.attach_socket(
+                container, {"stdin": int(bool(stdin)), "stdout": 1, "stderr": 1, "stream": 1}
+            )
         )
         relay = OutputRelay(connection, asyncio.get_running_loop())
         # Attached before the start: the engine drops nothing.
         reading = self._streams.submit(relay.read_all)
         try:
             await self._call(lambda client: _start(client, container))
+            if stdin:
+                # A thread of its own kind: a container that does not read makes it wait until it ends.
+                await asyncio.get_running_loop().run_in_executor(self._waits, relay.write_all, stdin)
             async for piece in relay.pieces():
                 yield piece
         finally:
@@ -169,10 +174,15 @@ class DockerContainerEngine(ContainerEngine):
         return await self._call(lambda client: _wait(client, container), self._waits)
 
     async def stop(self, container: ContainerId, *, grace_s: float) -> None:
-        """SIGTERM, then after the grace (rounded up to whole seconds, as the engine counts) SIGKILL."""
+        """SIGTERM, then after the grace (rounded up to whole seconds, as the engine counts) SIGKILL.
+
+        Where the first process is a shell that does not handle the signal, the command that it waits for gets it.
+        """
         grace = math.ceil(grace_s)
 
         def stop(client: APIClient) -> None:
+            if grace:
+                _terminate_command(client, container)
             with contextlib.suppress(docker.errors.NotFound):
                 client.stop(container, timeout=grace)
 
@@ -287,6 +297,23 @@ def _wait(client: APIClient, container: ContainerId) -> Exit:
                 client.wait(container, timeout=_NOT_STARTED_WAIT_S, condition="next-exit")
         elif broken:
             time.sleep(_LOOK_AGAIN_S)
+
+
+# The engine signals the first process only, and that takes no signal that it does not handle: what a plain shell
+# waits for would never know. Bit 14 of SigCgt says whether SIGTERM is handled (proc(5)).
+_TERMINATE = """\
+while read -r name caught; do [ "$name" = SigCgt: ] && break; done </proc/1/status
+case ${caught%???} in *[4567cdef]) exit;; esac
+read -r children </proc/1/task/1/children
+kill -TERM $children
+"""
+
+
+def _terminate_command(client: APIClient, container: ContainerId) -> None:
+    """From within. Where that is not possible so be it: the grace passes, and it is killed."""
+    with contextlib.suppress(docker.errors.APIError):
+        made = client.exec_create(container, ["/bin/sh", "-c", _TERMINATE])
+        client.exec_start(made["Id"])
 
 
 def _remove(client: APIClient, container: ContainerId) -> None:

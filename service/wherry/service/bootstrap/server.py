@@ -29,6 +29,7 @@ from wherry.service.rpc.blobs import BlobServicer
 from wherry.service.rpc.pipelines import PipelineServicer
 from wherry.service.rpc.results import ResultServicer
 from wherry.service.rpc.runs import RunServicer
+from wherry.service.rpc.secrets import SecretServicer
 from wherry.service.rpc.server import RpcServer, Servicers
 from wherry.service.rpc.system import SystemFacts, SystemServicer
 from wherry.service.usecases.add_stage import AddStage
@@ -56,6 +57,7 @@ from wherry.service.usecases.forget_blobs import ForgetBlobs
 from wherry.service.usecases.hold_lease import HoldLease
 from wherry.service.usecases.image_runner import ImageStageRunner
 from wherry.service.usecases.keep_logs import KeepLogs
+from wherry.service.usecases.keep_secrets import CheckSecrets, KeepSecrets
 from wherry.service.usecases.keep_snapshot import KeepSnapshot
 from wherry.service.usecases.known_runner import KnownStageRunner
 from wherry.service.usecases.lint_project import LintProject
@@ -79,6 +81,7 @@ from wherry.service.usecases.resolve_images import ResolveImages
 from wherry.service.usecases.resolve_requirements import ResolveRequirements
 from wherry.service.usecases.resolve_stage import ResolveStage
 from wherry.service.usecases.restore_inputs import RestoreInputs
+from wherry.service.usecases.retrying_runner import RetryingStageRunner
 from wherry.service.usecases.run_container import RunContainer
 from wherry.service.usecases.scheduled_runner import Places, ScheduledStageRunner
 from wherry.service.usecases.send_blobs import SendBlobs
@@ -156,11 +159,12 @@ async def build_server(
         run_container=RunContainer(engine=parts.engine, clock=clock),
         workspaces=parts.workspaces,
         put=put,
+        secrets=parts.secrets,
         user=f"{uid}:{gid}",
         labels=labels,
     )
+    identities, flights = SystemIdentities(), Flights()
     places = Places(machine, at_once=settings.jobs)
-    flights = Flights()
     lease = HoldLease(
         leases=SqlLeases(parts.database),
         find=find,
@@ -173,7 +177,7 @@ async def build_server(
     def runner_for(run: Run, project: Project, options: RunOptions) -> StageRunner:
         """Innermost first: a known result needs no image and no place, and its lines are those of its run."""
         scheduled = ScheduledStageRunner(
-            ExplainingStageRunner(container),
+            ExplainingStageRunner(RetryingStageRunner(container, identities)),
             places=places,
             rank=RankStages(cache),
             run=run,
@@ -239,6 +243,7 @@ async def build_server(
             runs=RunServicer(
                 submit=SubmitRun(
                     open_project=open_project,
+                    check_secrets=CheckSecrets(parts.secrets),
                     runs=runs,
                     drive=drive,
                     clock=clock,
@@ -254,6 +259,7 @@ async def build_server(
                     replay=ReplayLog(archive=parts.log_archive, keep=keep_logs, clock=clock),
                 ),
             ),
+            secrets=SecretServicer(KeepSecrets(store=parts.secrets, clock=clock)),
             system=SystemServicer(
                 facts=_facts(settings, store),
                 engine=parts.engine,

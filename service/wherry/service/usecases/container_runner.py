@@ -7,21 +7,37 @@ from pathlib import Path
 
 from wherry.service.domain.blob import Digest
 from wherry.service.domain.dvc.stage import Output
-from wherry.service.domain.errors import DISK_FULL, BlobMissing, Unavailable, WherryError, disk_full
+from wherry.service.domain.endings import why_failed
+from wherry.service.domain.errors import (
+    DISK_FULL,
+    BlobMissing,
+    SecretMissing,
+    Unavailable,
+    WherryError,
+    disk_full,
+)
 from wherry.service.domain.paths import ROOT, ProjectPath, resolve_project_path
 from wherry.service.domain.records import FileEntry, StageEntry
+from wherry.service.domain.resources import size_text, thread_limits
 from wherry.service.domain.shell import shell_argv
 from wherry.service.domain.states import CacheUse, Phase, State
 from wherry.service.domain.task import AttemptId, Failed, Lost, Outcome, StageTask, Succeeded, Vanished
-from wherry.service.ports.containers import ContainerSpec, Exit
+from wherry.service.ports.containers import ContainerSpec
 from wherry.service.ports.logs import LogStream
+from wherry.service.ports.secrets import SecretStore
 from wherry.service.ports.stages import StageObserver, StageRunner
-from wherry.service.ports.workspaces import CollectedOutput, OutputUnusable, Workspaces
+from wherry.service.ports.workspaces import CollectedOutput, LeftOutput, OutputUnusable, Workspaces
 from wherry.service.usecases.put_blobs import LocalBlob, PutBlobs
-from wherry.service.usecases.run_container import RunContainer
+from wherry.service.usecases.run_container import Ended, RunContainer
 
 WORKSPACE_AT = "/workspace"
 HOME_AT = "/home/wherry"
+
+# Enough for any build or training, and too few for a fork bomb to harm the machine.
+_PIDS_MAX = 4096
+
+# More outputs than this of a stage that failed are not listed.
+_LEFT_SHOWN_MAX = 20
 
 
 class ContainerStageRunner(StageRunner):
@@ -33,6 +49,7 @@ class ContainerStageRunner(StageRunner):
         run_container: RunContainer,
         workspaces: Workspaces,
         put: PutBlobs,
+        secrets: SecretStore,
         user: str,
         labels: dict[str, str],
     ) -> None:
@@ -40,6 +57,7 @@ class ContainerStageRunner(StageRunner):
         self._run_container = run_container
         self._workspaces = workspaces
         self._put = put
+        self._secrets = secrets
         self._user = user
         self._labels = labels
 
@@ -50,11 +68,14 @@ class ContainerStageRunner(StageRunner):
             await observer.began(attempt)
             await observer.entered(State.PREPARING, Phase.FETCHING)
             workspace = await self._workspaces.create(attempt)
-            spec = self._spec(task, attempt, workspace, await self._lay_out(task, workspace))
+            secrets = await self._reveal_secrets(task)
+            mounts = await self._lay_out(task, workspace)
+            spec = replace(self._spec(task, attempt, workspace, mounts), secrets=secrets)
             await observer.wrote(LogStream.SYSTEM, list(_opening(task)))
-            ended = await self._run_container(spec, observer)
-            if ended.exit.code != 0 or ended.exit.out_of_memory:
-                return Failed(reason=_why(ended.exit), exit_code=ended.exit.code, wall_s=ended.wall_s)
+            ended = await self._run_container(spec, observer, timeout_s=task.settings.timeout_s)
+            if ended.exit.code != 0 or ended.exit.out_of_memory or ended.timed_out:
+                await self._tell_left(task, workspace, observer)
+                return _failed(task, ended)
             outs = await self._keep_outputs(task, workspace, observer)
         except OutputUnusable as exc:
             return Failed(reason=str(exc), exit_code=0, wall_s=None)
@@ -76,6 +97,19 @@ class ContainerStageRunner(StageRunner):
         entry = StageEntry(cmd=task.stage.cmd, deps=task.deps, params=task.params, outs=outs)
         return Succeeded(entry=entry, cache=CacheUse.MISS, wall_s=ended.wall_s)
 
+    async def _reveal_secrets(self, task: StageTask) -> Mapping[str, bytes]:
+        """The stage's secrets by name.
+
+        Raises:
+            SecretMissing: if one was removed since the run was submitted.
+        """
+        wanted = task.settings.secrets or ()
+        found = await self._secrets.reveal(task.project, wanted)
+        for name in wanted:
+            if name not in found:
+                raise SecretMissing(f"the secret {name!r} was removed after the run was submitted")
+        return found
+
     async def _lay_out(self, task: StageTask, workspace: Path) -> Mapping[ProjectPath, Path]:
         """Lay the workspace out; returns what is to be mounted in it."""
         # DVC leaves the parents of outputs to the command; they are made here because a fresh
@@ -88,18 +122,27 @@ class ContainerStageRunner(StageRunner):
         folders = {task.root_at, _at(task, task.stage.wdir), *parents}
         return await self._workspaces.lay_out(workspace, files=files, data=data, folders=folders)
 
+    async def _tell_left(self, task: StageTask, workspace: Path, observer: StageObserver) -> None:
+        """Say what a stage that failed had made of its outputs: it goes with the workspace."""
+        left = await self._workspaces.list_left(workspace, _outputs_at(task)[:_LEFT_SHOWN_MAX])
+        if left:
+            await observer.wrote(LogStream.SYSTEM, [_left_text(item).encode() for item in left])
+
     def _spec(
         self, task: StageTask, attempt: AttemptId, workspace: Path, mounts: Mapping[ProjectPath, Path]
     ) -> ContainerSpec:
-        stage = task.stage
+        stage, settings = task.stage, task.settings
         return ContainerSpec(
             name=f"wherry-{attempt}",
             image=task.image,
-            argv=shell_argv(stage.commands),
+            argv=shell_argv(
+                stage.commands, shell=task.settings.shell, takes_secrets=bool(task.settings.secrets)
+            ),
             # As DVC sets them (research: running a stage), and what the stage declares.
             environment={
                 "DVC_ROOT": _in_container(task.root_at),
                 "DVC_STAGE": stage.name,
+                **thread_limits(settings.cpus),
                 **task.environment,
             },
             workspace=workspace,
@@ -108,6 +151,11 @@ class ContainerStageRunner(StageRunner):
             user=self._user,
             home=HOME_AT,
             network=task.network,
+            cpus=settings.cpus,
+            memory_bytes=settings.memory_bytes,
+            gpus=task.gpus,
+            shm_bytes=settings.shm_bytes,
+            pids_max=settings.pids or _PIDS_MAX,
             read_only={f"{WORKSPACE_AT}/{path}": folder for path, folder in mounts.items()},
             labels={
                 **self._labels,
@@ -184,9 +232,19 @@ def _parent(path: ProjectPath) -> ProjectPath:
     return ProjectPath(path.rpartition("/")[0]) if "/" in path else ROOT
 
 
-def _why(ended: Exit) -> str:
-    if ended.out_of_memory:
-        return "ran out of memory"
-    if ended.code > 128:  # noqa: PLR2004 - shells report signal n as 128 + n
-        return f"was ended by signal {ended.code - 128}"
-    return f"exited with {ended.code}"
+def _failed(task: StageTask, ended: Ended) -> Failed:
+    settings = task.settings
+    reason = why_failed(
+        ended.exit.code,
+        out_of_memory=ended.exit.out_of_memory,
+        memory_bytes=settings.memory_bytes,
+        timed_out_after_s=settings.timeout_s if ended.timed_out else None,
+    )
+    return Failed(reason=reason, exit_code=ended.exit.code, wall_s=ended.wall_s)
+
+
+def _left_text(left: LeftOutput) -> str:
+    if left.files is None:
+        return f"left behind, and not kept: {left.project_path} ({size_text(left.total_bytes)})"
+    count = "1 file" if left.files == 1 else f"{left.files} files"
+    return f"left behind, and not kept: {left.project_path}/ ({count}, {size_text(left.total_bytes)})"
