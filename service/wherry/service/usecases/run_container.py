@@ -23,6 +23,7 @@ from wherry.service.ports.containers import (
 )
 from wherry.service.ports.logs import LogStream
 from wherry.service.ports.stages import StageObserver
+from wherry.service.usecases.disk_limit import DiskLimit
 
 # What a process gets to put its things in order after SIGTERM; Docker's own default.
 _STOP_GRACE_S = 10.0
@@ -42,13 +43,22 @@ class Ended:
     """Seconds from the start of the command to its end."""
     timed_out: bool = False
     """Whether it was stopped because its time was up."""
+    over_disk_bytes: int | None = None
+    """How much it may add to its workspace, if it was stopped for adding more."""
+
+    @property
+    def is_good(self) -> bool:
+        """Whether the command ended by itself, and well."""
+        stopped = self.timed_out or self.over_disk_bytes is not None
+        return self.exit.code == 0 and not self.exit.out_of_memory and not stopped
 
 
 class RunContainer:
     """Makes a container, goes along with it to its end, and removes it."""
 
-    def __init__(self, *, engine: ContainerEngine, clock: Clock) -> None:
-        """Run on `engine`; durations are those of `clock`."""
+    def __init__(self, *, engine: ContainerEngine, clock: Clock, disk: DiskLimit) -> None:
+        """Run on `engine`; durations are those of `clock`; `disk` watches what is written."""
+        self._disk = disk
         self._engine = engine
         self._clock = clock
 
@@ -67,11 +77,16 @@ class RunContainer:
         try:
             await observer.entered(State.RUNNING)
             started = self._clock.monotonic_s()
-            async with _TimeLimit(self._engine, container, timeout_s) as limit:
+            async with (
+                _TimeLimit(self._engine, container, timeout_s) as limit,
+                self._disk.watched(container, spec.workspace) as disk,
+            ):
                 await _Output(observer, spec.secrets).pass_on(self._engine, container)
                 ended = await self._engine.wait(container)
             wall_s = self._clock.monotonic_s() - started
-            return Ended(exit=ended, wall_s=wall_s, timed_out=limit.has_passed)
+            return Ended(
+                exit=ended, wall_s=wall_s, timed_out=limit.has_passed, over_disk_bytes=disk.exceeded_bytes
+            )
         except asyncio.CancelledError:
             await asyncio.shield(self._engine.stop(container, grace_s=_STOP_GRACE_S))
             raise
