@@ -7,7 +7,6 @@ import contextlib
 import importlib
 import os
 import sys
-import traceback
 from collections.abc import Sequence
 
 import click
@@ -64,6 +63,7 @@ COMMANDS = {
     ),
     "secret": ("secret", "secret", "Keep secrets for the project's stages."),
     "cache": ("cache", "cache", "Look through the run cache, clear it, and check what the store holds."),
+    "ci": ("ci", "ci", "Tell a job in CI, and whoever reads its change, about a run."),
     "doctor": ("doctor", "doctor", "Check everything that Wherry needs, and say what to fix."),
     "login": ("profile", "login", "Keep a service and its token in a profile, and use it from now on."),
     "logout": ("profile", "logout", "Forget a profile, and its token: NAME, or the active one."),
@@ -181,6 +181,8 @@ def _usage_error(error: click.UsageError) -> ClientError:
 
 def _tell_trace(settings: Settings) -> None:
     if settings.verbosity > 1:
+        import traceback  # noqa: PLC0415 - only who looks for a bug needs it
+
         traceback.print_exc()
 
 

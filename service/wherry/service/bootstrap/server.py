@@ -78,6 +78,7 @@ from wherry.service.usecases.read_results import ReadResults
 from wherry.service.usecases.read_run_results import ReadRunResults
 from wherry.service.usecases.recover_runs import RecoverRuns
 from wherry.service.usecases.replay_log import ReplayLog
+from wherry.service.usecases.resolve_builds import ResolveBuilds
 from wherry.service.usecases.resolve_images import ResolveImages
 from wherry.service.usecases.resolve_requirements import ResolveRequirements
 from wherry.service.usecases.resolve_stage import ResolveStage
@@ -143,6 +144,7 @@ async def build_server(
         rules=ReadIgnoreRules(read),
         images=ResolveImages(
             engine=parts.engine,
+            builds=ResolveBuilds(read=read),
             requirements=ResolveRequirements(read=read, installer=pip_version()),
             default_image=settings.default_image,
         ),
