@@ -10,6 +10,7 @@ from wherry.service.domain.errors import Unavailable
 from wherry.service.domain.limits import LOG_BYTES_PER_STAGE_MAX, LOG_LINE_BYTES_MAX
 from wherry.service.domain.lines import LineSplitter
 from wherry.service.domain.states import State
+from wherry.service.domain.usage import Usage
 from wherry.service.ports.clock import Clock
 from wherry.service.ports.containers import (
     ContainerEngine,
@@ -21,6 +22,7 @@ from wherry.service.ports.containers import (
 )
 from wherry.service.ports.logs import LogStream
 from wherry.service.ports.stages import StageObserver
+from wherry.service.usecases.measure_usage import UsageMeter
 
 # What a process gets to put its things in order after SIGTERM; Docker's own default.
 _STOP_GRACE_S = 10.0
@@ -40,6 +42,7 @@ class Ended:
     """Seconds from the start of the command to its end."""
     timed_out: bool = False
     """Whether it was stopped because its time was up."""
+    usage: Usage
 
 
 class RunContainer:
@@ -65,11 +68,14 @@ class RunContainer:
         try:
             await observer.entered(State.RUNNING)
             started = self._clock.monotonic_s()
-            async with _TimeLimit(self._engine, container, timeout_s) as limit:
+            async with (
+                UsageMeter(self._engine, container) as meter,
+                _TimeLimit(self._engine, container, timeout_s) as limit,
+            ):
                 await _Output(observer).pass_on(self._engine, container)
                 ended = await self._engine.wait(container)
-            wall_s = self._clock.monotonic_s() - started
-            return Ended(exit=ended, wall_s=wall_s, timed_out=limit.has_passed)
+                wall_s = self._clock.monotonic_s() - started
+            return Ended(exit=ended, wall_s=wall_s, timed_out=limit.has_passed, usage=meter.usage)
         except asyncio.CancelledError:
             await asyncio.shield(self._engine.stop(container, grace_s=_STOP_GRACE_S))
             raise
