@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 
+from wherry.service.domain.dvc.addresses import address_from
 from wherry.service.domain.dvc.stage import Stage
 from wherry.service.domain.endings import duration_text
 from wherry.service.domain.run import SERVICE_STOPPED, Run, RunError
@@ -83,7 +84,14 @@ class DriveRun:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _drive(self, run: Run, state: ProjectState, options: RunOptions) -> None:
-        progress = RunProgress(run_id=run.id, runs=self._runs, clock=self._clock, stages=run.stages)
+        project = state.project
+        progress = RunProgress(
+            run_id=run.id,
+            runs=self._runs,
+            clock=self._clock,
+            stages=run.stages,
+            address_of=lambda name: address_from(project.pipeline, name, project.submission.working_folder),
+        )
         run = replace(run, state=State.RUNNING, started_at=self._clock.now())
         error: RunError | None = None
         try:

@@ -3,6 +3,7 @@
 import itertools
 import json
 import posixpath
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -64,6 +65,12 @@ def _parse_other(data: bytes, path: str, suffix: str) -> Any:
     except SyntaxError as exc:
         place = Place(path=path, line=exc.lineno or 0, column=exc.offset or 0)
         raise PipelineInvalid(f"this is not valid Python: {exc.msg}", place=place) from exc
+    except tomllib.TOMLDecodeError as exc:
+        said, _, at = str(exc).partition(" (at ")
+        place = Place(path=path, line=data.count(b"\n") + 1)
+        if position := re.match(r"line (\d+), column (\d+)", at):
+            place = Place(path=path, line=int(position[1]), column=int(position[2]))
+        raise PipelineInvalid(f"this is not valid TOML: {said}", place=place) from exc
     except (ValueError, RecursionError) as exc:
         raise PipelineInvalid(f"this file cannot be read: {exc}", place=Place(path=path)) from exc
     if not _is_shallow(value):
