@@ -26,9 +26,11 @@ from wherry.service.adapters.engine_errors import engine_errors
 from wherry.service.adapters.images_docker import check_image_name, find_image, pull_image
 from wherry.service.adapters.machine_docker import machine_of
 from wherry.service.adapters.stage_network_docker import StageNetwork
+from wherry.service.adapters.usage_docker import ContainerUsage
 from wherry.service.domain.errors import EngineUnavailable, ImageNotFound
 from wherry.service.domain.images.image import Image
 from wherry.service.domain.resources import Machine
+from wherry.service.domain.usage import Usage
 from wherry.service.ports.containers import ContainerEngine, ContainerId, ContainerSpec, Exit, OutputPiece
 
 _T = TypeVar("_T")
@@ -83,6 +85,7 @@ class DockerContainerEngine(ContainerEngine):
         # A wait and a stop for each container.
         self._waits = ThreadPoolExecutor(2 * parallel_max, "docker-wait")
         self._pulls = ThreadPoolExecutor(_PULL_THREADS, "docker-pull")
+        self._usage = ContainerUsage()
         self._pulling: dict[str, asyncio.Task[Image]] = {}
 
     async def version(self) -> str:
@@ -200,9 +203,19 @@ class DockerContainerEngine(ContainerEngine):
 
         await self._call(stop, self._waits)
 
+    async def usage(self, container: ContainerId) -> Usage:
+        """What it has used so far; when it has ended, where the kernel's accounts are at hand."""
+        return await self._call(lambda client: self._usage.read(client, container))
+
     async def remove(self, container: ContainerId) -> None:
         """Remove it, running or not, and its anonymous volumes. Harmless when it is gone."""
-        await self._call(lambda client: _remove(client, container))
+
+        def remove(client: APIClient) -> None:
+            account = self._usage.parent_before_removal(client, container)
+            _remove(client, container)
+            self._usage.removed(container, account)
+
+        await self._call(remove)
 
     async def list_labelled(self, labels: Mapping[str, str]) -> list[ContainerId]:
         """All containers, ended ones too, that have all these labels."""
@@ -281,6 +294,8 @@ class DockerContainerEngine(ContainerEngine):
             image_volumes=self._image_volumes(client, spec.image.digest),
         )
         config = container_config(client, spec, means)
+        if (account := self._usage.parent_for(client, spec.name)) is not None:
+            config["HostConfig"]["CgroupParent"] = account
         untyped: Any = client
         try:
             made = untyped.create_container_from_config(config, spec.name)
@@ -289,6 +304,7 @@ class DockerContainerEngine(ContainerEngine):
                 f"the image {spec.image.name!r} ({spec.image.digest}) is no longer on the engine",
                 hint="Submit again: the image is then fetched anew.",
             ) from exc
+        self._usage.made(made["Id"], account)
         return ContainerId(made["Id"])
 
 

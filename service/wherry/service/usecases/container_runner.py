@@ -95,7 +95,7 @@ class ContainerStageRunner(StageRunner):
             if workspace is not None:
                 await asyncio.shield(self._workspaces.remove(workspace))
         entry = StageEntry(cmd=task.stage.cmd, deps=task.deps, params=task.params, outs=outs)
-        return Succeeded(entry=entry, cache=CacheUse.MISS, wall_s=ended.wall_s)
+        return Succeeded(entry=entry, cache=CacheUse.MISS, wall_s=ended.wall_s, usage=ended.usage)
 
     async def _reveal_secrets(self, task: StageTask) -> Mapping[str, bytes]:
         """The stage's secrets by name.
@@ -243,7 +243,7 @@ def _failed(task: StageTask, ended: Ended) -> Failed:
         memory_bytes=settings.memory_bytes,
         timed_out_after_s=settings.timeout_s if ended.timed_out else None,
     )
-    return Failed(reason=reason, exit_code=ended.exit.code, wall_s=ended.wall_s)
+    return Failed(reason=reason, exit_code=ended.exit.code, wall_s=ended.wall_s, usage=ended.usage)
 
 
 def _left_text(left: LeftOutput) -> str:

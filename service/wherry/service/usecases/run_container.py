@@ -12,6 +12,7 @@ from wherry.service.domain.lines import LineSplitter
 from wherry.service.domain.secrets import SecretMask
 from wherry.service.domain.shell import secrets_script
 from wherry.service.domain.states import State
+from wherry.service.domain.usage import Usage
 from wherry.service.ports.clock import Clock
 from wherry.service.ports.containers import (
     ContainerEngine,
@@ -24,6 +25,7 @@ from wherry.service.ports.containers import (
 from wherry.service.ports.logs import LogStream
 from wherry.service.ports.stages import StageObserver
 from wherry.service.usecases.disk_limit import DiskLimit
+from wherry.service.usecases.measure_usage import UsageMeter
 
 # What a process gets to put its things in order after SIGTERM; Docker's own default.
 _STOP_GRACE_S = 10.0
@@ -43,6 +45,7 @@ class Ended:
     """Seconds from the start of the command to its end."""
     timed_out: bool = False
     """Whether it was stopped because its time was up."""
+    usage: Usage
     over_disk_bytes: int | None = None
     """How much it may add to its workspace, if it was stopped for adding more."""
 
@@ -78,14 +81,19 @@ class RunContainer:
             await observer.entered(State.RUNNING)
             started = self._clock.monotonic_s()
             async with (
+                UsageMeter(self._engine, container) as meter,
                 _TimeLimit(self._engine, container, timeout_s) as limit,
                 self._disk.watched(container, spec.workspace) as disk,
             ):
                 await _Output(observer, spec.secrets).pass_on(self._engine, container)
                 ended = await self._engine.wait(container)
-            wall_s = self._clock.monotonic_s() - started
+                wall_s = self._clock.monotonic_s() - started
             return Ended(
-                exit=ended, wall_s=wall_s, timed_out=limit.has_passed, over_disk_bytes=disk.exceeded_bytes
+                exit=ended,
+                wall_s=wall_s,
+                timed_out=limit.has_passed,
+                over_disk_bytes=disk.exceeded_bytes,
+                usage=meter.usage,
             )
         except asyncio.CancelledError:
             await asyncio.shield(self._engine.stop(container, grace_s=_STOP_GRACE_S))
