@@ -89,6 +89,14 @@ class ContainerEngine(Protocol):
         """What there is for containers."""
         ...
 
+    async def lacks_of_isolation(self) -> str:
+        """What the engine does not have of what confines a stage; empty: nothing.
+
+        Raises:
+            EngineUnavailable: if it has not the runtime that stages are to run in.
+        """
+        ...
+
     async def resolve_image(self, name: str) -> Image:
         """Make sure that the image is on the engine, fetching it if it is not, and say what it is.
 
