@@ -13,6 +13,7 @@ from wherry.service.domain.records import FileEntry, Params, StageEntry
 from wherry.service.domain.settings import StageSettings
 from wherry.service.domain.snapshot import SnapshotFile
 from wherry.service.domain.states import CacheUse, HitSource
+from wherry.service.domain.usage import NOTHING_COUNTED, Usage
 
 RunId = NewType("RunId", str)
 """A number, as text. Unique on a service."""
@@ -115,6 +116,8 @@ class Succeeded:
     from_user: str | None = None
     source: HitSource | None = None
     """For a hit."""
+    usage: Usage = NOTHING_COUNTED
+    """For what was computed now."""
     log: LogName | None = None
     """What the command wrote, where that is kept."""
 
@@ -127,6 +130,7 @@ class Failed:
     """One sentence for the user."""
     exit_code: int | None
     wall_s: float | None
+    usage: Usage = NOTHING_COUNTED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
