@@ -257,6 +257,8 @@ def _plain_stage(stage: StageRecord) -> dict[str, Any]:
         "deps": [_plain_file_record(item) for item in stage.deps],
         "outs": [_plain_file_record(item) for item in stage.outs],
         "params_json": stage.params_json,
+        "undeclared": [_plain_file_record(item) for item in stage.undeclared],
+        "undeclared_deps": list(stage.undeclared_deps),
     }
 
 
@@ -273,6 +275,8 @@ def _stage(plain: dict[str, Any]) -> StageRecord:
                 "source": None if source is None else HitSource(source),
                 "deps": tuple(_file_record(item) for item in plain["deps"]),
                 "outs": tuple(_file_record(item) for item in plain["outs"]),
+                "undeclared": tuple(_file_record(item) for item in plain.get("undeclared", ())),
+                "undeclared_deps": tuple(plain.get("undeclared_deps", ())),
             }
         )
     )

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Row, bindparam, select
+from sqlalchemy import Connection, Row, bindparam, delete, select
 
 from wherry.service.adapters.database import Database
 from wherry.service.adapters.records_json import (
@@ -12,17 +12,36 @@ from wherry.service.adapters.records_json import (
     load_circumstances,
     load_entry,
 )
+from wherry.service.adapters.records_reads import dump_reads, load_reads
 from wherry.service.adapters.tables import results
 from wherry.service.domain.explanation import Family
 from wherry.service.domain.task import RunId, StrictKey
-from wherry.service.ports.run_cache import Result, RunCache
+from wherry.service.ports.run_cache import RESULTS_PER_KEY_MAX, Result, RunCache
 
-_RESULT = select(results).where(results.c.key == bindparam("wanted"))
+# Of moments that are the same, any order, but always one.
+_NEWEST = (results.c.created_at.desc(), results.c.reads)
+_RESULTS = select(results).where(results.c.key == bindparam("wanted")).order_by(*_NEWEST)
 _FAMILY = (
     select(results)
     .where(results.c.family == bindparam("wanted"))
     .order_by(results.c.created_at.desc())
     .limit(bindparam("at_most"))
+)
+# The fingerprint of what nobody looked at.
+_UNSEEN = "-"
+
+_KEPT = results.alias("kept")
+_PRUNE = (
+    delete(results)
+    .where(results.c.key == bindparam("wanted"))
+    .where(
+        results.c.reads.not_in(
+            select(_KEPT.c.reads)
+            .where(_KEPT.c.key == bindparam("wanted"))
+            .order_by(_KEPT.c.created_at.desc(), _KEPT.c.reads)
+            .limit(RESULTS_PER_KEY_MAX)
+        )
+    )
 )
 
 
@@ -32,11 +51,11 @@ class SqlRunCache(RunCache):
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def find(self, key: StrictKey) -> Result | None:
+    async def find(self, key: StrictKey) -> Sequence[Result]:
         """See the port."""
         values = {"wanted": key}
-        row = await self._database.run(lambda connection: connection.execute(_RESULT, values).one_or_none())
-        return None if row is None else _result(row)
+        rows = await self._database.run(lambda connection: connection.execute(_RESULTS, values).all())
+        return [_result(row) for row in rows]
 
     async def list_family(self, family: Family, *, limit: int) -> Sequence[Result]:
         """See the port."""
@@ -55,13 +74,20 @@ class SqlRunCache(RunCache):
             "created_at": result.created_at,
             "family": result.family,
             "circumstances": result.circumstances and dump_circumstances(result.circumstances),
+            "undeclared": None if result.undeclared is None else dump_reads(result.undeclared),
         }
+        reads = _UNSEEN if result.undeclared is None else result.undeclared.fingerprint
         upsert = (
             self._database.insert(results)
-            .values(key=result.key, **columns)
-            .on_conflict_do_update(index_elements=["key"], set_=columns)
+            .values(key=result.key, reads=reads, **columns)
+            .on_conflict_do_update(index_elements=["key", "reads"], set_=columns)
         )
-        await self._database.run(lambda connection: connection.execute(upsert))
+
+        def keep(connection: Connection) -> None:
+            connection.execute(upsert)
+            connection.execute(_PRUNE, {"wanted": result.key})
+
+        await self._database.run(keep)
 
 
 def _result(row: Row[Any]) -> Result:
@@ -75,4 +101,5 @@ def _result(row: Row[Any]) -> Result:
         created_at=row.created_at,
         family=None if row.family is None else Family(row.family),
         circumstances=None if row.circumstances is None else load_circumstances(row.circumstances),
+        undeclared=None if row.undeclared is None else load_reads(row.undeclared),
     )

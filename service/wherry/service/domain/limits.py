@@ -54,3 +54,6 @@ LABELS_MAX = 50
 PRIORITY_MAX = 100
 RUNS_PAGE_MAX = 500
 RUNS_PAGE_DEFAULT = 50
+
+# Of the files that a stage read without declaring them, so many are told; all count.
+UNDECLARED_SHOWN_MAX = 1_000

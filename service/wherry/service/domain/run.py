@@ -49,6 +49,10 @@ class StageRecord:
     deps: tuple[FileRecord, ...] = ()
     outs: tuple[FileRecord, ...] = ()
     params_json: str = ""
+    undeclared: tuple[FileRecord, ...] = ()
+    """Files of the project that were read without being declared."""
+    undeclared_deps: tuple[str, ...] = ()
+    """What to add to the stage's deps so that they are declared, as written there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,9 @@ from wherry.service.domain.blob import BlobHash
 from wherry.service.domain.dvc.ignore import IgnoreRules
 from wherry.service.domain.dvc.stage import Stage
 from wherry.service.domain.paths import ROOT, ProjectPath
+from wherry.service.domain.reads import ProjectFiles, Reads
 from wherry.service.domain.records import FileEntry, Params, StageEntry
+from wherry.service.domain.setting_values import Undeclared
 from wherry.service.domain.snapshot import SnapshotFile
 from wherry.service.domain.states import CacheUse, HitSource
 
@@ -85,6 +87,10 @@ class StageTask:
     """Whether what laptops recorded may stand for running the stage."""
     legacy_deps: tuple[FileEntry, ...] | None = None
     """`deps` as DVC writes them, where dvc.lock has hashes of DVC 2 that are still right; None: it has none."""
+    undeclared: Undeclared = Undeclared.WARN
+    """What becomes of reads of files that the stage does not declare."""
+    project_files: ProjectFiles = field(repr=False, default_factory=lambda: ProjectFiles({}))
+    """All files of the project, as one."""
 
     @property
     def recorded_deps(self) -> tuple[FileEntry, ...]:
@@ -104,6 +110,8 @@ class Succeeded:
     from_user: str | None = None
     source: HitSource | None = None
     """For a hit."""
+    undeclared: Reads | None = Reads()
+    """What was read without being declared; None: nobody looked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

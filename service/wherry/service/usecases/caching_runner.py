@@ -38,6 +38,7 @@ class CachingStageRunner(StageRunner):
                 from_run=known.result.run_id if known.result else None,
                 from_user=known.result.user if known.result else None,
                 source=known.source,
+                undeclared=known.result.undeclared if known.result else None,
             )
         outcome = await self._inner.run(task, attempt, observer)
         if not isinstance(outcome, Succeeded):
@@ -60,6 +61,7 @@ class CachingStageRunner(StageRunner):
                 created_at=self._clock.now(),
                 family=family_of(task.stage, task.root_at),
                 circumstances=circumstances_of(task),
+                undeclared=outcome.undeclared,
             )
         )
         if task.dvc_key is not None:

@@ -12,10 +12,13 @@ from wherry.service.domain.errors import DISK_FULL, BlobMissing, Unavailable, Wh
 from wherry.service.domain.limits import LOG_BYTES_PER_STAGE_MAX, LOG_LINE_BYTES_MAX
 from wherry.service.domain.lines import LineSplitter
 from wherry.service.domain.paths import ROOT, ProjectPath, resolve_project_path
+from wherry.service.domain.reads import Reads
 from wherry.service.domain.records import FileEntry, StageEntry
+from wherry.service.domain.setting_values import Undeclared
 from wherry.service.domain.shell import shell_argv
 from wherry.service.domain.states import CacheUse, State
 from wherry.service.domain.task import AttemptId, Failed, Lost, Outcome, StageTask, Succeeded, Vanished
+from wherry.service.domain.undeclared import declared_files, reads_of, undeclared_files
 from wherry.service.ports.clock import Clock
 from wherry.service.ports.containers import (
     ContainerEngine,
@@ -70,6 +73,7 @@ class ContainerStageRunner(StageRunner):
             ended = await self._run_container(task, spec, observer)
             if isinstance(ended, Failed):
                 return ended
+            undeclared = await self._find_undeclared(task, workspace)
             outs = await self._keep_outputs(task, workspace)
         except OutputUnusable as exc:
             return Failed(reason=str(exc), exit_code=0, wall_s=None)
@@ -89,14 +93,15 @@ class ContainerStageRunner(StageRunner):
             if workspace is not None:
                 await asyncio.shield(self._workspaces.remove(workspace))
         entry = StageEntry(cmd=task.stage.cmd, deps=task.deps, params=task.params, outs=outs)
-        return Succeeded(entry=entry, cache=CacheUse.MISS, wall_s=ended)
+        return Succeeded(entry=entry, cache=CacheUse.MISS, wall_s=ended, undeclared=undeclared)
 
     async def _lay_out(self, task: StageTask, workspace: Path) -> Mapping[ProjectPath, Path]:
         """Lay the workspace out; returns what is to be mounted in it."""
         # DVC leaves the parents of outputs to the command; they are made here because a fresh
         # workspace has none of the folders that earlier runs left on a laptop.
         parents = {_parent(at) for at in _outputs_at(task)}
-        files, data = task.files, task.data
+        files = declared_files(task) if task.undeclared is Undeclared.ERROR else task.files
+        data = task.data
         if task.root_at != ROOT:
             files = {_at(task, path): file for path, file in files.items()}
             data = tuple(replace(item, project_path=_at(task, item.project_path)) for item in data)
@@ -153,6 +158,19 @@ class ContainerStageRunner(StageRunner):
                 "wherry.attempt": attempt,
             },
         )
+
+    async def _find_undeclared(self, task: StageTask, workspace: Path) -> Reads | None:
+        """What the stage read without declaring it; None: that is not to count."""
+        match task.undeclared:
+            case Undeclared.IGNORE:
+                return None
+            case Undeclared.ERROR:
+                # There was nothing of the kind.
+                return Reads()
+            case Undeclared.WARN:
+                at = {_at(task, path): path for path in undeclared_files(task)}
+                read = await self._workspaces.find_read(workspace, at)
+                return reads_of(task, None if read is None else [at[path] for path in read])
 
     async def _keep_outputs(self, task: StageTask, workspace: Path) -> tuple[FileEntry, ...]:
         declared = _declared(task)

@@ -13,7 +13,9 @@ from wherry.service.domain.dvc.view import PathOrder, PlacedData, ProjectView
 from wherry.service.domain.errors import DataMissing, PipelineInvalid
 from wherry.service.domain.keys import strict_key
 from wherry.service.domain.paths import ROOT, PathSet, ProjectPath, is_within, resolve_project_path
+from wherry.service.domain.reads import ProjectFiles
 from wherry.service.domain.records import FileEntry, Params, StageEntry
+from wherry.service.domain.setting_values import Undeclared
 from wherry.service.domain.snapshot import SnapshotFile
 from wherry.service.domain.task import Image, InputData, RunId, StageTask
 from wherry.service.domain.tree import Tree
@@ -33,6 +35,10 @@ class ProjectState:
     images: Mapping[StageName, Image]
     files: Mapping[ProjectPath, SnapshotFile]
     """The project's own files without what stages write: that comes from the stages."""
+    project_files: ProjectFiles = field(init=False, repr=False)
+    """The same as one."""
+    outputs: PathSet = field(init=False, repr=False)
+    """Where the stages of the whole pipeline write."""
     ignore: IgnoreRules
     """What of folders does not count."""
     previous: Mapping[ProjectPath, PlacedData] = field(default_factory=dict)
@@ -47,6 +53,8 @@ class ProjectState:
 
     def __post_init__(self) -> None:
         """Sort the paths once for all stages."""
+        self.project_files = ProjectFiles(self.files)
+        self.outputs = PathSet(self.project.pipeline.outputs)
         self._file_order = PathOrder(self.project.snapshot.files)
         self._placed_order = PathOrder(self.placed)
 
@@ -151,6 +159,8 @@ class ResolveStage:
             cacheable=is_cacheable(stage),
             recorded=project.recorded(stage),
             trusts_dvc=project.trusts_dvc,
+            undeclared=settings.undeclared or Undeclared.WARN,
+            project_files=state.project_files,
         )
 
     async def _view(self, state: ProjectState, stage: Stage) -> ProjectView:
