@@ -4,21 +4,35 @@ from collections.abc import Iterable, Sequence
 
 from wherry.service.domain.explanation import Family
 from wherry.service.domain.task import StrictKey
-from wherry.service.ports.run_cache import Result, RunCache
+from wherry.service.ports.run_cache import RESULTS_PER_KEY_MAX, Result, RunCache
 
 
 class FakeRunCache(RunCache):
     """`results` may be looked at and changed by tests."""
 
     def __init__(self, results: Iterable[Result] = ()) -> None:
-        self.results = {result.key: result for result in results}
+        self.results: dict[tuple[StrictKey, str | None], Result] = {}
+        for result in results:
+            self._keep(result)
 
-    async def find(self, key: StrictKey) -> Result | None:
-        return self.results.get(key)
+    async def find(self, key: StrictKey) -> Sequence[Result]:
+        return _newest_first(result for result in self.results.values() if result.key == key)
 
     async def publish(self, result: Result) -> None:
-        self.results[result.key] = result
+        self._keep(result)
+        for old in (await self.find(result.key))[RESULTS_PER_KEY_MAX:]:
+            self.results.pop(_place(old))
 
     async def list_family(self, family: Family, *, limit: int) -> Sequence[Result]:
-        found = [result for result in self.results.values() if result.family == family]
-        return sorted(found, key=lambda result: result.created_at, reverse=True)[:limit]
+        return _newest_first(result for result in self.results.values() if result.family == family)[:limit]
+
+    def _keep(self, result: Result) -> None:
+        self.results[_place(result)] = result
+
+
+def _place(result: Result) -> tuple[StrictKey, str | None]:
+    return result.key, None if result.undeclared is None else result.undeclared.fingerprint
+
+
+def _newest_first(results: Iterable[Result]) -> list[Result]:
+    return sorted(results, key=lambda result: result.created_at, reverse=True)

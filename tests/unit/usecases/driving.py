@@ -150,7 +150,7 @@ class House:
                     log=self.log,
                 ),
             ),
-            runner_for=lambda _jobs: CachingStageRunner(
+            runner_for=lambda *_: CachingStageRunner(
                 self.runner, find=find, cache=cache, objects=objects, clock=clock
             ),
             runs=self.runs,

@@ -183,7 +183,9 @@ class LocalWorkspaces(Workspaces):
         if not self.sees_reads:
             return None
         inodes = self._held[workspace].inodes if workspace in self._held else {}
-        return await self._in_thread(lambda: [ProjectPath(path) for path in find_read(workspace, files, inodes)])
+        return await self._in_thread(
+            lambda: [ProjectPath(path) for path in find_read(workspace, files, inodes)]
+        )
 
     async def collect(
         self, workspace: Path, outputs: Sequence[ProjectPath], ignore: IgnoreRules

@@ -16,6 +16,8 @@ from wherry.service.adapters.runs_sql import SqlRunStore
 from wherry.service.bootstrap.parts import Parts
 from wherry.service.bootstrap.store import Store
 from wherry.service.config import Settings, read_or_make_token
+from wherry.service.domain.run import Run
+from wherry.service.domain.submission import RunOptions
 from wherry.service.ports.stages import StageRunner
 from wherry.service.rpc.blobs import BlobServicer
 from wherry.service.rpc.pipelines import PipelineServicer
@@ -52,11 +54,12 @@ from wherry.service.usecases.put_blobs import PutBlobs
 from wherry.service.usecases.read_blobs import ReadBlobs
 from wherry.service.usecases.read_dvc_files import ReadDvcFiles
 from wherry.service.usecases.read_ignore_rules import ReadIgnoreRules
-from wherry.service.usecases.read_project import ReadProject
+from wherry.service.usecases.read_project import Project, ReadProject
 from wherry.service.usecases.recover_runs import RecoverRuns
 from wherry.service.usecases.resolve_images import ResolveImages
 from wherry.service.usecases.resolve_stage import ResolveStage
 from wherry.service.usecases.restore_inputs import RestoreInputs
+from wherry.service.usecases.run_container import RunContainer
 from wherry.service.usecases.send_blobs import SendBlobs
 from wherry.service.usecases.set_params import SetParams
 from wherry.service.usecases.submit_run import SubmitRun
@@ -114,18 +117,17 @@ async def build_server(
     plan = PlanRun(open_project=open_project, resolve=resolve, find=find, nearest=nearest)
     uid, gid = settings.stage_user
     container = ContainerStageRunner(
-        engine=parts.engine,
+        run_container=RunContainer(engine=parts.engine, clock=clock),
         workspaces=parts.workspaces,
         put=put,
-        clock=clock,
         user=f"{uid}:{gid}",
         labels=labels,
     )
     places = LimitedStageRunner(container, at_once=settings.jobs)
 
-    def runner_for(jobs: int) -> StageRunner:
+    def runner_for(_run: Run, _project: Project, options: RunOptions) -> StageRunner:
         """Outermost first: a known result needs no place; a run's own limit comes before that of all."""
-        limited = LimitedStageRunner(places, at_once=jobs) if jobs else places
+        limited = LimitedStageRunner(places, at_once=options.jobs) if options.jobs else places
         return CachingStageRunner(limited, find=find, cache=cache, objects=parts.objects, clock=clock)
 
     drive = DriveRun(

@@ -10,7 +10,7 @@ from wherry.service.domain.dvc.stage import Stage
 from wherry.service.domain.paths import ROOT, ProjectPath
 from wherry.service.domain.reads import ProjectFiles, Reads
 from wherry.service.domain.records import FileEntry, Params, StageEntry
-from wherry.service.domain.setting_values import Undeclared
+from wherry.service.domain.settings import StageSettings, Undeclared
 from wherry.service.domain.snapshot import SnapshotFile
 from wherry.service.domain.states import CacheUse, HitSource
 
@@ -60,6 +60,8 @@ class StageTask:
     image: Image
     environment: Mapping[str, str]
     network: bool
+    settings: StageSettings = field(default_factory=StageSettings)
+    """All that is said of the container: by the command line, the stage and the project."""
     key: StrictKey
     dvc_key: str | None
     """Key of DVC's own run cache; None when DVC would not keep this stage."""
@@ -87,10 +89,13 @@ class StageTask:
     """Whether what laptops recorded may stand for running the stage."""
     legacy_deps: tuple[FileEntry, ...] | None = None
     """`deps` as DVC writes them, where dvc.lock has hashes of DVC 2 that are still right; None: it has none."""
-    undeclared: Undeclared = Undeclared.WARN
-    """What becomes of reads of files that the stage does not declare."""
     project_files: ProjectFiles = field(repr=False, default_factory=lambda: ProjectFiles({}))
     """All files of the project, as one."""
+
+    @property
+    def undeclared(self) -> Undeclared:
+        """What becomes of reads of files that the stage does not declare."""
+        return self.settings.undeclared or Undeclared.WARN
 
     @property
     def recorded_deps(self) -> tuple[FileEntry, ...]:

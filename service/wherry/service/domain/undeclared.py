@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from wherry.service.domain.paths import ROOT, PathSet, ProjectPath, is_within
 from wherry.service.domain.reads import ReadFile, Reads, is_bytecode, is_dvc_file
-from wherry.service.domain.setting_values import Undeclared
+from wherry.service.domain.settings import Undeclared
 from wherry.service.domain.snapshot import SnapshotFile
 from wherry.service.domain.task import StageTask
 

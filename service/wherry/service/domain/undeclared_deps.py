@@ -24,7 +24,10 @@ def deps_to_add(stage: Stage, read: Collection[ProjectPath], outputs: PathSet) -
         folders = {
             folder
             for folder, count in within.items()
-            if count > 1 and folder != ROOT and not is_within(stage.file, folder) and not outputs.touches(folder)
+            if count > 1
+            and folder != ROOT
+            and not is_within(stage.file, folder)
+            and not outputs.touches(folder)
         }
     covered = PathSet(folders)
     named = {_topmost(path, folders) if covered.covers(path) else path for path in read}

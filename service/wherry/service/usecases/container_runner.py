@@ -1,45 +1,30 @@
 """The real StageRunner: inputs, container, outputs."""
 
 import asyncio
-import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from wherry.service.domain.blob import Digest
 from wherry.service.domain.dvc.stage import Output
 from wherry.service.domain.errors import DISK_FULL, BlobMissing, Unavailable, WherryError, disk_full
-from wherry.service.domain.limits import LOG_BYTES_PER_STAGE_MAX, LOG_LINE_BYTES_MAX
-from wherry.service.domain.lines import LineSplitter
 from wherry.service.domain.paths import ROOT, ProjectPath, resolve_project_path
 from wherry.service.domain.reads import Reads
 from wherry.service.domain.records import FileEntry, StageEntry
-from wherry.service.domain.setting_values import Undeclared
+from wherry.service.domain.settings import Undeclared
 from wherry.service.domain.shell import shell_argv
 from wherry.service.domain.states import CacheUse, State
 from wherry.service.domain.task import AttemptId, Failed, Lost, Outcome, StageTask, Succeeded, Vanished
 from wherry.service.domain.undeclared import declared_files, reads_of, undeclared_files
-from wherry.service.ports.clock import Clock
-from wherry.service.ports.containers import (
-    ContainerEngine,
-    ContainerId,
-    ContainerSpec,
-    Exit,
-    OutputPiece,
-    Source,
-)
+from wherry.service.ports.containers import ContainerSpec, Exit
 from wherry.service.ports.logs import LogStream
 from wherry.service.ports.stages import StageObserver, StageRunner
 from wherry.service.ports.workspaces import CollectedOutput, OutputUnusable, Workspaces
 from wherry.service.usecases.put_blobs import LocalBlob, PutBlobs
+from wherry.service.usecases.run_container import RunContainer
 
 WORKSPACE_AT = "/workspace"
 HOME_AT = "/home/wherry"
-
-# What a process gets to put its things in order after SIGTERM; Docker's own default.
-_STOP_GRACE_S = 10.0
-
-_STREAM_OF = {Source.STDOUT: LogStream.STDOUT, Source.STDERR: LogStream.STDERR}
 
 
 class ContainerStageRunner(StageRunner):
@@ -48,18 +33,16 @@ class ContainerStageRunner(StageRunner):
     def __init__(
         self,
         *,
-        engine: ContainerEngine,
+        run_container: RunContainer,
         workspaces: Workspaces,
         put: PutBlobs,
-        clock: Clock,
         user: str,
         labels: dict[str, str],
     ) -> None:
         """Containers run as `user` (uid:gid) and carry `labels` beside those of the attempt."""
-        self._engine = engine
+        self._run_container = run_container
         self._workspaces = workspaces
         self._put = put
-        self._clock = clock
         self._user = user
         self._labels = labels
 
@@ -70,9 +53,11 @@ class ContainerStageRunner(StageRunner):
             await observer.entered(State.PREPARING)
             workspace = await self._workspaces.create(attempt)
             spec = self._spec(task, attempt, workspace, await self._lay_out(task, workspace))
-            ended = await self._run_container(task, spec, observer)
-            if isinstance(ended, Failed):
-                return ended
+            commands = [f"$ {command}".encode() for command in task.stage.commands]
+            await observer.wrote(LogStream.SYSTEM, commands)
+            ended = await self._run_container(spec, observer)
+            if ended.exit.code != 0 or ended.exit.out_of_memory:
+                return Failed(reason=_why(ended.exit), exit_code=ended.exit.code, wall_s=ended.wall_s)
             undeclared = await self._find_undeclared(task, workspace)
             outs = await self._keep_outputs(task, workspace)
         except OutputUnusable as exc:
@@ -93,7 +78,7 @@ class ContainerStageRunner(StageRunner):
             if workspace is not None:
                 await asyncio.shield(self._workspaces.remove(workspace))
         entry = StageEntry(cmd=task.stage.cmd, deps=task.deps, params=task.params, outs=outs)
-        return Succeeded(entry=entry, cache=CacheUse.MISS, wall_s=ended, undeclared=undeclared)
+        return Succeeded(entry=entry, cache=CacheUse.MISS, wall_s=ended.wall_s, undeclared=undeclared)
 
     async def _lay_out(self, task: StageTask, workspace: Path) -> Mapping[ProjectPath, Path]:
         """Lay the workspace out; returns what is to be mounted in it."""
@@ -107,28 +92,6 @@ class ContainerStageRunner(StageRunner):
             data = tuple(replace(item, project_path=_at(task, item.project_path)) for item in data)
         folders = {task.root_at, _at(task, task.stage.wdir), *parents}
         return await self._workspaces.lay_out(workspace, files=files, data=data, folders=folders)
-
-    async def _run_container(
-        self, task: StageTask, spec: ContainerSpec, observer: StageObserver
-    ) -> float | Failed:
-        """Seconds that the command took, or how it failed."""
-        await observer.wrote(LogStream.SYSTEM, [f"$ {command}".encode() for command in task.stage.commands])
-        container = await self._engine.create(spec)
-        try:
-            await observer.entered(State.RUNNING)
-            started = self._clock.monotonic_s()
-            await _Output(observer).pass_on(self._engine, container)
-            ended = await self._engine.wait(container)
-            wall_s = self._clock.monotonic_s() - started
-        except asyncio.CancelledError:
-            await asyncio.shield(self._engine.stop(container, grace_s=_STOP_GRACE_S))
-            raise
-        finally:
-            with contextlib.suppress(Unavailable):
-                await asyncio.shield(self._engine.remove(container))
-        if ended.code == 0 and not ended.out_of_memory:
-            return wall_s
-        return Failed(reason=_why(ended), exit_code=ended.code, wall_s=wall_s)
 
     def _spec(
         self, task: StageTask, attempt: AttemptId, workspace: Path, mounts: Mapping[ProjectPath, Path]
@@ -203,35 +166,6 @@ class ContainerStageRunner(StageRunner):
         if output.tree is None:
             return output.files[0].digest
         return await self._put.put_tree(output.tree.to_bytes(), again=again)
-
-
-class _Output:
-    """Cuts a container's output into lines and hands them on, up to the limit for one stage."""
-
-    def __init__(self, observer: StageObserver) -> None:
-        self._observer = observer
-        self._splitters = {source: LineSplitter(LOG_LINE_BYTES_MAX) for source in Source}
-        self._bytes = 0
-
-    async def pass_on(self, engine: ContainerEngine, container: ContainerId) -> None:
-        """Hand on everything until the container has ended."""
-        async with contextlib.aclosing(engine.start(container)) as pieces:
-            async for piece in pieces:
-                await self._take(piece)
-        for source, splitter in self._splitters.items():
-            await self._hand_on(source, splitter.finish())
-
-    async def _take(self, piece: OutputPiece) -> None:
-        await self._hand_on(piece.source, self._splitters[piece.source].feed(piece.data))
-
-    async def _hand_on(self, source: Source, lines: Sequence[bytes]) -> None:
-        if not lines or self._bytes > LOG_BYTES_PER_STAGE_MAX:
-            return
-        self._bytes += sum(len(line) + 1 for line in lines)
-        await self._observer.wrote(_STREAM_OF[source], lines)
-        if self._bytes > LOG_BYTES_PER_STAGE_MAX:
-            marker = f"the stage wrote more than {LOG_BYTES_PER_STAGE_MAX} bytes: the rest is not kept"
-            await self._observer.wrote(LogStream.SYSTEM, [marker.encode()])
 
 
 def _declared(task: StageTask) -> list[Output]:

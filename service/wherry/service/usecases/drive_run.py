@@ -14,6 +14,7 @@ from wherry.service.ports.event_log import EventLog
 from wherry.service.ports.runs import RunStore
 from wherry.service.ports.stages import StageRunner
 from wherry.service.usecases.attempt_stage import GoingRun
+from wherry.service.usecases.read_project import Project
 from wherry.service.usecases.resolve_stage import ProjectState
 from wherry.service.usecases.restore_inputs import RestoreInputs
 from wherry.service.usecases.run_progress import RunProgress
@@ -34,13 +35,13 @@ class DriveRun:
         self,
         *,
         attempt: RestoreInputs,
-        runner_for: Callable[[int], StageRunner],
+        runner_for: Callable[[Run, Project, RunOptions], StageRunner],
         runs: RunStore,
         write_backs: WriteBacks,
         clock: Clock,
         log: EventLog,
     ) -> None:
-        """Make each run a runner for its number of jobs (0: no limit of its own); keep it in `runs`."""
+        """Make each run a runner for its stages; keep it in `runs`."""
         self._runner_for = runner_for
         self._attempt = attempt
         self._runs = runs
@@ -81,7 +82,7 @@ class DriveRun:
                     state=state,
                     options=options,
                     progress=progress,
-                    runner=self._runner_for(options.jobs),
+                    runner=self._runner_for(run, state.project, options),
                 )
             )
         except asyncio.CancelledError:

@@ -79,7 +79,9 @@ def _parts_with_files(task: StageTask, others: Sequence[Result]) -> KeyParts:
     reads = [result.undeclared for result in others if result.undeclared is not None]
     return replace(
         parts_of(task),
-        contents={file.path: content_text(task.files.get(file.path)) for read in reads for file in read.files},
+        contents={
+            file.path: content_text(task.files.get(file.path)) for read in reads for file in read.files
+        },
         all_files=all_files(task) if any(read.all_files for read in reads) else "",
     )
 

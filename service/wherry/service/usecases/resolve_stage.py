@@ -15,7 +15,6 @@ from wherry.service.domain.keys import strict_key
 from wherry.service.domain.paths import ROOT, PathSet, ProjectPath, is_within, resolve_project_path
 from wherry.service.domain.reads import ProjectFiles
 from wherry.service.domain.records import FileEntry, Params, StageEntry
-from wherry.service.domain.setting_values import Undeclared
 from wherry.service.domain.snapshot import SnapshotFile
 from wherry.service.domain.task import Image, InputData, RunId, StageTask
 from wherry.service.domain.tree import Tree
@@ -137,6 +136,7 @@ class ResolveStage:
             image=image,
             environment=settings.env,
             network=network,
+            settings=settings,
             key=strict_key(
                 stage,
                 deps=deps,
@@ -159,7 +159,6 @@ class ResolveStage:
             cacheable=is_cacheable(stage),
             recorded=project.recorded(stage),
             trusts_dvc=project.trusts_dvc,
-            undeclared=settings.undeclared or Undeclared.WARN,
             project_files=state.project_files,
         )
 
