@@ -7,6 +7,7 @@ from pathlib import Path
 from wherry.client.cli import exits
 from wherry.client.cli.following import summary_line, tell_failures
 from wherry.client.cli.terminal import Terminal, plain, table
+from wherry.client.cli.undeclared import tell_undeclared, undeclared_in
 from wherry.client.client import Client
 from wherry.client.documents import run_document
 from wherry.client.results import ApplyReport, cached_outs
@@ -51,6 +52,8 @@ def finish(
     """Print how the run ended; returns the exit code. With `root`, its metrics as they are in the project."""
     if run.state not in {STATE_SUCCEEDED, STATE_CANCELLED}:
         tell_failures(terminal, client, run, with_logs=not logs_shown)
+    if undeclared_in(run, hits=False):
+        tell_undeclared(terminal, run, client.stage_names(run))
     if as_json:
         terminal.document(run_document(run))
         return run_exit_code(run)

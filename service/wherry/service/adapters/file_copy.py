@@ -35,6 +35,7 @@ def copy_file(
     target: str | Path,
     mode: int,
     owner: tuple[int, int] | None = None,
+    *,
     finish: Callable[[int], None] | None = None,
 ) -> None:
     """Copy a file, never through a link, to a new name with these permissions and this uid and gid.

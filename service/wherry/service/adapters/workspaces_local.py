@@ -309,7 +309,7 @@ class LocalWorkspaces(Workspaces):
             if job.placement.writable:
                 mode = 0o755 if executable else 0o644
                 finish = partial(_observe, inodes, job.target) if job.placement.observed else None
-                copy_file(job.blob, job.target, mode, (self._uid, self._gid), finish)
+                copy_file(job.blob, job.target, mode, (self._uid, self._gid), finish=finish)
             elif not (self._may_link and _link(job)):
                 copy_file(job.blob, job.target, 0o555 if executable else 0o444)
         return inodes

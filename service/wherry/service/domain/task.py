@@ -115,7 +115,7 @@ class Succeeded:
     from_user: str | None = None
     source: HitSource | None = None
     """For a hit."""
-    undeclared: Reads | None = Reads()
+    undeclared: Reads | None = field(default_factory=Reads)
     """What was read without being declared; None: nobody looked."""
 
 

@@ -9,19 +9,17 @@ from wherry.service.domain.blob import Digest
 from wherry.service.domain.dvc.stage import Output
 from wherry.service.domain.errors import DISK_FULL, BlobMissing, Unavailable, WherryError, disk_full
 from wherry.service.domain.paths import ROOT, ProjectPath, resolve_project_path
-from wherry.service.domain.reads import Reads
 from wherry.service.domain.records import FileEntry, StageEntry
-from wherry.service.domain.settings import Undeclared
 from wherry.service.domain.shell import shell_argv
 from wherry.service.domain.states import CacheUse, State
 from wherry.service.domain.task import AttemptId, Failed, Lost, Outcome, StageTask, Succeeded, Vanished
-from wherry.service.domain.undeclared import declared_files, reads_of, undeclared_files
 from wherry.service.ports.containers import ContainerSpec, Exit
 from wherry.service.ports.logs import LogStream
 from wherry.service.ports.stages import StageObserver, StageRunner
 from wherry.service.ports.workspaces import CollectedOutput, OutputUnusable, Workspaces
 from wherry.service.usecases.put_blobs import LocalBlob, PutBlobs
 from wherry.service.usecases.run_container import RunContainer
+from wherry.service.usecases.undeclared_reads import find_undeclared, shown_files, tell_hidden
 
 WORKSPACE_AT = "/workspace"
 HOME_AT = "/home/wherry"
@@ -57,8 +55,9 @@ class ContainerStageRunner(StageRunner):
             await observer.wrote(LogStream.SYSTEM, commands)
             ended = await self._run_container(spec, observer)
             if ended.exit.code != 0 or ended.exit.out_of_memory:
+                await tell_hidden(task, observer)
                 return Failed(reason=_why(ended.exit), exit_code=ended.exit.code, wall_s=ended.wall_s)
-            undeclared = await self._find_undeclared(task, workspace)
+            undeclared = await find_undeclared(task, self._workspaces, workspace, _at)
             outs = await self._keep_outputs(task, workspace)
         except OutputUnusable as exc:
             return Failed(reason=str(exc), exit_code=0, wall_s=None)
@@ -85,8 +84,7 @@ class ContainerStageRunner(StageRunner):
         # DVC leaves the parents of outputs to the command; they are made here because a fresh
         # workspace has none of the folders that earlier runs left on a laptop.
         parents = {_parent(at) for at in _outputs_at(task)}
-        files = declared_files(task) if task.undeclared is Undeclared.ERROR else task.files
-        data = task.data
+        files, data = shown_files(task), task.data
         if task.root_at != ROOT:
             files = {_at(task, path): file for path, file in files.items()}
             data = tuple(replace(item, project_path=_at(task, item.project_path)) for item in data)
@@ -121,19 +119,6 @@ class ContainerStageRunner(StageRunner):
                 "wherry.attempt": attempt,
             },
         )
-
-    async def _find_undeclared(self, task: StageTask, workspace: Path) -> Reads | None:
-        """What the stage read without declaring it; None: that is not to count."""
-        match task.undeclared:
-            case Undeclared.IGNORE:
-                return None
-            case Undeclared.ERROR:
-                # There was nothing of the kind.
-                return Reads()
-            case Undeclared.WARN:
-                at = {_at(task, path): path for path in undeclared_files(task)}
-                read = await self._workspaces.find_read(workspace, at)
-                return reads_of(task, None if read is None else [at[path] for path in read])
 
     async def _keep_outputs(self, task: StageTask, workspace: Path) -> tuple[FileEntry, ...]:
         declared = _declared(task)
