@@ -49,6 +49,11 @@ def scan_project(project: Project, rules: IgnoreRules, hasher: Hasher) -> Scan:
     return scan
 
 
+def list_files(project: Project) -> list[str]:
+    """List the project's own files, as they would be submitted, without reading them."""
+    return list(_candidates(project, IgnoreRules(project.root), Scan()))
+
+
 def is_private(path: str) -> bool:
     """Whether a path is git's, or of the parts of `.dvc` that stay on this machine."""
     parts = path.split("/")

@@ -19,6 +19,11 @@ from wherry.client.errors import ClientError
 
 # Name: module, attribute, one line of help. A test holds the lines against the commands themselves.
 COMMANDS = {
+    "init": (
+        "init",
+        "init",
+        "Make an existing DVC project ready for Wherry: look at it, and write .dvc/wherry.toml.",
+    ),
     "up": ("service", "up", "Start the embedded service of this machine."),
     "down": ("service", "down", "Stop the embedded service of this machine."),
     "service": ("service", "service", "Look at the embedded service of this machine."),

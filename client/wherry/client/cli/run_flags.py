@@ -34,7 +34,7 @@ class RunFlags:
     cpus: str
     memory: str
     gpus: str
-    network: Literal["", "allow", "deny"]
+    network: Literal["allow", "deny"] | None
     env: tuple[str, ...]
     secrets: tuple[str, ...]
     priority: int
@@ -63,7 +63,7 @@ class RunFlags:
             cpus=self.cpus,
             memory=self.memory,
             gpus=self.gpus,
-            network=self.network,
+            network=self.network or "",
             env=dict(_variable(given) for given in self.env),
             secrets=self.secrets,
         )
@@ -175,7 +175,7 @@ def _settings() -> list[click.Parameter]:
         click.Option(
             ["--network"],
             type=click.Choice(["allow", "deny"]),
-            default="",
+            default=None,
             help="Whether stages have a network.",
         ),
         click.Option(

@@ -238,6 +238,10 @@ def _run_lines(run: Run) -> list[str]:
     ]
     if run.message:
         lines.append(plain(run.message))
+    if run.labels:
+        lines.append(
+            "Labels: " + ", ".join(f"{plain(key)}={plain(run.labels[key])}" for key in sorted(run.labels))
+        )
     if run.state in ENDED:
         lines.append(summary_line(run))
     return [*lines, ""]

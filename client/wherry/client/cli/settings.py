@@ -17,6 +17,7 @@ class Settings:
     quiet: bool = False
     verbosity: int = 0
     color: str = "auto"
+    yes: bool = False
 
 
 def global_options() -> list[click.Parameter]:
@@ -51,6 +52,13 @@ def global_options() -> list[click.Parameter]:
             help="Say more; -vv adds tracebacks.",
         ),
         click.Option(
+            ["-y", "--yes"],
+            is_flag=True,
+            expose_value=False,
+            callback=_set("yes"),
+            help="Answer every question of confirmation with yes.",
+        ),
+        click.Option(
             ["--color"],
             type=click.Choice(["auto", "always", "never"]),
             expose_value=False,
@@ -67,6 +75,16 @@ class Command(click.Command):
         """Add them after the command's own."""
         super().__init__(*arguments, **keywords)
         self.params = [*self.params, *global_options()]
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the examples, loaded only for those who ask for help."""
+        from wherry.client.cli.examples import EXAMPLES  # noqa: PLC0415
+
+        examples = EXAMPLES.get(ctx.command_path.partition(" ")[2], ())
+        if examples:
+            with formatter.section("Examples"):
+                formatter.write_dl(examples)
+        super().format_epilog(ctx, formatter)
 
 
 def _set(name: str) -> Callable[[click.Context, click.Parameter, object], None]:

@@ -50,6 +50,7 @@ class GetInfoResponse(_message.Message):
     DEFAULT_IMAGE_FIELD_NUMBER: _builtins.int
     MESSAGE_BYTES_MAX_FIELD_NUMBER: _builtins.int
     NODE_FIELD_NUMBER: _builtins.int
+    STAGE_SETTINGS_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     """Version of the service."""
     s3_endpoint: _builtins.str
@@ -64,6 +65,10 @@ class GetInfoResponse(_message.Message):
     """Longest message taken, in bytes."""
     node: _builtins.str
     """Name of the machine."""
+    @_builtins.property
+    def stage_settings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Settings of stages that are read; others are refused."""
+
     def __init__(
         self,
         *,
@@ -74,10 +79,11 @@ class GetInfoResponse(_message.Message):
         default_image: _builtins.str = ...,
         message_bytes_max: _builtins.int = ...,
         node: _builtins.str = ...,
+        stage_settings: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["default_image", b"default_image", "engine_version", b"engine_version", "message_bytes_max", b"message_bytes_max", "node", b"node", "s3_endpoint", b"s3_endpoint", "store_url", b"store_url", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["default_image", b"default_image", "engine_version", b"engine_version", "message_bytes_max", b"message_bytes_max", "node", b"node", "s3_endpoint", b"s3_endpoint", "stage_settings", b"stage_settings", "store_url", b"store_url", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

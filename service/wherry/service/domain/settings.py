@@ -34,6 +34,7 @@ from wherry.service.domain.setting_values import (
 __all__ = [
     "ALL_GPUS",
     "SETTINGS_FILE",
+    "STAGE_SETTINGS",
     "BuildSettings",
     "ProjectSettings",
     "StageSettings",
@@ -112,6 +113,9 @@ _READERS: Mapping[str, tuple[str, Reader]] = {
     "shell": ("shell", read_choice("bash", "sh")),
     "undeclared": ("undeclared", read_choice(*Undeclared, as_type=Undeclared)),
 }
+
+STAGE_SETTINGS = tuple(_READERS)
+"""The settings of a stage that are read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

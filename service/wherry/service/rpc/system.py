@@ -7,6 +7,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from wherry.service.domain.errors import EngineUnavailable
 from wherry.service.domain.findings import FindingState
 from wherry.service.domain.limits import MESSAGE_BYTES_MAX
+from wherry.service.domain.settings import STAGE_SETTINGS
 from wherry.service.ports.clock import Clock
 from wherry.service.ports.containers import ContainerEngine
 from wherry.service.rpc.context import Context
@@ -62,6 +63,7 @@ class SystemServicer(system_pb2_grpc.SystemServiceServicer):
             default_image=self._facts.default_image,
             message_bytes_max=MESSAGE_BYTES_MAX,
             node=self._facts.node,
+            stage_settings=STAGE_SETTINGS,
         )
 
     async def GetDvcRemote(  # noqa: N802

@@ -1,0 +1,86 @@
+"""Examples of every command, for its help: what to type, and what it does. A test parses each."""
+
+EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
+    "init": (
+        ("wherry init --dry", "look at the project, write nothing"),
+        ("wherry init --image registry.example.org/team:3", "with an image of your own"),
+        ("wherry init --write-remote", "`dvc pull` and `dvc push` use the service's bucket, too"),
+    ),
+    "up": (("wherry up", "a service on this machine, ready when it returns"),),
+    "down": (("wherry down", "runs that are going on end"),),
+    "service status": (
+        ("wherry service status", "where it is, and whether it answers"),
+        ("wherry service status --json", "the same for a script"),
+    ),
+    "service logs": (("wherry service logs -f", "as it is written"),),
+    "repro": (
+        ("wherry repro", "all stages of dvc.yaml here"),
+        ("wherry repro train -S train.lr=0.05", "one stage and what it needs, with another parameter"),
+        ("wherry repro -d --json", "submit and return; the name of the run for a script"),
+        ("wherry repro --rev v1.2", "a commit instead of the folder"),
+    ),
+    "exp run": (
+        ("wherry exp run -S train.lr=0.01,0.1 -n lr", "two runs: lr-1, lr-2"),
+        ("wherry exp run -S 'seed=range(1,6)' --queue", "five runs, submitted and left alone"),
+    ),
+    "status": (
+        ("wherry status", "what would run, and why"),
+        ("wherry status -q || echo work", "in a script: exit code 1 when something would run"),
+        ("wherry status --dvc", "as `dvc status` says it"),
+    ),
+    "why": (
+        ("wherry why train", "why it would run, or whose result it gets"),
+        ("wherry why train --run 7", "why it ran then"),
+    ),
+    "dag": (
+        ("wherry dag", "the stages and what they are made of"),
+        ("wherry dag --mermaid train", "a drawing of what one stage needs"),
+    ),
+    "lint": (("wherry lint", "every mistake, with file, line and column"),),
+    "stage add": (
+        (
+            "wherry stage add -n train -d train.py -o model.pkl python train.py",
+            "as `dvc stage add`, comments stay",
+        ),
+    ),
+    "ps": (
+        ("wherry ps", "the newest runs of this project"),
+        ("wherry ps -a -n 50", "of all projects"),
+    ),
+    "show": (
+        ("wherry show 7", "how each stage ended"),
+        ("wherry show brave-otter --json", "all that is known of it"),
+    ),
+    "logs": (
+        ("wherry logs 7", "of all stages"),
+        ("wherry logs 7 train -f", "of one, as it is written"),
+    ),
+    "attach": (("wherry attach 7", "watch again, and get the results at its end"),),
+    "wait": (
+        ("wherry wait 7 8", "return when both have ended"),
+        ("wherry wait 7 --timeout 3600", "at most an hour: exit code 4 then"),
+    ),
+    "stop": (("wherry stop 7", "its containers are removed"),),
+    "retry": (
+        ("wherry retry 7", "the same project once more; what succeeded is used"),
+        ("wherry retry 7 --from train", "train and all after it run again"),
+    ),
+    "apply": (
+        ("wherry apply 7", "its dvc.lock, params and small outputs, here"),
+        ("wherry apply 7 --force", "over files that you changed since"),
+    ),
+    "pull": (
+        ("wherry pull", "what is known for the project as it stands"),
+        ("wherry pull 7 models", "one output of a run"),
+    ),
+    "dvc-remote": (
+        ("wherry dvc-remote --write", "then `dvc pull` and `dvc push` work"),
+        ("wherry dvc-remote --json", "for another program; with the secret key"),
+    ),
+    "cache fsck": (
+        ("wherry cache fsck", "read a sample of the store again"),
+        ("wherry cache fsck --full", "read all of it"),
+    ),
+    "doctor": (("wherry doctor", "what works, and what to fix"),),
+    "version": (("wherry version", "of this client"),),
+}
