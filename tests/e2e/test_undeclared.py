@@ -61,7 +61,8 @@ def test_a_helper_that_nobody_declares_is_named_and_its_change_runs_the_stage(
     assert "without declaring" not in again.err
 
     project.write({"src/lib/helper.py": "def work(text):\n    return 'second ' + text\n"})
-    # What DVC thinks of it: nothing has changed.
+    project.wherry("pull").expect(0)
+    # DVC does not see it.
     assert "up to date" in project.dvc("status").expect(0).out
     why = project.wherry("why", "train").expect(0).out
     assert "src/lib/helper.py, which the stage read without declaring it, has changed" in why
