@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from wherry.service.adapters.containers_docker import DockerContainerEngine
+from wherry.service.adapters.stage_network_docker import StageNetwork
 from wherry.service.domain.task import Image
 from wherry.service.ports.containers import ContainerId, ContainerSpec, Exit, OutputPiece, Source
 
@@ -81,8 +82,11 @@ class Bench:
 
 @pytest.fixture
 def engine() -> Iterator[DockerContainerEngine]:
-    engine = DockerContainerEngine(parallel_max=4)
+    # Of this test alone: tests run beside each other.
+    network = StageNetwork(f"wt-{uuid.uuid4().hex[:8]}", labels={"wherry.test": "network"})
+    engine = DockerContainerEngine(parallel_max=4, network=network)
     yield engine
+    asyncio.run(engine.remove_network())
     engine.close()
 
 

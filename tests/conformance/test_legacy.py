@@ -24,13 +24,14 @@ from tests.conformance.test_status import status_of
 from tests.legacy_projects import make_legacy
 from wherry.service.domain.dvc import run_cache
 from wherry.service.domain.dvc.changes import status_document
-from wherry.service.domain.dvc.legacy_hash import as_recorded
+from wherry.service.domain.dvc.legacy_hash import as_recorded, outputs_as_recorded
 from wherry.service.domain.dvc.lockfile import is_unchanged, parse_lock, update_lock
 from wherry.service.domain.dvc.stage import StageName
 from wherry.service.domain.paths import ProjectPath
 
 _LOCK = ProjectPath("dvc.lock")
 _WINDOWS = "one\r\ntwo\r\n"
+_PLAIN = "plain\n"
 
 _DATA = ("windows", "plain", "folder", "tracked", "text", "made", "used", "data")
 
@@ -45,7 +46,7 @@ _CASE = Case(
         ),
         "params.yaml": "n: 1\n",
         "windows": _WINDOWS,
-        "plain": "plain\n",
+        "plain": _PLAIN,
         "folder/a": _WINDOWS,
         "folder/deep/b": "b\n",
         "tracked": _WINDOWS,
@@ -54,6 +55,10 @@ _CASE = Case(
     },
     added=("tracked", "data"),
 )
+
+
+def _md5(text: str) -> str:
+    return hashlib.md5(text.encode()).hexdigest()
 
 
 def _write(name: str, text: str) -> Callable[[Path], None]:
@@ -73,6 +78,33 @@ def _in_lock(pattern: str, new: str) -> Callable[[Path], None]:
     return change
 
 
+def _cached(text: str) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        file = folder / ".dvc/cache/files/md5" / _md5(text)[:2] / _md5(text)[2:]
+        file.parent.mkdir(parents=True)
+        file.write_text(text, encoding="utf-8", newline="")
+
+    return change
+
+
+def _all(*changes: Callable[[Path], None]) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        for one in changes:
+            one(folder)
+
+    return change
+
+
+def _versioned(path: str, said: str, *, nth: int = 1) -> Callable[[Path], None]:
+    """What clouds with versions leave in a lock, behind the hash of the nth entry of a path."""
+    entry = (
+        rf"\A((?:.*\n)*?(?:    - path: {path}\n(?:.*\n)*?){{{nth - 1}}}    - path: {path}\n      md5: .*\n)"
+    )
+    return _in_lock(entry, rf"\g<1>      {said}\n")
+
+
+_CLOUD = "cloud: {r: {version_id: '1', etag: abc, size: 3}}"
+
 CHANGES: Mapping[str, Callable[[Path], None]] = {
     "nothing": lambda _folder: None,
     "line-ends-made-plain": _write("windows", "one\ntwo\n"),
@@ -91,13 +123,40 @@ CHANGES: Mapping[str, Callable[[Path], None]] = {
     "dep-without-a-hash": _in_lock(r"^    - path: plain\n      md5: .*\n", "    - path: plain\n"),
     "dep-of-dvc-3": _in_lock(
         r"^    - path: windows\n      md5: .*\n",
-        f"    - path: windows\n      hash: md5\n      md5: {hashlib.md5(_WINDOWS.encode()).hexdigest()}\n",
+        f"    - path: windows\n      hash: md5\n      md5: {_md5(_WINDOWS)}\n",
     ),
     "out-without-a-hash": _in_lock(
         r"^    - path: used\n      md5: .*\n      size: .*\n", "    - path: used\n"
     ),
     "out-of-a-cloud": _in_lock(
         r"^(    - path: used\n      md5: .*\n)", "\\1      cloud: {r: {etag: abc, version_id: '1'}}\n"
+    ),
+    "versions-of-unchanged-content": _all(
+        _versioned("plain", _CLOUD),
+        _versioned("text", _CLOUD),
+        _versioned("made", _CLOUD),
+        _write("params.yaml", "n: 2\n"),
+    ),
+    "versions-of-changed-content": _all(_versioned("text", _CLOUD), _write("plain", "other\n")),
+    "version-without-a-cloud": _all(
+        _versioned("text", "etag: 12345\n      isexec: false\n      version_id: x"),
+        _write("params.yaml", "n: 2\n"),
+    ),
+    "versions-of-a-dep-and-its-out": _all(
+        _versioned("text", _CLOUD, nth=2),
+        _versioned("used", "cloud: {r: {etag: abc}}\n      version_id: ''"),
+        _write("tracked", "other\n"),
+    ),
+    "etag-without-a-version": _all(
+        _versioned("text", "cloud: {r: {etag: abc}}"), _write("params.yaml", "n: 2\n")
+    ),
+    "version-of-content-of-dvc-3": _all(
+        _in_lock(
+            r"^    - path: used\n      md5: .*\n      size: .*\n",
+            f"    - path: used\n      hash: md5\n      md5: {_md5(_WINDOWS + _PLAIN)}\n      version_id: v\n",
+        ),
+        _cached(_WINDOWS + _PLAIN),
+        _write("tracked", "other\n"),
     ),
 }
 
@@ -165,7 +224,7 @@ def test_lock_and_run_cache_are_those_that_dvc_leaves(
         entry = replace(
             entry,
             deps=as_recorded(entry.deps, old.deps, legacy),
-            outs=as_recorded(entry.outs, old.outs, legacy),
+            outs=outputs_as_recorded(entry.outs, old.outs, legacy),
         )
         # What was said of its deps may have been put right by the stage before it; nobody else puts outs right.
         if "changed outs" not in json.dumps(dvc_says[name].get(key)) and is_unchanged(old, entry):

@@ -16,6 +16,7 @@ import pytest
 from tests.engine_fixtures import IMAGE, STAGE_UID, Bench, bench, engine, with_limits
 from wherry.service.adapters.container_output_docker import FrameParser
 from wherry.service.adapters.containers_docker import DockerContainerEngine
+from wherry.service.adapters.stage_network_docker import StageNetwork
 from wherry.service.domain.errors import EngineUnavailable, ImageNotFound
 from wherry.service.ports.containers import ContainerId, Exit, OutputPiece, Source
 
@@ -327,7 +328,9 @@ def test_an_image_that_cannot_be_had_is_named_with_what_the_engine_said(
     "name", ["", "Upper/Case", "a b", "a:b:c", "-flag", "../x", "x@sha256:1", "x" * 501, "a/../b", "a\n", "é"]
 )
 def test_a_malformed_image_name_never_reaches_the_engine(name: str) -> None:
-    engine = DockerContainerEngine(parallel_max=1, url="unix:///nonexistent/docker.sock")
+    engine = DockerContainerEngine(
+        parallel_max=1, network=StageNetwork("wt-none"), url="unix:///nonexistent/docker.sock"
+    )
     with pytest.raises(ImageNotFound, match="not the name of an image"):
         asyncio.run(engine.resolve_image(name))
     engine.close()
@@ -342,7 +345,7 @@ def test_an_image_without_the_program_is_refused_with_a_reason(bench: Bench) -> 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("url", ["unix:///nonexistent/docker.sock", "tcp://127.0.0.1:1"])
 def test_an_engine_that_is_not_there_is_told_with_what_to_do(url: str) -> None:
-    engine = DockerContainerEngine(parallel_max=1, url=url)
+    engine = DockerContainerEngine(parallel_max=1, network=StageNetwork("wt-none"), url=url)
     for call in (
         engine.version,
         lambda: engine.wait(ContainerId("0" * 64)),

@@ -145,6 +145,14 @@ def test_a_family_is_listed_newest_first_and_no_longer_than_asked_for(cache: Run
     assert list(asyncio.run(cache.list_family(Family("fc" * 32), limit=9))) == []
 
 
+def test_the_mean_duration_of_a_stage_is_known_when_it_has_results(cache: RunCache) -> None:
+    for number, family, wall_s in ((1, "fa", 1.0), (2, "fa", 4.0), (3, "fb", 7.0)):
+        asyncio.run(cache.publish(replace(_at(number, family), wall_s=wall_s)))
+    families = {Family("fa" * 32), Family("fc" * 32), *(Family(f"{number:064x}") for number in range(2000))}
+    assert asyncio.run(cache.mean_durations(families)) == {Family("fa" * 32): 2.5}
+    assert asyncio.run(cache.mean_durations(set())) == {}
+
+
 def test_a_result_that_is_replaced_moves_to_its_new_family(cache: RunCache) -> None:
     moved = replace(RESULT, family=Family("fb" * 32))
     asyncio.run(cache.publish(RESULT))

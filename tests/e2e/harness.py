@@ -17,6 +17,9 @@ STAGE_IMAGE = "wherry/base:bookworm"
 # Enough for a container or two on a loaded machine; a hang shows as a failure, not as a stuck CI.
 _COMMAND_S = 240
 
+Metadata = tuple[tuple[str, str], ...]
+"""What goes beside a call."""
+
 _GIT = ("-c", "user.name=Test", "-c", "user.email=test@example.org")
 
 

@@ -195,3 +195,21 @@ def test_what_was_pulled_is_in_dvcs_cache(make_project: Make, tmp_path: Path) ->
     assert (laptop.root / "out/sub/b").read_text() == "2\n"
     assert (laptop.root / "out/sub/b").stat().st_nlink == 2
     assert "3 right already" in again.out
+
+
+def test_names_that_shells_and_terminals_stumble_over_arrive_as_they_are(make_project: Make) -> None:
+    names = ["-rf", "new\nline", "größe \U0001f600", "n" * 255]
+    project = make_project(
+        {
+            "dvc.yaml": "stages:\n  copy: {cmd: mkdir out && cp -- src/* out/, deps: [src], outs: [out]}\n",
+            **{f"src/{name}": name for name in names},
+        }
+    )
+
+    project.repro()
+    project.wherry("pull").expect(0)
+
+    assert {path.name: path.read_text() for path in (project.root / "out").iterdir()} == {
+        name: name for name in names
+    }
+    assert project.dvc("status", "--json").expect(0).json() == {}

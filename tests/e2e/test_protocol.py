@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import grpc
@@ -12,27 +12,14 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from grpc_status import rpc_status
 
-from tests.e2e.harness import Project, Service
+from tests.e2e.harness import Metadata, Project
 from wherry.v1 import blobs_pb2, blobs_pb2_grpc, runs_pb2, runs_pb2_grpc, system_pb2, system_pb2_grpc
 
 Make = Callable[[dict[str, str]], Project]
-Metadata = tuple[tuple[str, str], ...]
 
 TWO_STAGES = (
     "stages:\n  one: {cmd: cp a b, deps: [a], outs: [b]}\n  two: {cmd: cp b c, deps: [b], outs: [c]}\n"
 )
-
-
-@pytest.fixture(scope="module")
-def channel(service: Service) -> Iterator[grpc.Channel]:
-    facts = json.loads((service.home / "service.json").read_text())
-    with grpc.insecure_channel(facts["address"].removeprefix("grpc://")) as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
-def token(service: Service) -> Metadata:
-    return (("authorization", f"Bearer {(service.home / 'token').read_text().strip()}"),)
 
 
 def digest_of(data: bytes, suffix: str = "") -> blobs_pb2.BlobDigest:

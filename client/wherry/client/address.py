@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from wherry.client.configuration import find_setting
 from wherry.client.errors import BadConfiguration, Unreachable
+from wherry.client.profiles import read_profiles
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,31 +63,43 @@ def read_embedded(home: Path) -> EmbeddedRecord | None:
         return None
 
 
-def find_endpoint(server: str | None, environ: Mapping[str, str]) -> Endpoint:
-    """Decide which service to talk to: --server, WHERRY_SERVER, or the embedded one.
+def find_endpoint(
+    server: str | None, environ: Mapping[str, str], *, folder: Path | None = None, profile: str | None = None
+) -> Endpoint:
+    """Decide which service to talk to: what flags, environment, project and profile say, else the embedded one.
+
+    The token is WHERRY_TOKEN, else the one that is kept for this very service.
 
     Raises:
         BadConfiguration: if the address is malformed, or unprotected to another machine.
+        Unknown: if there is no such profile.
         Unreachable: if none is named and none runs on this machine.
     """
-    token = environ.get("WHERRY_TOKEN", "")
-    named = server or environ.get("WHERRY_SERVER", "")
-    home = wherry_home(environ)
-    record = read_embedded(home)
-    if named:
-        target, secure = parse_address(named)
-        # Naming the embedded service by hand must not need its token by hand.
-        if not token and record is not None and parse_address(record.address)[0] == target:
-            token = _read_token(record)
+    named = find_setting("server", folder or Path(), environ, server=server, profile=profile)
+    record = read_embedded(wherry_home(environ))
+    if named is not None:
+        target, secure = parse_address(named.value)
+        token = environ.get("WHERRY_TOKEN", "") or _kept_token(target, environ, record)
         return Endpoint(target=target, secure=secure, token=token)
     if record is None:
         raise Unreachable(
             "no server is named and none runs on this machine",
-            hint="start one with `wherry up`, or name one with --server or WHERRY_SERVER",
+            hint="start one with `wherry up`, or name one with --server, WHERRY_SERVER or `wherry login`",
             reason="NO_SERVER",
         )
     target, secure = parse_address(record.address)
-    return Endpoint(target=target, secure=secure, token=token or _read_token(record), embedded=True)
+    token = environ.get("WHERRY_TOKEN", "") or _read_token(record)
+    return Endpoint(target=target, secure=secure, token=token, embedded=True)
+
+
+def _kept_token(target: str, environ: Mapping[str, str], record: EmbeddedRecord | None) -> str:
+    """The token of a profile goes to the service of that profile only, whoever names it."""
+    if record is not None and parse_address(record.address)[0] == target:
+        return _read_token(record)
+    for kept in read_profiles(environ).by_name.values():
+        if kept.token and parse_address(kept.server)[0] == target:
+            return kept.token
+    return ""
 
 
 def parse_address(text: str) -> tuple[str, bool]:

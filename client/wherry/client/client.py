@@ -1,8 +1,11 @@
 """The SDK: everything the command line can do, as methods. It prints nothing and never exits."""
 
+import contextlib
+import copy
 import os
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -10,14 +13,19 @@ from typing import Self
 import grpc
 
 from wherry.client.address import find_endpoint, user_name
+from wherry.client.checkout import checked_out
 from wherry.client.connection import LONG_S, Connection
+from wherry.client.documents import state_word
 from wherry.client.editing import Edited, NewStage, prepare_stage, write_added
 from wherry.client.errors import NotInProject
+from wherry.client.known_names import KnownNames
 from wherry.client.progress import Progress, Silent
 from wherry.client.project import Project, find_project
 from wherry.client.results import ApplyReport, PullReport, Results
+from wherry.client.results_cache import RunCache
 from wherry.client.stage_names import StageNames
 from wherry.client.submission import RunOptions, Selection, Submitter
+from wherry.client.tailing import tail_logs
 from wherry.client.watching import Event, Watcher
 from wherry.v1.blobs_pb2 import CheckBlobsRequest, CheckBlobsResponse
 from wherry.v1.pipelines_pb2 import (
@@ -48,10 +56,10 @@ from wherry.v1.runs_pb2 import (
     GetRunRequest,
     ListRunsRequest,
     LogLine,
+    RetryRunRequest,
     Run,
     SubmitRunRequest,
     SubmitRunResponse,
-    TailLogsRequest,
 )
 from wherry.v1.system_pb2 import (
     CheckServiceRequest,
@@ -73,21 +81,25 @@ class Client:
         self,
         *,
         server: str | None = None,
+        profile: str | None = None,
         folder: str | os.PathLike[str] = ".",
         environ: Mapping[str, str] = os.environ,
         progress: Progress | None = None,
     ) -> None:
-        """Connect to `server`, WHERRY_SERVER, or the embedded service of this machine, in this order.
+        """Connect to `server`, or what environment, project and profile say, or this machine's embedded service.
 
         Raises:
-            Unreachable: if there is none of the three.
+            Unreachable: if there is none of them.
             BadConfiguration: if the address is wrong.
         """
         self._folder = Path(folder)
         self._environ = environ
         self._progress = progress or Silent()
         self._project: Project | None = None
-        self._connection = Connection(lambda: find_endpoint(server, environ), user=user_name(environ))
+        self._connection = Connection(
+            lambda: find_endpoint(server, environ, folder=self._folder, profile=profile),
+            user=user_name(environ),
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -100,6 +112,11 @@ class Client:
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
+
+    @property
+    def target(self) -> str:
+        """host:port of the service."""
+        return self._connection.target
 
     @property
     def project(self) -> Project:
@@ -120,6 +137,23 @@ class Client:
         """Return the bucket as a DVC remote, with its credentials."""
         return self._connection.unary(self._connection.system.GetDvcRemote, GetDvcRemoteRequest())
 
+    @contextlib.contextmanager
+    def at_rev(self, rev: str) -> Iterator["Client"]:
+        """Give a client for a commit of the project, checked out elsewhere as long as it is used; "" is the folder.
+
+        Raises:
+            Refused: if the project is not in a git repository.
+            Unknown: if there is no such commit.
+        """
+        if not rev:
+            yield self
+            return
+        with checked_out(self.project, rev) as folder:
+            other = copy.copy(self)
+            other._folder = folder  # noqa: SLF001 - its own kind
+            other._project = replace(find_project(folder, self._environ), name=self.project.name)  # noqa: SLF001
+            yield other
+
     def describe(
         self, selection: Selection | None = None, *, full: bool = False, outputs: bool = False
     ) -> Pipeline:
@@ -133,7 +167,13 @@ class Client:
             request = DescribePipelineRequest(submission=submission, full=full, outputs=outputs)
             return self._connection.unary(self._connection.pipelines.DescribePipeline, request, LONG_S)
 
-        return self._submitter().ask(selection or Selection(), call).pipeline
+        chosen = selection or Selection()
+        pipeline = self._submitter().ask(chosen, call).pipeline
+        self._keep_names(
+            stages=[self._from_root(stage.name) for stage in pipeline.stages if not stage.is_source],
+            whole=not chosen.targets,
+        )
+        return pipeline
 
     def plan(self, selection: Selection | None = None, *, force: bool = False) -> Plan:
         """Say for each selected stage what a run would do with it now."""
@@ -144,6 +184,7 @@ class Client:
 
         answer = self._submitter().ask(selection or Selection(), call)
         self._warn(answer.warnings)
+        self._keep_names(stages=[stage.name for stage in answer.plan.stages])
         return answer.plan
 
     def explain(self, stage: str) -> Explanation:
@@ -211,6 +252,17 @@ class Client:
 
         answer = self._submitter().ask(selection or Selection(), call)
         self._warn(answer.warnings)
+        self._keep_names(stages=[stage.name for stage in answer.run.stages], runs=[answer.run])
+        return answer.run
+
+    def retry(self, run: str, *, from_stages: Sequence[str] = (), name: str = "") -> Run:
+        """Submit a run once more; `from_stages` (addresses from the DVC root) run, and all after them."""
+        request = RetryRunRequest(
+            run=run, idempotency_key=uuid.uuid4().hex, from_stages=from_stages, name=name
+        )
+        answer = self._connection.unary(self._connection.runs.RetryRun, request, LONG_S)
+        self._warn(answer.warnings)
+        self._keep_names(runs=[answer.run])
         return answer.run
 
     def _warn(self, warnings: Iterable[str]) -> None:
@@ -252,6 +304,7 @@ class Client:
             token = page.next_page_token
             if not token:
                 break
+        self._keep_names(runs=found)
         return found[:limit]
 
     def stop(self, run: str) -> Run:
@@ -266,17 +319,15 @@ class Client:
             return StageNames()
         return StageNames(project.folder if run is None or run.project == project.name else "")
 
-    def logs(self, run: str, *, stage: str = "", follow: bool = False) -> Iterator[LogLine]:
-        """Return what stages wrote, from the beginning; with `follow` until the run has ended."""
-        request = TailLogsRequest(run=run, stage=stage, follow=follow)
-        call = self._connection.runs.TailLogs(request, metadata=self._connection.metadata())
-        try:
-            for message in call:
-                yield from message.lines
-        except grpc.RpcError as exc:
-            raise self._connection.fault(exc) from exc
-        finally:
-            call.cancel()
+    def logs(
+        self, run: str, *, stage: str = "", follow: bool = False, patience_s: float = 300.0
+    ) -> Iterator[LogLine]:
+        """Return what stages wrote, from the beginning; with `follow` until the run has ended.
+
+        Of a stage whose result was known: what it wrote in the run that computed it. A lost connection is tried
+        again for `patience_s` seconds; no line is lost or told twice.
+        """
+        return tail_logs(self._connection, run, stage=stage, follow=follow, patience_s=patience_s)
 
     def check_blobs(self, sample: int = 0) -> Iterator[CheckBlobsResponse]:
         """Have the service read `sample` blobs of the store, or all when 0, again; tells how it goes."""
@@ -289,6 +340,11 @@ class Client:
             raise self._connection.fault(exc) from exc
         finally:
             call.cancel()
+
+    @property
+    def cache(self) -> RunCache:
+        """The run cache."""
+        return RunCache(self._connection)
 
     def check_service(self) -> CheckServiceResponse:
         """Have the service try everything that it stands on."""
@@ -306,6 +362,25 @@ class Client:
         """List outputs and sources that are known for the project as it stands, without running anything."""
         plan = self.plan()
         return [*plan.sources, *(out for stage in plan.stages for out in stage.outs)]
+
+    def _keep_names(
+        self, *, stages: Sequence[str] = (), runs: Sequence[Run] = (), whole: bool = False
+    ) -> None:
+        """Keep what may be typed next. Runs of other projects are not."""
+        try:
+            project = self.project
+        except NotInProject:
+            return
+        names = KnownNames(project.root)
+        if stages:
+            names.keep_stages(stages, whole=whole)
+        names.keep_runs(
+            (run.id, run.name, state_word(run.state)) for run in runs if run.project == project.name
+        )
+
+    def _from_root(self, name: str) -> str:
+        """Turn the name of a stage as seen from the folder into that from the DVC root."""
+        return StageNames(self.project.folder).from_root(name)
 
     def _submitter(self) -> Submitter:
         return Submitter(self.project, self._connection, self._progress)

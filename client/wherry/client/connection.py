@@ -15,7 +15,7 @@ from wherry.client import __version__
 from wherry.client.address import Endpoint
 from wherry.client.errors import ClientError
 from wherry.client.faults import from_rpc
-from wherry.v1 import blobs_pb2_grpc, pipelines_pb2_grpc, runs_pb2_grpc, system_pb2_grpc
+from wherry.v1 import blobs_pb2_grpc, cache_pb2_grpc, pipelines_pb2_grpc, runs_pb2_grpc, system_pb2_grpc
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
@@ -65,6 +65,11 @@ class Connection:
     def blobs(self) -> blobs_pb2_grpc.BlobServiceStub:
         """The service that moves content."""
         return blobs_pb2_grpc.BlobServiceStub(self._channel)
+
+    @property
+    def cache(self) -> cache_pb2_grpc.CacheServiceStub:
+        """The service that looks after the run cache."""
+        return cache_pb2_grpc.CacheServiceStub(self._channel)
 
     @property
     def pipelines(self) -> pipelines_pb2_grpc.PipelineServiceStub:

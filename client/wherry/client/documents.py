@@ -10,8 +10,10 @@ from pathlib import Path
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from wherry.v1.cache_pb2 import CachedResult, CollectGarbageResponse
 from wherry.v1.pipelines_pb2 import (
     Decision,
+    Difference,
     Explanation,
     FileRecord,
     HitSource,
@@ -23,7 +25,7 @@ from wherry.v1.pipelines_pb2 import (
     Plan,
     ResultOrigin,
 )
-from wherry.v1.runs_pb2 import CacheUse, Run, StageRecord, State
+from wherry.v1.runs_pb2 import CacheUse, Phase, Run, StageRecord, State
 from wherry.v1.system_pb2 import GetInfoResponse
 
 Json = dict[str, object]
@@ -95,16 +97,51 @@ def explanation_document(explanation: Explanation) -> Json:
         "source": source_word(explanation.source),
         "origin": _origin(explanation.origin) if explanation.HasField("origin") else None,
         "nearest": _origin(explanation.nearest) if explanation.HasField("nearest") else None,
-        "differences": [
-            {
-                "part": KeyPart.Name(difference.part).removeprefix("KEY_PART_").lower(),
-                "name": difference.name or None,
-                "before": difference.before if difference.HasField("before") else None,
-                "after": difference.after if difference.HasField("after") else None,
-                "text": difference.text,
-            }
-            for difference in explanation.differences
-        ],
+        "differences": [difference_document(difference) for difference in explanation.differences],
+    }
+
+
+def difference_document(difference: Difference) -> Json:
+    """Write one part of two keys that is not the same."""
+    return {
+        "part": KeyPart.Name(difference.part).removeprefix("KEY_PART_").lower(),
+        "name": difference.name or None,
+        "before": difference.before if difference.HasField("before") else None,
+        "after": difference.after if difference.HasField("after") else None,
+        "text": difference.text,
+    }
+
+
+def cached_result_document(result: CachedResult, *, whole: bool = False) -> Json:
+    """Write a result of the run cache; `whole`: with what it was computed from."""
+    document: Json = {
+        "key": result.key,
+        "cmd": list(result.cmd) if result.cmd_is_list else "".join(result.cmd),
+        "wdir": result.wdir or None,
+        "run": result.run,
+        "user": result.user or None,
+        "image": result.image,
+        "wall_s": result.wall_s,
+        "created_at": result.created_at.ToJsonString(),
+        "used_at": result.used_at.ToJsonString(),
+        "pinned": result.pinned,
+        "held": result.held,
+        "outs": [_file(out) for out in result.outs],
+    }
+    if whole:
+        document["deps"] = [_file(dep) for dep in result.deps]
+        document["params"] = _params(result.params_json)
+    return document
+
+
+def gc_document(collected: CollectGarbageResponse, *, dry: bool) -> Json:
+    """Write wherry.gc/1."""
+    return {
+        "schema": "wherry.gc/1",
+        "dry": dry,
+        "results": collected.results,
+        "blobs": collected.blobs,
+        "bytes": collected.bytes,
     }
 
 
@@ -197,6 +234,8 @@ def _stage(stage: StageRecord) -> Json:
     return {
         "name": stage.name,
         "state": state_word(stage.state),
+        "phase": Phase.Name(stage.phase).removeprefix("PHASE_").lower() if stage.phase else None,
+        "since": stage.since.ToJsonString() if stage.HasField("since") else None,
         "cache": CacheUse.Name(stage.cache).removeprefix("CACHE_USE_").lower() if stage.cache else None,
         "key": stage.key or None,
         "from_run": stage.from_run or None,

@@ -64,6 +64,11 @@ def find_project(start: Path, environ: Mapping[str, str]) -> Project:
     )
 
 
+def find_root(start: Path) -> Path | None:
+    """Find the DVC root at or above a folder."""
+    return _ancestor_with(Path(os.path.realpath(start)), ".dvc", need_folder=True)
+
+
 def read_commit(project: Project) -> Commit:
     """Ask git for the commit and whether the project differs from it."""
     if project.git_root is None:
@@ -125,7 +130,11 @@ def _configured_name(root: Path) -> str:
         except FileNotFoundError:
             continue
         except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
-            raise BadConfiguration(f"cannot read {file}: {exc}", where=str(file)) from exc
+            raise BadConfiguration(
+                f"cannot read {file}: {exc}",
+                where=str(file),
+                hint="it must be TOML: mend the line that is named",
+            ) from exc
         if value:
             return str(value)
     return ""

@@ -34,10 +34,14 @@ class StageNames:
 
         What is neither is returned as it was typed.
         """
-        file, key = _split(typed.removeprefix(":"))
-        file = posixpath.normpath(posixpath.join(self.folder, file))
-        name = key if key and file == _PIPELINE_FILE else _join(file, key)
+        name = self.from_root(typed)
         return name if name in known else typed
+
+    def from_root(self, seen: str) -> str:
+        """Write a name as seen from the folder as on the wire."""
+        file, key = _split(seen.removeprefix(":"))
+        file = posixpath.normpath(posixpath.join(self.folder, file))
+        return key if key and file == _PIPELINE_FILE else _join(file, key)
 
 
 def _split(name: str) -> tuple[str, str]:

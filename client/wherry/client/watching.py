@@ -11,6 +11,7 @@ import grpc
 
 from wherry.client.connection import Connection
 from wherry.client.errors import ClientError, TimeLimitPassed, Unreachable
+from wherry.client.tailing import BACKOFF_S, CALL_S, cut_short, lasted
 from wherry.v1.runs_pb2 import (
     CACHE_USE_HIT,
     STATE_CANCELLED,
@@ -28,7 +29,6 @@ from wherry.v1.runs_pb2 import (
 ENDED = frozenset({STATE_SUCCEEDED, STATE_FAILED, STATE_CANCELLED, STATE_SKIPPED, STATE_LOST})
 """States after which nothing changes."""
 
-_BACKOFF_S = (0.2, 0.5, 1.0, 2.0, 4.0, 5.0)
 # The last lines of a stage come on another stream than its end: the end is held back until that is quiet.
 _HOLD_S = 0.15
 _DRAIN_S = 5.0
@@ -94,13 +94,23 @@ class Watcher:
     """Watches one run. Iterate over events() once."""
 
     def __init__(
-        self, connection: Connection, run: str, *, logs: bool = True, patience_s: float = 300.0
+        self,
+        connection: Connection,
+        run: str,
+        *,
+        logs: bool = True,
+        patience_s: float = 300.0,
+        call_s: float = CALL_S,
     ) -> None:
-        """Say which run, whether its output is wanted, and how long a lost connection is tried again."""
+        """Say which run, whether its output is wanted, and how long a lost connection is tried again.
+
+        A call lasts `call_s` seconds; the next one goes on where it ended.
+        """
         self._connection = connection
         self._run = run
         self._logs = logs
         self._patience_s = patience_s
+        self._call_s = call_s
         self._items: queue.Queue[_Item] = queue.Queue(maxsize=10_000)
         self._stop = threading.Event()
         self._output_ended = False
@@ -199,7 +209,7 @@ class Watcher:
 
         def attempt() -> bool:
             nonlocal sequence, ended
-            request = WatchRunRequest(run=self._run, after_sequence=sequence)
+            request = WatchRunRequest(run=self._run, after_sequence=sequence, wait_s=self._call_s)
             call = self._connection.runs.WatchRun(request, metadata=self._connection.metadata())
             for message in self._hear(call):
                 if message.sequence <= sequence:
@@ -219,14 +229,18 @@ class Watcher:
 
         def attempt() -> bool:
             nonlocal sequence
-            request = TailLogsRequest(run=self._run, after_sequence=sequence, follow=True)
+            request = TailLogsRequest(
+                run=self._run, after_sequence=sequence, follow=True, wait_s=self._call_s
+            )
+            done = False
             call = self._connection.runs.TailLogs(request, metadata=self._connection.metadata())
             for message in self._hear(call):
                 for line in message.lines:
                     if line.sequence > sequence:
                         sequence = line.sequence
                         self._put(Output(line))
-            return True
+                done = message.done
+            return done
 
         # When output cannot be had, the events say what matters.
         self._persist(attempt, "logs")
@@ -244,11 +258,14 @@ class Watcher:
     def _persist(self, attempt: Callable[[], bool], stream: str) -> ClientError | None:
         """Attempt until it says that all was heard; None then, else what stands in the way."""
         while not self._stop.is_set():
+            began = time.monotonic()
             try:
                 if attempt():
                     self._state.mended(stream)
                     return None
-                error: ClientError = Unreachable("the service ended the stream before the run ended")
+                if lasted(began, self._call_s):
+                    continue
+                error: ClientError = cut_short()
             except grpc.RpcError as exc:
                 error = self._connection.fault(exc)
             if not isinstance(error, Unreachable):
@@ -280,7 +297,7 @@ class _LinkState:
                 self._since = time.monotonic()
         if first:
             self._tell(ConnectionLost())
-        return _BACKOFF_S[min(tries, len(_BACKOFF_S) - 1)]
+        return BACKOFF_S[min(tries, len(BACKOFF_S) - 1)]
 
     def heard(self) -> None:
         """Something came: the connection is there."""

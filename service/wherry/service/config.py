@@ -1,12 +1,13 @@
 """Settings of the service, from flags and the environment (WHERRY_…). The only reader of both."""
 
+import ipaddress
 import os
 import secrets
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 # A number that no ordinary account of the host has; nothing on the host belongs to it.
 _STAGE_UID = 10001
@@ -34,10 +35,22 @@ class Settings(BaseSettings):
     """Name of this machine in records."""
     jobs: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1, le=1024)
     """How many stages may run at once."""
+    stage_cpus: float | None = Field(default=None, gt=0)
+    """Processors that stages may use together; none: the engine's, or as many as `jobs` where that is more."""
+    stage_memory_gb: float | None = Field(default=None, gt=0)
+    """Memory that stages may declare together, in 10^9 bytes; none: the engine's."""
+    stage_gpus: int | None = Field(default=None, ge=0)
+    """GPUs that stages may use together; none: the engine's."""
     default_image: str = ""
     """Image for stages that name none; empty: such a stage is refused."""
     network: bool = True
     """Whether stages that do not say have a network."""
+    network_limit: Literal["allow", "deny"] = "allow"
+    """`deny`: no stage has a network, whatever it says."""
+    network_guard: Literal["auto", "none"] = "auto"
+    """`none`: the operator keeps stages from the machine and the metadata address by other means."""
+    network_denied: Annotated[tuple[str, ...], NoDecode] = ()
+    """IPv4 networks that stages must not reach either, separated by commas."""
     node_cache_gb: float | None = Field(default=None, ge=0)
     """Bound on the node's own copies of blobs, in 10^9 bytes; none: half of the disk that home is on."""
     s3_bucket: str = ""
@@ -66,6 +79,13 @@ class Settings(BaseSettings):
     def _absolute(cls, value: Path) -> Path:
         """The engine mounts workspaces by absolute path."""
         return value.expanduser().absolute()
+
+    @field_validator("network_denied", mode="before")
+    @classmethod
+    def _networks(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return tuple(str(ipaddress.IPv4Network(part.strip())) for part in value.split(",") if part.strip())
 
     @field_validator("listen")
     @classmethod

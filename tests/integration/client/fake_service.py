@@ -322,6 +322,7 @@ class FakeService(
             yield runs_pb2.TailLogsResponse(lines=[line])
         if request.follow:
             self._linger(context)
+        yield runs_pb2.TailLogsResponse(done=True)
 
     def _break(self, context: grpc.ServicerContext, stream: str, sequence: int) -> None:
         if self.script.break_streams_after < sequence and self.script.break_streams_after:
@@ -334,6 +335,11 @@ class FakeService(
             gone = futures.Future[None]()
             context.add_callback(lambda: gone.set_result(None))
             gone.result(timeout=60)
+
+    def RetryRun(  # noqa: N802 - named by the protocol
+        self, request: runs_pb2.RetryRunRequest, context: grpc.ServicerContext
+    ) -> runs_pb2.RetryRunResponse:
+        context.abort(grpc.StatusCode.UNIMPLEMENTED, "tests/e2e has it")
 
     def CancelRun(  # noqa: N802 - named by the protocol
         self, request: runs_pb2.CancelRunRequest, context: grpc.ServicerContext

@@ -13,8 +13,8 @@ from wherry.service.domain.dvc.stage import StageName
 from wherry.service.domain.paths import ProjectPath
 from wherry.service.domain.records import FileEntry, OutputKind, StageEntry
 from wherry.service.domain.run import FileRecord, Run, RunError, StageRecord, WriteBack, WriteBackKind
-from wherry.service.domain.states import CacheUse, HitSource, State
-from wherry.service.domain.task import RunId
+from wherry.service.domain.states import CacheUse, HitSource, Phase, State
+from wherry.service.domain.task import LogName, RunId
 
 # Any code point, lone surrogates too: file names that are no UTF-8 arrive so.
 texts = st.text(st.characters(), max_size=20)
@@ -80,6 +80,9 @@ stages = st.builds(
     deps=st.lists(file_records, max_size=2).map(tuple),
     outs=st.lists(file_records, max_size=2).map(tuple),
     params_json=texts,
+    phase=st.none() | st.sampled_from(Phase),
+    since=st.none() | instants,
+    log=st.none() | st.builds(LogName, texts),
 )
 errors = st.builds(RunError, reason=texts, message=texts, hint=texts)
 write_backs = st.lists(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tests.fakes.blob_index import FakeBlobIndex
 from tests.fakes.clock import FakeClock
+from tests.fakes.leases import FakeLeases
 from tests.fakes.object_store import FakeObjectStore
 from tests.fakes.run_cache import FakeRunCache
 from tests.fakes.run_store import FakeRunStore
@@ -16,6 +17,7 @@ from wherry.service.adapters.node_cache_local import LocalNodeCache
 from wherry.service.adapters.param_composer_hydra import HydraParamComposer
 from wherry.service.domain.blob import digest_content, object_key
 from wherry.service.domain.dvc.ignore import IgnoreRules
+from wherry.service.domain.network import NetworkPolicy
 from wherry.service.domain.paths import ProjectPath
 from wherry.service.domain.records import FileEntry, StageEntry
 from wherry.service.domain.run import NewRun, Run
@@ -35,11 +37,14 @@ from wherry.service.usecases.find_legacy_hashes import FindLegacyHashes
 from wherry.service.usecases.find_result import FindResult
 from wherry.service.usecases.find_vanished import FindVanished
 from wherry.service.usecases.forget_blobs import ForgetBlobs
+from wherry.service.usecases.hold_lease import HoldLease
+from wherry.service.usecases.known_runner import KnownStageRunner
+from wherry.service.usecases.merging_runner import Flights, MergingStageRunner
 from wherry.service.usecases.note_use import NoteUse
 from wherry.service.usecases.publish_legacy import PublishLegacy
 from wherry.service.usecases.put_blobs import PutBlobs
 from wherry.service.usecases.read_blobs import ReadBlobs
-from wherry.service.usecases.read_project import ReadProject
+from wherry.service.usecases.read_project import Project, ReadProject
 from wherry.service.usecases.resolve_stage import ResolveStage, open_state
 from wherry.service.usecases.restore_inputs import RestoreInputs
 from wherry.service.usecases.set_params import SetParams
@@ -78,6 +83,7 @@ class ScriptedRunner(StageRunner):
 
     async def run(self, task: StageTask, attempt: AttemptId, observer: StageObserver) -> Outcome:
         self.started.append(task.stage.name)
+        await observer.began(attempt)
         await observer.entered(State.RUNNING)
         self.reached[task.stage.name].set()
         return await self.behaviours.get(task.stage.name, succeed)(task)
@@ -121,7 +127,11 @@ class House:
         self.logs = FileLogStore(tmp_path / "logs")
         self.put = PutBlobs(objects=objects, index=index, node=self.node, spool=tmp_path)
         read = ReadBlobs(self.node)
-        adopt, cache = AdoptBlobs(index=index, objects=objects, read=read), FakeRunCache()
+        self.leases = FakeLeases()
+        adopt, cache = AdoptBlobs(index=index, objects=objects, read=read), FakeRunCache(leases=self.leases)
+        identities = Counting()
+        self.cache = cache
+        self.runner_for: Callable[[Run, Project, RunOptions], StageRunner] = lambda *_: self.runner
         dvc = FindDvcResult(objects=objects, index=index, adopt=adopt, read=read)
         find = FindResult(cache=cache, index=index, adopt=adopt, dvc=dvc)
         legacy = FindLegacyHashes(index=index, read=read, node=self.node)
@@ -131,14 +141,24 @@ class House:
             set_params=SetParams(put=self.put, read=read, composer=HydraParamComposer(at_once=1)),
         )
         self.clock = clock
+        flights = Flights()
+        lease = HoldLease(
+            leases=self.leases, find=find, clock=clock, identities=identities, log=self.log, owner="here"
+        )
+
+        def merging(inner: StageRunner) -> StageRunner:
+            caching = CachingStageRunner(inner, find=find, cache=cache, objects=objects, clock=clock)
+            merging = MergingStageRunner(caching, flights=flights, lease=lease, find=find, logs=self.logs)
+            return KnownStageRunner(merging, find=find)
+
         self.driver = DriveRun(
             attempt=RestoreInputs(
                 attempt=AttemptStage(
-                    resolve=ResolveStage(index=index, read=read, legacy=legacy, network=True),
+                    resolve=ResolveStage(index=index, read=read, legacy=legacy, network=NetworkPolicy()),
                     find=find,
                     logs=self.logs,
                     clock=clock,
-                    identities=Counting(),
+                    identities=identities,
                     note_use=NoteUse(index=index, log=self.log),
                     node="here",
                 ),
@@ -150,9 +170,7 @@ class House:
                     log=self.log,
                 ),
             ),
-            runner_for=lambda *_: CachingStageRunner(
-                self.runner, find=find, cache=cache, objects=objects, clock=clock
-            ),
+            runner_for=lambda run, project, options: merging(self.runner_for(run, project, options)),
             runs=self.runs,
             write_backs=WriteBacks(
                 put=self.put,
@@ -164,12 +182,18 @@ class House:
             log=self.log,
         )
 
-    async def start(self, files: dict[str, str], options: RunOptions = RunOptions()) -> Run:  # noqa: B008 - frozen
+    async def start(
+        self,
+        files: dict[str, str],
+        options: RunOptions = RunOptions(),  # noqa: B008 - frozen
+        *,
+        user: str = "ana",
+    ) -> Run:
         entries = {}
         for path, text in files.items():
             digest = await self.put.put_content(text.encode())
             entries[ProjectPath(path)] = SnapshotFile(hash=digest.hash, size_bytes=digest.size_bytes)
-        submission = Submission(project="p", user="ana", snapshot=Snapshot(files=entries, data={}))
+        submission = Submission(project="p", user=user, snapshot=Snapshot(files=entries, data={}))
         project = await self.read_project(submission)
         assert not isinstance(project, Needs)
         image = Image(name="i", digest="sha256:0", platform="linux/amd64")
@@ -178,7 +202,7 @@ class House:
             idempotency_key=str(len(self.runs.runs)),
             name="",
             project="p",
-            user="ana",
+            user=user,
             rev="",
             dirty=False,
             message="",
@@ -195,6 +219,10 @@ class House:
             await self.runs.wait_for_events(run.id, seen, 10)
             seen = self.runs.events[run.id][-1].sequence
         return now
+
+    async def lines_of(self, run: Run) -> list[bytes]:
+        """What the run's log has."""
+        return [line.line.text for line in await self.logs.read_after(run.id, 0, stage=None, limit=1000)]
 
     async def until_started(self, *names: str) -> None:
         async with asyncio.timeout(10):

@@ -13,6 +13,7 @@ from wherry.service.adapters.node_cache_local import LocalNodeCache
 from wherry.service.adapters.param_composer_hydra import HydraParamComposer
 from wherry.service.domain.blob import BlobHash, digest_content, hash_content, object_key
 from wherry.service.domain.dvc.run_cache import entries_folder
+from wherry.service.domain.network import NetworkPolicy
 from wherry.service.domain.paths import ProjectPath
 from wherry.service.domain.records import FileEntry
 from wherry.service.domain.snapshot import Snapshot, SnapshotFile
@@ -91,7 +92,7 @@ class House:
         rules = await ReadIgnoreRules(self.read)(project)
         state = open_state(project, {}, {stage.name: image for stage in project.stages}, rules)
         legacy = FindLegacyHashes(index=self.index, read=self.read, node=self.node)
-        resolve = ResolveStage(index=self.index, read=self.read, legacy=legacy, network=True)
+        resolve = ResolveStage(index=self.index, read=self.read, legacy=legacy, network=NetworkPolicy())
         return await resolve(state, project.stages[0], run_id=RunId("1"), use_cache=use_cache, forced=False)
 
     async def push_entry(self, task: StageTask, text: str, name: str = "e") -> None:

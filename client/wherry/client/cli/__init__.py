@@ -44,6 +44,11 @@ COMMANDS = {
     "attach": ("runs", "attach", "Watch a run that is under way, as `wherry repro` does."),
     "wait": ("runs", "wait", "Wait until runs have ended."),
     "stop": ("runs", "stop", "Stop runs."),
+    "retry": (
+        "retry",
+        "retry",
+        "Submit a run once more, as it was submitted: what succeeded is used, the rest runs.",
+    ),
     "apply": ("results", "apply", "Write a run's dvc.lock, params and uncached outputs into the project."),
     "pull": ("results", "pull", "Bring outputs into the project."),
     "dvc-remote": (
@@ -51,8 +56,18 @@ COMMANDS = {
         "dvc_remote",
         "Show the bucket as a DVC remote, or make it one of this project.",
     ),
-    "cache": ("cache", "cache", "Check what the store holds."),
+    "cache": ("cache", "cache", "Look through the run cache, clear it, and check what the store holds."),
     "doctor": ("doctor", "doctor", "Check everything that Wherry needs, and say what to fix."),
+    "login": ("profile", "login", "Keep a service and its token in a profile, and use it from now on."),
+    "logout": ("profile", "logout", "Forget a profile, and its token: NAME, or the active one."),
+    "whoami": ("profile", "whoami", "Say which service is used, who says so, and as whom you come."),
+    "profile": ("profile", "profile", "Choose among the services that you have logged in to."),
+    "config": ("config", "config", "Show the client's settings, or set one of the project's."),
+    "completion": (
+        "completion",
+        "completion",
+        "Print a script that completes commands, stages and runs in a shell.",
+    ),
     "version": ("remote", "version", "Print the version of the client."),
 }
 

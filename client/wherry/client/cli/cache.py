@@ -1,10 +1,11 @@
-"""`wherry cache fsck`: what the store holds, read again."""
+"""`wherry cache`; and `wherry cache fsck`: what the store holds, read again."""
 
 import time
 
 import click
 
 from wherry.client.cli import exits
+from wherry.client.cli.cache_results import COMMANDS
 from wherry.client.cli.session import open_session
 from wherry.client.cli.settings import Command, Settings
 from wherry.client.cli.units import size_words
@@ -19,7 +20,11 @@ _FOUND = 1
 
 @click.group()
 def cache() -> None:
-    """Check what the store holds."""
+    """Look through the run cache, clear it, and check what the store holds."""
+
+
+for _command in COMMANDS:
+    cache.add_command(_command)
 
 
 @cache.command("fsck", cls=Command)

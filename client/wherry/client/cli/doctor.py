@@ -51,7 +51,9 @@ def doctor(settings: Settings, as_json: bool) -> int:  # noqa: FBT001 - click pa
     checks = [_check_git(), *_check_folder(settings)]
     code = exits.SUCCESS
     try:
-        with Client(server=settings.server, folder=settings.folder, environ=os.environ) as client:
+        with Client(
+            server=settings.server, profile=settings.profile, folder=settings.folder, environ=os.environ
+        ) as client:
             checks += _check_service(client)
     except ClientError as error:
         checks.append(Check("service", "failed", error.message, error.hint or None))

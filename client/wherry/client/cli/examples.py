@@ -77,10 +77,43 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("wherry dvc-remote --write", "then `dvc pull` and `dvc push` work"),
         ("wherry dvc-remote --json", "for another program; with the secret key"),
     ),
+    "cache ls": (
+        ("wherry cache ls", "the newest results of everybody"),
+        ("wherry cache ls train.py --user bob", "of one command, of one user"),
+    ),
+    "cache show": (("wherry cache show 3f9a21", "what it was computed from"),),
+    "cache diff": (("wherry cache diff 3f9a21 77c0de", "why they are two"),),
+    "cache stats": (("wherry cache stats --days 7", "what a week of sharing saved"),),
+    "cache rm": (("wherry cache rm 3f9a21", "its stage runs again when it is wanted"),),
+    "cache pin": (("wherry cache pin 3f9a21", "gc leaves it alone"),),
+    "cache gc": (
+        ("wherry cache gc --dry", "what nobody used for 90 days"),
+        ("wherry cache gc --unused 30d -y", "delete it, in a nightly job"),
+    ),
     "cache fsck": (
         ("wherry cache fsck", "read a sample of the store again"),
         ("wherry cache fsck --full", "read all of it"),
     ),
     "doctor": (("wherry doctor", "what works, and what to fix"),),
+    "login": (
+        ("wherry login grpcs://wherry.example.org --token - < token.txt", "keep it, and use it from now on"),
+        ("wherry login grpcs://gpu.example.org --name gpu", "one more, under a name of its own"),
+    ),
+    "logout": (("wherry logout", "forget the one in use"),),
+    "whoami": (("wherry whoami", "which service, and as whom"),),
+    "profile ls": (("wherry profile ls", "those that you have logged in to"),),
+    "profile use": (
+        ("wherry profile use gpu", "from now on"),
+        ("wherry profile use --none", "the service of this machine again"),
+    ),
+    "profile rm": (("wherry profile rm gpu", "forget it"),),
+    "config": (
+        ("wherry config --show-origin", "what counts, and who says so"),
+        ("wherry config server grpcs://wherry.example.org", "for everybody who works on this project"),
+    ),
+    "completion": (
+        ('eval "$(wherry completion bash)"', "in ~/.bashrc"),
+        ("wherry completion fish > ~/.config/fish/completions/wherry.fish", "for fish"),
+    ),
     "version": (("wherry version", "of this client"),),
 }

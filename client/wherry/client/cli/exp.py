@@ -48,11 +48,17 @@ def run(settings: Settings, /, *, queue: bool, **flags: Any) -> int:
         if len(combinations) == 1:
             given = replace(given, set_params=combinations[0])
             return reproduce(client, terminal, given, given.selection(composition="always"))
-        return _sweep(client, terminal, given, combinations)
+        with client.at_rev(given.rev) as source:
+            return _sweep(client, terminal, given, combinations, source=source)
 
 
 def _sweep(
-    client: Client, terminal: Terminal, flags: RunFlags, combinations: Sequence[tuple[str, ...]]
+    client: Client,
+    terminal: Terminal,
+    flags: RunFlags,
+    combinations: Sequence[tuple[str, ...]],
+    *,
+    source: Client,
 ) -> int:
     if flags.dry and flags.as_json:
         raise click.UsageError("--dry with --json takes parameters without a sweep")
@@ -62,10 +68,10 @@ def _sweep(
         one = replace(flags, set_params=set_params, name=name)
         terminal.note(f"{number} of {len(combinations)}: {plain(' '.join(set_params))}")
         if flags.dry:
-            plan = client.plan(one.selection(composition="always"), force=one.force or one.no_run_cache)
+            plan = source.plan(one.selection(composition="always"), force=one.force or one.no_run_cache)
             tell_plan(terminal, plan, client.stage_names(), as_json=False)
             continue
-        submitted = client.submit(one.selection(composition="always"), one.options())
+        submitted = source.submit(one.selection(composition="always"), one.options())
         if flags.detach:
             runs.append(submitted)
             if not flags.as_json:

@@ -16,6 +16,8 @@ from wherry.v1.runs_pb2 import (
     CACHE_USE_HIT,
     CACHE_USE_MERGED,
     LOG_STREAM_SYSTEM,
+    PHASE_COLLECTING,
+    PHASE_PUBLISHING,
     STATE_CANCELLED,
     STATE_FAILED,
     STATE_LOST,
@@ -25,6 +27,7 @@ from wherry.v1.runs_pb2 import (
     STATE_SKIPPED,
     STATE_SUCCEEDED,
     LogLine,
+    Phase,
     Run,
     StageRecord,
     State,
@@ -34,6 +37,10 @@ _FAULTS_OF_STAGES = frozenset({"STAGE_FAILED", "STAGE_LOST"})
 _FOREIGN = {
     HIT_SOURCE_DVC_LOCK: "as dvc.lock records it",
     HIT_SOURCE_DVC_RUN_CACHE: "from DVC's run cache (run_cache.trust_dvc)",
+}
+_PHASE_WORDS: dict[Phase.ValueType, str] = {
+    PHASE_COLLECTING: "collecting outputs",
+    PHASE_PUBLISHING: "storing outputs",
 }
 _LAST_LINES = 20
 _NAME_COLUMNS_MAX = 24
@@ -107,7 +114,8 @@ def stage_words(stage: StageRecord) -> str:
     words: dict[State.ValueType, str] = {
         STATE_QUEUED: "",
         STATE_PREPARING: "preparing",
-        STATE_RUNNING: "running" + (f" (attempt {stage.attempt})" if stage.attempt > 1 else ""),
+        STATE_RUNNING: _PHASE_WORDS.get(stage.phase, "running")
+        + (f" (attempt {stage.attempt})" if stage.attempt > 1 else ""),
         STATE_FAILED: f"failed{took}{reason}",
         STATE_CANCELLED: f"cancelled{took}",
         STATE_SKIPPED: f"skipped{reason}",

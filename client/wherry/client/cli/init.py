@@ -123,7 +123,9 @@ def _connect(settings: Settings, stack: contextlib.ExitStack) -> tuple[Client | 
     """A client when there is a service; without one the files still say a lot."""
     try:
         client = stack.enter_context(
-            Client(server=settings.server, folder=settings.folder, environ=os.environ)
+            Client(
+                server=settings.server, profile=settings.profile, folder=settings.folder, environ=os.environ
+            )
         )
         client.info(timeout=_PATIENCE_S)
     except Unreachable as error:

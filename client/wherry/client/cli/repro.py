@@ -34,25 +34,27 @@ def repro(settings: Settings, /, **flags: Any) -> int:
 def reproduce(client: Client, terminal: Terminal, flags: RunFlags, selection: Selection) -> int:
     """Submit one run, and do with it what the flags say; returns the exit code."""
     project = client.project
-    if flags.dry:
-        plan = client.plan(selection, force=flags.force or flags.no_run_cache)
-        tell_plan(terminal, plan, client.stage_names(), as_json=flags.as_json)
-        return exits.SUCCESS
-    run = client.submit(selection, flags.options())
+    with client.at_rev(flags.rev) as source:
+        if flags.dry:
+            plan = source.plan(selection, force=flags.force or flags.no_run_cache)
+            tell_plan(terminal, plan, client.stage_names(), as_json=flags.as_json)
+            return exits.SUCCESS
+        run = source.submit(selection, flags.options())
     if flags.detach:
-        return _detached(terminal, run, as_json=flags.as_json)
+        return tell_detached(terminal, run, as_json=flags.as_json)
     terminal.note(submitted_line(run, width=terminal.width))
     ended = watch_to_end(client, terminal, run, logs=not flags.no_logs, timeout=flags.timeout)
     if ended is None:
         if flags.as_json:
             terminal.document(run_document(client.run(run.id)))
         return exits.SUCCESS
-    bring_back(terminal, client, ended, pull=flags.pull)
+    if not flags.rev:  # what is of another commit is not mixed with what is here
+        bring_back(terminal, client, ended, pull=flags.pull)
     return finish(
         terminal,
         client,
         ended,
-        root=project.root,
+        root=None if flags.rev else project.root,
         as_json=flags.as_json,
         logs_shown=not flags.no_logs,
     )
@@ -79,7 +81,8 @@ def watch_to_end(
         return None
 
 
-def _detached(terminal: Terminal, run: Run, *, as_json: bool) -> int:
+def tell_detached(terminal: Terminal, run: Run, *, as_json: bool) -> int:
+    """Say that a run is accepted and goes on, and how to come back; returns the exit code."""
     if as_json:
         terminal.document(run_document(run))
     else:

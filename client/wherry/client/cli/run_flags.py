@@ -29,6 +29,7 @@ class RunFlags:
     no_hydra: bool
     name: str
     message: str
+    rev: str
     jobs: int | None
     image: str
     cpus: str
@@ -136,6 +137,12 @@ def _how() -> list[click.Parameter]:
         _flag("--no-hydra", words="Do not compose params.yaml, though .dvc/config enables it."),
         click.Option(["-n", "--name"], default="", help="Name of the run. Default: one is made up."),
         click.Option(["-m", "--message"], default="", help="A note for people."),
+        click.Option(
+            ["--rev"],
+            default="",
+            metavar="REV",
+            help="Submit this commit instead of the folder; nothing is written into the project.",
+        ),
         click.Option(
             ["-j", "--jobs"],
             type=click.IntRange(min=1),

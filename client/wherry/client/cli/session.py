@@ -14,6 +14,10 @@ def open_session(settings: Settings) -> Iterator[tuple[Client, Terminal]]:
     """Connect as the flags and the environment say; the connection is closed at the end."""
     terminal = Terminal(settings)
     with Client(
-        server=settings.server, folder=settings.folder, environ=os.environ, progress=terminal
+        server=settings.server,
+        profile=settings.profile,
+        folder=settings.folder,
+        environ=os.environ,
+        progress=terminal,
     ) as client:
         yield client, terminal

@@ -3,9 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 
 @dataclass(slots=True)
@@ -14,6 +17,7 @@ class Settings:
 
     folder: Path = Path()
     server: str | None = None
+    profile: str | None = None
     quiet: bool = False
     verbosity: int = 0
     color: str = "auto"
@@ -36,6 +40,13 @@ def global_options() -> list[click.Parameter]:
             expose_value=False,
             callback=_set("server"),
             help="The service: grpcs://HOST:PORT. Default: WHERRY_SERVER, else this machine's own.",
+        ),
+        click.Option(
+            ["--profile"],
+            metavar="NAME",
+            expose_value=False,
+            callback=_set("profile"),
+            help="The service that `wherry login --name NAME` keeps.",
         ),
         click.Option(
             ["-q", "--quiet"],
@@ -68,12 +79,50 @@ def global_options() -> list[click.Parameter]:
     ]
 
 
+class _RunName(click.types.StringParamType):
+    """A run, completed as one."""
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> "list[CompletionItem]":
+        """Offer runs."""
+        from wherry.client.cli.completion import complete_runs  # noqa: PLC0415 - only a shell asks
+
+        return complete_runs(ctx, incomplete)
+
+
+class _StageName(click.types.StringParamType):
+    """A stage, completed as one."""
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> "list[CompletionItem]":
+        """Offer stages."""
+        from wherry.client.cli.completion import complete_stages  # noqa: PLC0415 - only a shell asks
+
+        return complete_stages(ctx, incomplete)
+
+
+_COMPLETED: dict[str, click.types.StringParamType] = {
+    "run": _RunName(),
+    "runs": _RunName(),
+    "run_and_paths": _RunName(),
+    "stage": _StageName(),
+    "targets": _StageName(),
+    "from_stage": _StageName(),
+}
+"""By what arguments and options are called in every command."""
+
+
 class Command(click.Command):
-    """A command that takes the global flags too."""
+    """A command that takes the global flags too, whose help has examples, and whose names are completed."""
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
-        """Add them after the command's own."""
+        """Add the flags after the command's own."""
         super().__init__(*arguments, **keywords)
+        for parameter in self.params:
+            if isinstance(parameter.type, click.types.StringParamType) and parameter.name in _COMPLETED:
+                parameter.type = _COMPLETED[parameter.name]
         self.params = [*self.params, *global_options()]
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -134,6 +134,34 @@ WRITE_BACK_KIND_OUTPUT: WriteBackKind.ValueType  # 3
 """An output with cache: false."""
 Global___WriteBackKind: _TypeAlias = WriteBackKind  # noqa: Y015
 
+class _Phase:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PhaseEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Phase.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PHASE_UNSPECIFIED: _Phase.ValueType  # 0
+    """Nothing that has a name."""
+    PHASE_FETCHING: _Phase.ValueType  # 1
+    """Inputs are brought to the machine, while the stage is being prepared."""
+    PHASE_COLLECTING: _Phase.ValueType  # 2
+    """The command has ended, what it made is hashed; the stage still counts as running."""
+    PHASE_PUBLISHING: _Phase.ValueType  # 3
+    """What it made goes to the store."""
+
+class Phase(_Phase, metaclass=_PhaseEnumTypeWrapper):
+    """What is being done for a stage within its state."""
+
+PHASE_UNSPECIFIED: Phase.ValueType  # 0
+"""Nothing that has a name."""
+PHASE_FETCHING: Phase.ValueType  # 1
+"""Inputs are brought to the machine, while the stage is being prepared."""
+PHASE_COLLECTING: Phase.ValueType  # 2
+"""The command has ended, what it made is hashed; the stage still counts as running."""
+PHASE_PUBLISHING: Phase.ValueType  # 3
+"""What it made goes to the store."""
+Global___Phase: _TypeAlias = Phase  # noqa: Y015
+
 class _LogStream:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -382,6 +410,8 @@ class StageRecord(_message.Message):
     FROM_USER_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
     UNDECLARED_DEPS_FIELD_NUMBER: _builtins.int
+    PHASE_FIELD_NUMBER: _builtins.int
+    SINCE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Address from the DVC root."""
     state: Global___State.ValueType
@@ -410,6 +440,8 @@ class StageRecord(_message.Message):
     """For a hit, who computed the result."""
     source: _pipelines_pb2.HitSource.ValueType
     """For a hit, who vouches for the result. from_run and from_user are set with HIT_SOURCE_RUN only."""
+    phase: Global___Phase.ValueType
+    """What is being done within the state; unset when nothing that has a name."""
     @_builtins.property
     def deps(self) -> _containers.RepeatedCompositeFieldContainer[_pipelines_pb2.FileRecord]:
         """Dependencies with content."""
@@ -427,6 +459,10 @@ class StageRecord(_message.Message):
         """What to add to the stage's deps so that the undeclared files are declared, as written there; folders for
         many files.
         """
+
+    @_builtins.property
+    def since(self) -> _timestamp_pb2.Timestamp:
+        """When it came into this state and phase."""
 
     def __init__(
         self,
@@ -449,10 +485,12 @@ class StageRecord(_message.Message):
         from_user: _builtins.str = ...,
         source: _pipelines_pb2.HitSource.ValueType = ...,
         undeclared_deps: _abc.Iterable[_builtins.str] | None = ...,
+        phase: Global___Phase.ValueType = ...,
+        since: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "_wall_s", b"_wall_s", "exit_code", b"exit_code", "wall_s", b"wall_s"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "_wall_s", b"_wall_s", "exit_code", b"exit_code", "since", b"since", "wall_s", b"wall_s"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "_wall_s", b"_wall_s", "attempt", b"attempt", "cache", b"cache", "deps", b"deps", "exit_code", b"exit_code", "from_run", b"from_run", "from_user", b"from_user", "image", b"image", "key", b"key", "name", b"name", "node", b"node", "outs", b"outs", "params_json", b"params_json", "reason", b"reason", "source", b"source", "state", b"state", "undeclared", b"undeclared", "undeclared_deps", b"undeclared_deps", "wall_s", b"wall_s"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "_wall_s", b"_wall_s", "attempt", b"attempt", "cache", b"cache", "deps", b"deps", "exit_code", b"exit_code", "from_run", b"from_run", "from_user", b"from_user", "image", b"image", "key", b"key", "name", b"name", "node", b"node", "outs", b"outs", "params_json", b"params_json", "phase", b"phase", "reason", b"reason", "since", b"since", "source", b"source", "state", b"state", "undeclared", b"undeclared", "undeclared_deps", b"undeclared_deps", "wall_s", b"wall_s"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__exit_code: _TypeAlias = _typing.Literal["exit_code"]  # noqa: Y015
     _WhichOneofArgType__exit_code: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code"]  # noqa: Y015
@@ -502,6 +540,7 @@ class SubmitRunRequest(_message.Message):
     PRIORITY_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
     TIMEOUT_S_FIELD_NUMBER: _builtins.int
+    FROM_STAGES_FIELD_NUMBER: _builtins.int
     idempotency_key: _builtins.str
     """Made by the client, 8 to 64 characters of [A-Za-z0-9_-]; the same for every repetition of one submission."""
     name: _builtins.str
@@ -528,6 +567,10 @@ class SubmitRunRequest(_message.Message):
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """What the submitter sorts runs by."""
 
+    @_builtins.property
+    def from_stages(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Stages, by their addresses from the DVC root, that run whatever is known, with all that depend on them."""
+
     def __init__(
         self,
         *,
@@ -542,10 +585,11 @@ class SubmitRunRequest(_message.Message):
         priority: _builtins.int = ...,
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         timeout_s: _builtins.float = ...,
+        from_stages: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["submission", b"submission"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["force", b"force", "idempotency_key", b"idempotency_key", "jobs", b"jobs", "keep_going", b"keep_going", "labels", b"labels", "message", b"message", "name", b"name", "no_run_cache", b"no_run_cache", "priority", b"priority", "submission", b"submission", "timeout_s", b"timeout_s"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["force", b"force", "from_stages", b"from_stages", "idempotency_key", b"idempotency_key", "jobs", b"jobs", "keep_going", b"keep_going", "labels", b"labels", "message", b"message", "name", b"name", "no_run_cache", b"no_run_cache", "priority", b"priority", "submission", b"submission", "timeout_s", b"timeout_s"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -705,19 +749,25 @@ class WatchRunRequest(_message.Message):
 
     RUN_FIELD_NUMBER: _builtins.int
     AFTER_SEQUENCE_FIELD_NUMBER: _builtins.int
+    WAIT_S_FIELD_NUMBER: _builtins.int
     run: _builtins.str
     """Id or name."""
     after_sequence: _builtins.int
     """Sequence number of the last event seen; 0: from the beginning."""
+    wait_s: _builtins.float
+    """Seconds after which the stream ends although the run goes on, to be resumed by number: proxies cut
+    connections on which nothing comes. 0: it lasts until the run has ended.
+    """
     def __init__(
         self,
         *,
         run: _builtins.str = ...,
         after_sequence: _builtins.int = ...,
+        wait_s: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_sequence", b"after_sequence", "run", b"run"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_sequence", b"after_sequence", "run", b"run", "wait_s", b"wait_s"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -758,6 +808,72 @@ class WatchRunResponse(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
 Global___WatchRunResponse: _TypeAlias = WatchRunResponse  # noqa: Y015
+
+@_typing.final
+class RetryRunRequest(_message.Message):
+    """Names a run to submit once more."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_FIELD_NUMBER: _builtins.int
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    FROM_STAGES_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    run: _builtins.str
+    """Id or name."""
+    idempotency_key: _builtins.str
+    """As in SubmitRunRequest."""
+    name: _builtins.str
+    """Name of the new run; empty: one is made up."""
+    @_builtins.property
+    def from_stages(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Stages, by their addresses from the DVC root, that run whatever is known, with all that depend on them."""
+
+    def __init__(
+        self,
+        *,
+        run: _builtins.str = ...,
+        idempotency_key: _builtins.str = ...,
+        from_stages: _abc.Iterable[_builtins.str] | None = ...,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_stages", b"from_stages", "idempotency_key", b"idempotency_key", "name", b"name", "run", b"run"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RetryRunRequest: _TypeAlias = RetryRunRequest  # noqa: Y015
+
+@_typing.final
+class RetryRunResponse(_message.Message):
+    """The new run."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def run(self) -> Global___Run:
+        """With its stages."""
+
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What whoever submits should know of the project, one sentence each."""
+
+    def __init__(
+        self,
+        *,
+        run: Global___Run | None = ...,
+        warnings: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["run", b"run"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["run", b"run", "warnings", b"warnings"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RetryRunResponse: _TypeAlias = RetryRunResponse  # noqa: Y015
 
 @_typing.final
 class CancelRunRequest(_message.Message):
@@ -815,6 +931,7 @@ class TailLogsRequest(_message.Message):
     STAGE_FIELD_NUMBER: _builtins.int
     AFTER_SEQUENCE_FIELD_NUMBER: _builtins.int
     FOLLOW_FIELD_NUMBER: _builtins.int
+    WAIT_S_FIELD_NUMBER: _builtins.int
     run: _builtins.str
     """Id or name of the run."""
     stage: _builtins.str
@@ -823,6 +940,8 @@ class TailLogsRequest(_message.Message):
     """Sequence number of the last line seen; 0: from the beginning."""
     follow: _builtins.bool
     """Keep waiting for more until the run has ended."""
+    wait_s: _builtins.float
+    """Seconds after which the stream ends although more may come, to be resumed by number. 0: it does not."""
     def __init__(
         self,
         *,
@@ -830,10 +949,11 @@ class TailLogsRequest(_message.Message):
         stage: _builtins.str = ...,
         after_sequence: _builtins.int = ...,
         follow: _builtins.bool = ...,
+        wait_s: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_sequence", b"after_sequence", "follow", b"follow", "run", b"run", "stage", b"stage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_sequence", b"after_sequence", "follow", b"follow", "run", b"run", "stage", b"stage", "wait_s", b"wait_s"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -846,6 +966,9 @@ class TailLogsResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     LINES_FIELD_NUMBER: _builtins.int
+    DONE_FIELD_NUMBER: _builtins.int
+    done: _builtins.bool
+    """Nothing comes after these, in this call or another."""
     @_builtins.property
     def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___LogLine]:
         """In order."""
@@ -854,10 +977,11 @@ class TailLogsResponse(_message.Message):
         self,
         *,
         lines: _abc.Iterable[Global___LogLine] | None = ...,
+        done: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["lines", b"lines"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["done", b"done", "lines", b"lines"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -875,7 +999,9 @@ class LogLine(_message.Message):
     STREAM_FIELD_NUMBER: _builtins.int
     TEXT_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
-    """Grows within the run, over all its stages."""
+    """Grows within the run, over all its stages. From 2^40 on: a line of the run that computed the result, shown
+    where one stage is asked for and its result was known.
+    """
     stage: _builtins.str
     """Stage that wrote it; empty when it is about the run."""
     stream: Global___LogStream.ValueType

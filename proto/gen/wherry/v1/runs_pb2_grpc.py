@@ -55,6 +55,11 @@ class RunServiceStub:
                 request_serializer=wherry_dot_v1_dot_runs__pb2.WatchRunRequest.SerializeToString,
                 response_deserializer=wherry_dot_v1_dot_runs__pb2.WatchRunResponse.FromString,
                 _registered_method=True)
+        self.RetryRun = channel.unary_unary(
+                '/wherry.v1.RunService/RetryRun',
+                request_serializer=wherry_dot_v1_dot_runs__pb2.RetryRunRequest.SerializeToString,
+                response_deserializer=wherry_dot_v1_dot_runs__pb2.RetryRunResponse.FromString,
+                _registered_method=True)
         self.CancelRun = channel.unary_unary(
                 '/wherry.v1.RunService/CancelRun',
                 request_serializer=wherry_dot_v1_dot_runs__pb2.CancelRunRequest.SerializeToString,
@@ -117,6 +122,19 @@ class RunServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RetryRun(self, request, context):
+        """Submits a run once more, as a new run: the same project, targets and changes, by whoever asks. What succeeded is
+        used as known. Safe to repeat, as SubmitRun.
+
+        Errors: as SubmitRun, and
+
+        * NOT_FOUND (RUN_UNKNOWN, STAGE_UNKNOWN): no such run, or it has no such stage.
+        * FAILED_PRECONDITION (SUBMISSION_GONE): what it was submitted with is not known any more, or not all held.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CancelRun(self, request, context):
         """Asks that a run be stopped. Returns at once; the state follows. Harmless when the run has ended.
 
@@ -161,6 +179,11 @@ def add_RunServiceServicer_to_server(servicer, server):
                     servicer.WatchRun,
                     request_deserializer=wherry_dot_v1_dot_runs__pb2.WatchRunRequest.FromString,
                     response_serializer=wherry_dot_v1_dot_runs__pb2.WatchRunResponse.SerializeToString,
+            ),
+            'RetryRun': grpc.unary_unary_rpc_method_handler(
+                    servicer.RetryRun,
+                    request_deserializer=wherry_dot_v1_dot_runs__pb2.RetryRunRequest.FromString,
+                    response_serializer=wherry_dot_v1_dot_runs__pb2.RetryRunResponse.SerializeToString,
             ),
             'CancelRun': grpc.unary_unary_rpc_method_handler(
                     servicer.CancelRun,
@@ -282,6 +305,33 @@ class RunService:
             '/wherry.v1.RunService/WatchRun',
             wherry_dot_v1_dot_runs__pb2.WatchRunRequest.SerializeToString,
             wherry_dot_v1_dot_runs__pb2.WatchRunResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RetryRun(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/wherry.v1.RunService/RetryRun',
+            wherry_dot_v1_dot_runs__pb2.RetryRunRequest.SerializeToString,
+            wherry_dot_v1_dot_runs__pb2.RetryRunResponse.FromString,
             options,
             channel_credentials,
             insecure,

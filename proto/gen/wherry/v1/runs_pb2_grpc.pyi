@@ -62,6 +62,15 @@ class RunServiceStub:
 
     * NOT_FOUND (RUN_UNKNOWN): no such run.
     """
+    RetryRun: _grpc.UnaryUnaryMultiCallable[_runs_pb2.RetryRunRequest, _runs_pb2.RetryRunResponse]
+    """Submits a run once more, as a new run: the same project, targets and changes, by whoever asks. What succeeded is
+    used as known. Safe to repeat, as SubmitRun.
+
+    Errors: as SubmitRun, and
+
+    * NOT_FOUND (RUN_UNKNOWN, STAGE_UNKNOWN): no such run, or it has no such stage.
+    * FAILED_PRECONDITION (SUBMISSION_GONE): what it was submitted with is not known any more, or not all held.
+    """
     CancelRun: _grpc.UnaryUnaryMultiCallable[_runs_pb2.CancelRunRequest, _runs_pb2.CancelRunResponse]
     """Asks that a run be stopped. Returns at once; the state follows. Harmless when the run has ended.
 
@@ -110,6 +119,15 @@ class RunServiceAsyncStub(RunServiceStub):
     Errors:
 
     * NOT_FOUND (RUN_UNKNOWN): no such run.
+    """
+    RetryRun: _aio.UnaryUnaryMultiCallable[_runs_pb2.RetryRunRequest, _runs_pb2.RetryRunResponse]  # type: ignore[assignment]
+    """Submits a run once more, as a new run: the same project, targets and changes, by whoever asks. What succeeded is
+    used as known. Safe to repeat, as SubmitRun.
+
+    Errors: as SubmitRun, and
+
+    * NOT_FOUND (RUN_UNKNOWN, STAGE_UNKNOWN): no such run, or it has no such stage.
+    * FAILED_PRECONDITION (SUBMISSION_GONE): what it was submitted with is not known any more, or not all held.
     """
     CancelRun: _aio.UnaryUnaryMultiCallable[_runs_pb2.CancelRunRequest, _runs_pb2.CancelRunResponse]  # type: ignore[assignment]
     """Asks that a run be stopped. Returns at once; the state follows. Harmless when the run has ended.
@@ -180,6 +198,21 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors:
 
         * NOT_FOUND (RUN_UNKNOWN): no such run.
+        """
+
+    @_abc_1.abstractmethod
+    def RetryRun(
+        self,
+        request: _runs_pb2.RetryRunRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_runs_pb2.RetryRunResponse, _abc.Awaitable[_runs_pb2.RetryRunResponse]]:
+        """Submits a run once more, as a new run: the same project, targets and changes, by whoever asks. What succeeded is
+        used as known. Safe to repeat, as SubmitRun.
+
+        Errors: as SubmitRun, and
+
+        * NOT_FOUND (RUN_UNKNOWN, STAGE_UNKNOWN): no such run, or it has no such stage.
+        * FAILED_PRECONDITION (SUBMISSION_GONE): what it was submitted with is not known any more, or not all held.
         """
 
     @_abc_1.abstractmethod

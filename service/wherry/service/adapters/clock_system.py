@@ -1,5 +1,6 @@
 """Time from the machine's clock, identifiers from its random numbers."""
 
+import asyncio
 import time
 import uuid
 from datetime import UTC, datetime
@@ -18,6 +19,10 @@ class SystemClock(Clock):
     def monotonic_s(self) -> float:
         """Seconds since some instant of the past; never goes back, also when the clock is set."""
         return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        """Return when so much time has passed."""
+        await asyncio.sleep(seconds)
 
 
 class SystemIdentities(Identities):

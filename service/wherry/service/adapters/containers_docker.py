@@ -23,7 +23,10 @@ from docker.utils import kwargs_from_env
 from wherry.service.adapters.container_output_docker import OutputRelay
 from wherry.service.adapters.container_spec_docker import container_config
 from wherry.service.adapters.images_docker import check_image_name, find_image, pull_image
+from wherry.service.adapters.machine_docker import machine_of
+from wherry.service.adapters.stage_network_docker import StageNetwork
 from wherry.service.domain.errors import EngineUnavailable, ImageNotFound
+from wherry.service.domain.resources import Machine
 from wherry.service.domain.task import Image
 from wherry.service.ports.containers import ContainerEngine, ContainerId, ContainerSpec, Exit, OutputPiece
 
@@ -57,13 +60,13 @@ class DockerContainerEngine(ContainerEngine):
         self,
         *,
         parallel_max: int,
+        network: StageNetwork,
         url: str | None = None,
-        network: str = "wherry-stages",
         tmpfs_bytes: int = 1024**3,
     ) -> None:
         """At most `parallel_max` containers are expected to run at a time: more wait for their output.
 
-        `network` names the bridge of containers that may use the network; it is made when first needed.
+        `network` is that of containers that may use one; it is made when first needed.
         `tmpfs_bytes` bounds each of /tmp, HOME and /dev/shm.
         """
         self._url = url
@@ -72,7 +75,6 @@ class DockerContainerEngine(ContainerEngine):
         self._parallel_max = parallel_max
         self._client: APIClient | None = None
         self._client_lock = threading.Lock()
-        self._network_lock = threading.Lock()
         self._calls = ThreadPoolExecutor(_CALL_THREADS, "docker-call")
         self._streams = ThreadPoolExecutor(parallel_max, "docker-output")
         # A wait and a stop for each container.
@@ -83,6 +85,27 @@ class DockerContainerEngine(ContainerEngine):
     async def version(self) -> str:
         """The engine's version, such as 20.10.24."""
         return str((await self._call(lambda client: client.version()))["Version"])
+
+    @property
+    def network_name(self) -> str:
+        """The name of the network of stages, and of its bridge."""
+        return self._network.name
+
+    async def check_network(self) -> None:
+        """See that containers can have a network from which nothing is reached that must not be.
+
+        Raises:
+            EngineUnavailable: if not; the text says why, the hint what to do.
+        """
+        await self._call(self._network.ensure)
+
+    async def remove_network(self) -> None:
+        """Remove the network, unless a container still uses it."""
+        await self._call(self._network.remove)
+
+    async def machine(self) -> Machine:
+        """What the engine says that it has."""
+        return machine_of(await self._call(lambda client: client.info()))
 
     async def resolve_image(self, name: str) -> Image:
         """Describe the image, pulling it first if the engine lacks it; one pull per name at a time.
@@ -209,8 +232,8 @@ class DockerContainerEngine(ContainerEngine):
     def _create(self, client: APIClient, spec: ContainerSpec) -> ContainerId:
         network = "none"
         if spec.network:
-            network = self._network
-            self._ensure_network(client)
+            network = self._network.name
+            self._network.ensure(client)
         config = container_config(client, spec, network=network, tmpfs_bytes=self._tmpfs_bytes)
         untyped: Any = client
         try:
@@ -221,32 +244,6 @@ class DockerContainerEngine(ContainerEngine):
                 hint="Submit again: the image is then fetched anew.",
             ) from exc
         return ContainerId(made["Id"])
-
-    def _ensure_network(self, client: APIClient) -> None:
-        """Asked each time: `docker network prune` takes a network that no container uses."""
-        with self._network_lock:
-            try:
-                network: dict[str, Any] = client.inspect_network(self._network)
-            except docker.errors.NotFound:
-                network = _make_network(client, self._network)
-        if network["Options"].get(_ICC) != "false" or "wherry" not in (network["Labels"] or {}):
-            raise EngineUnavailable(
-                f"the network {self._network!r} exists on the engine but is not Wherry's",
-                hint=f"Remove it (docker network rm {self._network}): Wherry makes it as it must be.",
-            )
-
-
-_ICC = "com.docker.network.bridge.enable_icc"
-
-
-def _make_network(client: APIClient, name: str) -> dict[str, Any]:
-    """A bridge on which containers reach the world but not each other."""
-    with contextlib.suppress(docker.errors.APIError):  # somebody else made it: what is there is checked
-        client.create_network(
-            name, driver="bridge", check_duplicate=True, options={_ICC: "false"}, labels={"wherry": "stages"}
-        )
-    made: dict[str, Any] = client.inspect_network(name)
-    return made
 
 
 @contextlib.contextmanager

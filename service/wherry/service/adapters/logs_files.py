@@ -7,7 +7,6 @@ seconds of output, nothing else stands on them.
 """
 
 import asyncio
-import base64
 import contextlib
 import json
 import os
@@ -17,19 +16,17 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
+from wherry.service.adapters.log_lines_json import decode_line, encode_line
 from wherry.service.domain.errors import RunUnknown, Unavailable
 from wherry.service.domain.task import RunId
-from wherry.service.ports.logs import LogLine, LogStore, LogStream, NewLine
+from wherry.service.ports.logs import LogLine, LogStore, NewLine
 
 _T = TypeVar("_T")
 
 _RUN = re.compile(r"[0-9A-Za-z_-]{1,64}")
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 
 # The place of each so-many-th line is remembered: 16 bytes each, and a read skips at most so many lines.
 _INDEX_STEP = 1024
@@ -215,7 +212,7 @@ class _Read:
         for sequence, line in self._lines():
             if sequence <= self._after or not (wanted is None or line.startswith(wanted)):
                 continue
-            found.append(LogLine(sequence=sequence, line=_decode(line)))
+            found.append(LogLine(sequence=sequence, line=decode_line(line)))
             if len(found) == self._limit:
                 break
         return found
@@ -234,7 +231,7 @@ class _Read:
 
 def _write(path: Path, size: int, lines: Sequence[NewLine]) -> list[int]:
     """Append lines to a file of this size and return their lengths."""
-    encoded = [_encode(line) for line in lines]
+    encoded = [encode_line(line) for line in lines]
     try:
         with path.open("ab", buffering=0) as file:
             try:
@@ -264,28 +261,3 @@ def _load(path: Path) -> _Log:
 
 def _stage_prefix(stage: str) -> bytes:
     return f'{{"stage":{json.dumps(stage)},'.encode()
-
-
-def _encode(line: NewLine) -> bytes:
-    """One line of ASCII, the stage first. Bytes that are not UTF-8 are kept in base64."""
-    record: dict[str, Any] = {
-        "stage": line.stage,
-        "us": (line.time - _EPOCH) // _MICROSECOND,
-        "stream": line.stream.value,
-    }
-    try:
-        record["text"] = line.text.decode()
-    except UnicodeDecodeError:
-        record["base64"] = base64.b64encode(line.text).decode()
-    return json.dumps(record, separators=(",", ":")).encode() + b"\n"
-
-
-def _decode(data: bytes) -> NewLine:
-    record = json.loads(data)
-    text = record["text"].encode() if "text" in record else base64.b64decode(record["base64"])
-    return NewLine(
-        time=_EPOCH + record["us"] * _MICROSECOND,
-        stage=record["stage"],
-        stream=LogStream(record["stream"]),
-        text=text,
-    )

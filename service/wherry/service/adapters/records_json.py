@@ -16,8 +16,8 @@ from wherry.service.domain.explanation import Circumstances, DeclaredOutput
 from wherry.service.domain.paths import ProjectPath
 from wherry.service.domain.records import FileEntry, OutputKind, StageEntry
 from wherry.service.domain.run import FileRecord, Run, RunError, StageRecord, WriteBack, WriteBackKind
-from wherry.service.domain.states import CacheUse, HitSource, State
-from wherry.service.domain.task import Image, RunId
+from wherry.service.domain.states import CacheUse, HitSource, Phase, State
+from wherry.service.domain.task import AttemptId, Image, RunId
 
 _TAG = "$"
 
@@ -259,11 +259,18 @@ def _plain_stage(stage: StageRecord) -> dict[str, Any]:
         "params_json": stage.params_json,
         "undeclared": [_plain_file_record(item) for item in stage.undeclared],
         "undeclared_deps": list(stage.undeclared_deps),
+        "attempt_id": stage.attempt_id,
+        "output_after": stage.output_after,
+        "log": stage.log,
+        "phase": stage.phase,
+        "since": _plain_instant(stage.since),
     }
 
 
 def _stage(plain: dict[str, Any]) -> StageRecord:
     cache, from_run, source = plain.get("cache"), plain.get("from_run"), plain.get("source")
+    attempt_id = plain.get("attempt_id")
+    phase, since = plain.get("phase"), plain.get("since")
     return StageRecord(
         **(
             plain
@@ -272,7 +279,10 @@ def _stage(plain: dict[str, Any]) -> StageRecord:
                 "state": State(plain["state"]),
                 "cache": None if cache is None else CacheUse(cache),
                 "from_run": None if from_run is None else RunId(from_run),
+                "attempt_id": None if attempt_id is None else AttemptId(attempt_id),
                 "source": None if source is None else HitSource(source),
+                "phase": None if phase is None else Phase(phase),
+                "since": None if since is None else datetime.fromisoformat(since),
                 "deps": tuple(_file_record(item) for item in plain["deps"]),
                 "outs": tuple(_file_record(item) for item in plain["outs"]),
                 "undeclared": tuple(_file_record(item) for item in plain.get("undeclared", ())),

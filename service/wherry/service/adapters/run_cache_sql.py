@@ -1,9 +1,9 @@
 """The run cache in SQL. Whether the blobs of a result are still held is for the caller to check."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, select
+from sqlalchemy import Connection, Row, bindparam, delete, func, select, update
 
 from wherry.service.adapters.database import Database
 from wherry.service.adapters.records_json import (
@@ -13,23 +13,21 @@ from wherry.service.adapters.records_json import (
     load_entry,
 )
 from wherry.service.adapters.records_reads import dump_reads, load_reads
-from wherry.service.adapters.tables import results
+from wherry.service.adapters.tables import leases, results
+from wherry.service.domain.errors import LeaseLost
 from wherry.service.domain.explanation import Family
-from wherry.service.domain.task import RunId, StrictKey
+from wherry.service.domain.task import LeaseToken, LogName, RunId, StrictKey
 from wherry.service.ports.run_cache import RESULTS_PER_KEY_MAX, Result, RunCache
 
-# Of moments that are the same, any order, but always one.
-_NEWEST = (results.c.created_at.desc(), results.c.reads)
-_RESULTS = select(results).where(results.c.key == bindparam("wanted")).order_by(*_NEWEST)
-_FAMILY = (
-    select(results)
-    .where(results.c.family == bindparam("wanted"))
-    .order_by(results.c.created_at.desc())
-    .limit(bindparam("at_most"))
-)
 # The fingerprint of what nobody looked at.
 _UNSEEN = "-"
 
+# Of moments that are the same, any order, but always one.
+_RESULTS = (
+    select(results)
+    .where(results.c.key == bindparam("wanted"))
+    .order_by(results.c.created_at.desc(), results.c.reads)
+)
 _KEPT = results.alias("kept")
 _PRUNE = (
     delete(results)
@@ -43,6 +41,29 @@ _PRUNE = (
         )
     )
 )
+_FAMILY = (
+    select(results)
+    .where(results.c.family == bindparam("wanted"))
+    .order_by(results.c.created_at.desc())
+    .limit(bindparam("at_most"))
+)
+_DURATIONS = (
+    select(results.c.family, func.avg(results.c.wall_s).label("mean_s"))
+    .where(results.c.family.in_(bindparam("wanted", expanding=True)))
+    .group_by(results.c.family)
+)
+_FENCE = (
+    update(leases)
+    .where(
+        leases.c.key == bindparam("wanted"),
+        leases.c.token == bindparam("fence"),
+        leases.c.failure.is_(None),
+    )
+    .values(token=bindparam("same"))
+)
+
+# Below what either database takes in one statement.
+_FAMILIES_AT_ONCE = 500
 
 
 class SqlRunCache(RunCache):
@@ -55,15 +76,26 @@ class SqlRunCache(RunCache):
         """See the port."""
         values = {"wanted": key}
         rows = await self._database.run(lambda connection: connection.execute(_RESULTS, values).all())
-        return [_result(row) for row in rows]
+        return [result_from(row) for row in rows]
 
     async def list_family(self, family: Family, *, limit: int) -> Sequence[Result]:
         """See the port."""
         values = {"wanted": family, "at_most": limit}
         rows = await self._database.run(lambda connection: connection.execute(_FAMILY, values).all())
-        return [_result(row) for row in rows]
+        return [result_from(row) for row in rows]
 
-    async def publish(self, result: Result) -> None:
+    async def mean_durations(self, families: Collection[Family]) -> Mapping[Family, float]:
+        """See the port."""
+        wanted = sorted(families)
+        parts = [wanted[at : at + _FAMILIES_AT_ONCE] for at in range(0, len(wanted), _FAMILIES_AT_ONCE)]
+
+        def read(connection: Connection) -> dict[Family, float]:
+            rows = (row for part in parts for row in connection.execute(_DURATIONS, {"wanted": part}))
+            return {Family(row.family): float(row.mean_s) for row in rows}
+
+        return await self._database.run(read)
+
+    async def publish(self, result: Result, *, fence: LeaseToken | None = None) -> None:
         """See the port."""
         columns = {
             "entry": dump_entry(result.entry),
@@ -73,6 +105,7 @@ class SqlRunCache(RunCache):
             "wall_s": result.wall_s,
             "created_at": result.created_at,
             "family": result.family,
+            "log": result.log,
             "circumstances": result.circumstances and dump_circumstances(result.circumstances),
             "undeclared": None if result.undeclared is None else dump_reads(result.undeclared),
         }
@@ -84,13 +117,22 @@ class SqlRunCache(RunCache):
         )
 
         def keep(connection: Connection) -> None:
+            if fence is not None:
+                _check_fence(connection, result.key, fence)
             connection.execute(upsert)
             connection.execute(_PRUNE, {"wanted": result.key})
 
         await self._database.run(keep)
 
 
-def _result(row: Row[Any]) -> Result:
+def _check_fence(connection: Connection, key: StrictKey, fence: LeaseToken) -> None:
+    """An update that changes nothing: it keeps others from taking the lease until the transaction ends."""
+    if not connection.execute(_FENCE, {"wanted": key, "fence": fence, "same": fence}).rowcount:
+        raise LeaseLost("another service has taken the stage over")
+
+
+def result_from(row: Row[Any]) -> Result:
+    """Read a row of the table `results`."""
     return Result(
         key=StrictKey(row.key),
         entry=load_entry(row.entry),
@@ -102,4 +144,5 @@ def _result(row: Row[Any]) -> Result:
         family=None if row.family is None else Family(row.family),
         circumstances=None if row.circumstances is None else load_circumstances(row.circumstances),
         undeclared=None if row.undeclared is None else load_reads(row.undeclared),
+        log=None if row.log is None else LogName(row.log),
     )

@@ -17,6 +17,7 @@ from sqlalchemy import (
     ForeignKeyConstraint,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     PrimaryKeyConstraint,
     Table,
@@ -133,9 +134,46 @@ results = Table(
     # Both are null in rows that were written before migration 0002.
     Column("family", Text),
     Column("circumstances", Text),
+    # Null in rows that were written before migration 0005.
+    Column("log", Text),
     # What was read without being declared, and its fingerprint. Null: nobody looked.
     Column("undeclared", Text),
     Column("reads", Text, nullable=False),
     PrimaryKeyConstraint("key", "reads", name="pk_results"),
 )
 Index("ix_results_family_created_at", results.c.family, results.c.created_at)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("key", Text, nullable=False),
+    Column("token", Text, nullable=False),
+    Column("owner", Text, nullable=False),
+    # Text and no foreign key, as in results.
+    Column("run_id", Text, nullable=False),
+    Column("user", Text, nullable=False),
+    Column("stage", Text, nullable=False),
+    Column("expires_at", Instant, nullable=False),
+    # Set when the execution has failed: nobody holds the lease then.
+    Column("failure", Text),
+    Column("files", Text, nullable=False),
+    PrimaryKeyConstraint("key", name="pk_leases"),
+)
+Index("ix_leases_expires_at", leases.c.expires_at)
+
+# Beside the results, which are written anew whenever a stage is computed again.
+result_pins = Table(
+    "result_pins",
+    metadata,
+    Column("key", Text, nullable=False),
+    PrimaryKeyConstraint("key", name="pk_result_pins"),
+)
+
+submissions = Table(
+    "submissions",
+    metadata,
+    Column("run_id", Integer, nullable=False),
+    Column("content", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("run_id", name="pk_submissions"),
+    ForeignKeyConstraint(["run_id"], ["runs.id"], name="fk_submissions_run_id", ondelete="CASCADE"),
+)

@@ -1,6 +1,7 @@
 """Choose the adapters and open them."""
 
 import contextlib
+import hashlib
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,16 +13,19 @@ from wherry.service.adapters.clock_system import SystemClock
 from wherry.service.adapters.containers_docker import DockerContainerEngine
 from wherry.service.adapters.database import Database
 from wherry.service.adapters.direct_transfers_s3 import S3DirectTransfers
+from wherry.service.adapters.log_archive_objects import ObjectLogArchive
 from wherry.service.adapters.logs_files import FileLogStore
 from wherry.service.adapters.node_cache_local import LocalNodeCache
 from wherry.service.adapters.objects_obstore import ObstoreObjectStore
 from wherry.service.adapters.objects_s3 import S3Settings
 from wherry.service.adapters.store_probe_s3 import S3StoreProbe
 from wherry.service.adapters.workspaces_local import LocalWorkspaces
+from wherry.service.bootstrap.network import network_policy, stage_network
 from wherry.service.bootstrap.store import Store
 from wherry.service.config import Settings
 from wherry.service.domain.errors import StoreUnavailable
 from wherry.service.domain.findings import Finding, FindingState
+from wherry.service.domain.network import NetworkPolicy
 from wherry.service.ports.event_log import EventLog
 from wherry.service.usecases.check_service import check_reads
 from wherry.service.usecases.check_store import ONLY_NEW, CheckStore
@@ -38,9 +42,13 @@ class Parts:
     objects: ObstoreObjectStore
     transfers: S3DirectTransfers
     engine: DockerContainerEngine
+    labels: dict[str, str]
+    """What containers and networks of this service carry."""
+    network: NetworkPolicy
     node: LocalNodeCache
     workspaces: LocalWorkspaces
     logs: FileLogStore
+    log_archive: ObjectLogArchive
     check_store: CheckStore
     first_stays: bool
     """Whether the store lets a writer say that nothing may be replaced."""
@@ -76,7 +84,9 @@ async def open_parts(settings: Settings, store: Store, stack: contextlib.AsyncEx
     check_store = CheckStore(probe, random.Random())  # noqa: S311 - chooses keys
     findings = await check_store()
     _refuse_unfit(findings, structlog.get_logger("wherry"))
-    engine = DockerContainerEngine(parallel_max=settings.jobs)
+    labels = {"wherry.home": hashlib.sha256(str(home).encode()).hexdigest()[:16]}
+    network = stage_network(settings, labels, service=labels["wherry.home"])
+    engine = DockerContainerEngine(parallel_max=settings.jobs, network=network)
     stack.callback(engine.close)
     cache_gb = settings.node_cache_gb
     index, log = SqlBlobIndex(database, SystemClock()), structlog.get_logger("wherry")
@@ -98,14 +108,19 @@ async def open_parts(settings: Settings, store: Store, stack: contextlib.AsyncEx
     _tell((check_reads(sees=workspaces.sees_reads, home=str(home)),), log)
     logs = FileLogStore(home / "logs")
     stack.callback(logs.close)
+    log_archive = ObjectLogArchive(objects, spool=home / "uploads")
+    stack.callback(log_archive.close)
     return Parts(
         database=database,
         objects=objects,
         transfers=transfers,
         engine=engine,
+        labels=labels,
+        network=await network_policy(settings, engine, log, stack),
         node=node,
         workspaces=workspaces,
         logs=logs,
+        log_archive=log_archive,
         check_store=check_store,
         first_stays=any(
             finding.name == ONLY_NEW and finding.state is FindingState.OK for finding in findings

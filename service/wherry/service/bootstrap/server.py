@@ -1,7 +1,6 @@
 """Build the use cases and the server around them."""
 
 import contextlib
-import hashlib
 import importlib.metadata
 import random
 import shutil
@@ -10,12 +9,16 @@ import structlog
 
 from wherry.service.adapters.blob_index_sql import SqlBlobIndex
 from wherry.service.adapters.clock_system import SystemClock, SystemIdentities
+from wherry.service.adapters.leases_sql import SqlLeases
 from wherry.service.adapters.param_composer_hydra import HydraParamComposer
 from wherry.service.adapters.run_cache_sql import SqlRunCache
 from wherry.service.adapters.runs_sql import SqlRunStore
+from wherry.service.adapters.submissions_sql import SqlSubmissionStore
+from wherry.service.bootstrap.cache_service import build_cache_servicer
 from wherry.service.bootstrap.parts import Parts
 from wherry.service.bootstrap.store import Store
 from wherry.service.config import Settings, read_or_make_token
+from wherry.service.domain.resources import allotted
 from wherry.service.domain.run import Run
 from wherry.service.domain.submission import RunOptions
 from wherry.service.ports.stages import StageRunner
@@ -44,22 +47,29 @@ from wherry.service.usecases.find_result import FindResult
 from wherry.service.usecases.find_vanished import FindVanished
 from wherry.service.usecases.follow_run import FollowRun
 from wherry.service.usecases.forget_blobs import ForgetBlobs
-from wherry.service.usecases.limited_runner import LimitedStageRunner
+from wherry.service.usecases.hold_lease import HoldLease
+from wherry.service.usecases.keep_logs import KeepLogs
+from wherry.service.usecases.known_runner import KnownStageRunner
 from wherry.service.usecases.lint_project import LintProject
+from wherry.service.usecases.logged_runner import LoggedStageRunner
+from wherry.service.usecases.merging_runner import Flights, MergingStageRunner
 from wherry.service.usecases.note_use import NoteUse
 from wherry.service.usecases.open_project import OpenProject
 from wherry.service.usecases.plan_run import PlanRun
 from wherry.service.usecases.publish_legacy import PublishLegacy
 from wherry.service.usecases.put_blobs import PutBlobs
+from wherry.service.usecases.rank_stages import RankStages
 from wherry.service.usecases.read_blobs import ReadBlobs
 from wherry.service.usecases.read_dvc_files import ReadDvcFiles
 from wherry.service.usecases.read_ignore_rules import ReadIgnoreRules
 from wherry.service.usecases.read_project import Project, ReadProject
 from wherry.service.usecases.recover_runs import RecoverRuns
+from wherry.service.usecases.replay_log import ReplayLog
 from wherry.service.usecases.resolve_images import ResolveImages
 from wherry.service.usecases.resolve_stage import ResolveStage
 from wherry.service.usecases.restore_inputs import RestoreInputs
 from wherry.service.usecases.run_container import RunContainer
+from wherry.service.usecases.scheduled_runner import Places, ScheduledStageRunner
 from wherry.service.usecases.send_blobs import SendBlobs
 from wherry.service.usecases.set_params import SetParams
 from wherry.service.usecases.submit_run import SubmitRun
@@ -73,15 +83,23 @@ async def build_server(
     settings: Settings, store: Store, parts: Parts, stack: contextlib.AsyncExitStack
 ) -> RpcServer:
     """Put the use cases together over the parts, and take up what an earlier life of the service left."""
-    log, clock = structlog.get_logger("wherry"), SystemClock()
+    log, clock, identities = structlog.get_logger("wherry"), SystemClock(), SystemIdentities()
     index, cache = SqlBlobIndex(parts.database, clock), SqlRunCache(parts.database)
     runs = SqlRunStore(parts.database, random.Random())  # noqa: S311 - chooses names for runs
     spool = settings.home / "uploads"
     spool.mkdir(exist_ok=True)
-    labels = {"wherry.home": hashlib.sha256(str(settings.home).encode()).hexdigest()[:16]}
+    labels = parts.labels
     await RecoverRuns(
         runs=runs, engine=parts.engine, workspaces=parts.workspaces, clock=clock, log=log, labels=labels
     )()
+
+    machine = allotted(
+        await parts.engine.machine(),
+        at_once=settings.jobs,
+        cpus=settings.stage_cpus,
+        memory_bytes=None if settings.stage_memory_gb is None else int(settings.stage_memory_gb * 10**9),
+        gpus=settings.stage_gpus,
+    )
 
     put = PutBlobs(
         objects=parts.objects, index=index, node=parts.node, spool=spool, first_stays=parts.first_stays
@@ -110,12 +128,15 @@ async def build_server(
         rules=ReadIgnoreRules(read),
         images=ResolveImages(engine=parts.engine, default_image=settings.default_image),
         find_vanished=find_vanished,
+        machine=machine,
     )
     dvc = FindDvcResult(objects=parts.objects, index=index, adopt=adopt, read=read)
     find, nearest = FindResult(cache=cache, index=index, adopt=adopt, dvc=dvc), FindNearestResult(cache)
-    resolve = ResolveStage(index=index, read=read, legacy=legacy, network=settings.network)
+    resolve = ResolveStage(index=index, read=read, legacy=legacy, network=parts.network)
     plan = PlanRun(open_project=open_project, resolve=resolve, find=find, nearest=nearest)
     uid, gid = settings.stage_user
+    keep_logs = KeepLogs(logs=parts.logs, archive=parts.log_archive, log=log)
+    stack.push_async_callback(keep_logs.close)
     container = ContainerStageRunner(
         run_container=RunContainer(engine=parts.engine, clock=clock),
         workspaces=parts.workspaces,
@@ -123,12 +144,31 @@ async def build_server(
         user=f"{uid}:{gid}",
         labels=labels,
     )
-    places = LimitedStageRunner(container, at_once=settings.jobs)
+    places = Places(machine, at_once=settings.jobs)
+    flights = Flights()
+    lease = HoldLease(
+        leases=SqlLeases(parts.database),
+        find=find,
+        clock=clock,
+        identities=identities,
+        log=log,
+        owner=labels["wherry.home"],
+    )
 
-    def runner_for(_run: Run, _project: Project, options: RunOptions) -> StageRunner:
-        """Outermost first: a known result needs no place; a run's own limit comes before that of all."""
-        limited = LimitedStageRunner(places, at_once=options.jobs) if options.jobs else places
-        return CachingStageRunner(limited, find=find, cache=cache, objects=parts.objects, clock=clock)
+    def runner_for(run: Run, project: Project, options: RunOptions) -> StageRunner:
+        """Innermost first: a known result needs no place, and its lines are those of its run."""
+        scheduled = ScheduledStageRunner(
+            container,
+            places=places,
+            rank=RankStages(cache),
+            run=run,
+            project=project,
+            options=options,
+        )
+        logged = LoggedStageRunner(scheduled, keep_logs)
+        caching = CachingStageRunner(logged, find=find, cache=cache, objects=parts.objects, clock=clock)
+        merging = MergingStageRunner(caching, flights=flights, lease=lease, find=find, logs=parts.logs)
+        return KnownStageRunner(merging, find=find)
 
     drive = DriveRun(
         attempt=RestoreInputs(
@@ -137,7 +177,7 @@ async def build_server(
                 find=find,
                 logs=parts.logs,
                 clock=clock,
-                identities=SystemIdentities(),
+                identities=identities,
                 note_use=note_use,
                 node=settings.node,
             ),
@@ -168,6 +208,7 @@ async def build_server(
                     chance=random.Random(),  # noqa: S311 - chooses samples
                 ),
             ),
+            cache=build_cache_servicer(parts, index=index, runs=runs, clock=clock),
             pipelines=PipelineServicer(
                 describe=DescribePipeline(read_project),
                 plan=plan,
@@ -183,15 +224,21 @@ async def build_server(
                 submit=SubmitRun(
                     open_project=open_project, runs=runs, drive=drive, clock=clock, note_use=note_use
                 ),
+                submissions=SqlSubmissionStore(parts.database),
                 runs=runs,
                 drive=drive,
-                follow=FollowRun(runs=runs, logs=parts.logs),
+                follow=FollowRun(
+                    runs=runs,
+                    logs=parts.logs,
+                    replay=ReplayLog(archive=parts.log_archive, keep=keep_logs, clock=clock),
+                ),
             ),
             system=SystemServicer(
                 facts=_facts(settings, store),
                 engine=parts.engine,
                 check=CheckService(
                     engine=parts.engine,
+                    network=parts.network,
                     store=parts.check_store,
                     free_bytes=lambda: shutil.disk_usage(settings.home).free,
                     home=str(settings.home),

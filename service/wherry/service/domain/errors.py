@@ -95,10 +95,22 @@ class RunUnknown(NotFound):
     reason = "RUN_UNKNOWN"
 
 
+class LogGone(NotFound):
+    """The output of a result is not kept any more."""
+
+    reason = "LOG_GONE"
+
+
 class StageUnknown(NotFound):
     """A target names no stage."""
 
     reason = "STAGE_UNKNOWN"
+
+
+class ResultUnknown(NotFound):
+    """No result has this key."""
+
+    reason = "RESULT_UNKNOWN"
 
 
 class BlobMissing(NotFound):
@@ -137,10 +149,22 @@ class DataChanged(Precondition):
     reason = "DATA_CHANGED"
 
 
+class SubmissionGone(Precondition):
+    """What a run was submitted with is not known any more."""
+
+    reason = "SUBMISSION_GONE"
+
+
 class ImageNotFound(Precondition):
     """A container image cannot be had."""
 
     reason = "IMAGE_NOT_FOUND"
+
+
+class LeaseLost(Precondition):
+    """Somebody else has taken over what was being computed; its result may no longer be kept."""
+
+    reason = "LEASE_LOST"
 
 
 class NotAllowed(WherryError):

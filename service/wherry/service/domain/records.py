@@ -1,7 +1,7 @@
 """What a stage stood on and what it produced, as dvc.lock records it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -37,6 +37,8 @@ class FileEntry:
     is_legacy: bool = False
     """Whether the hash is one of DVC 2, which names text with Windows line ends otherwise. Only where dvc.lock is
     concerned: what stands in a project, and results, have the hash of their content."""
+    versioned: Mapping[str, Any] | None = field(default=None, hash=False)
+    """Of a file in dvc.lock of which a cloud keeps versions: all that stands there behind the hash, in DVC's order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

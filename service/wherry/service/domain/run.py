@@ -9,8 +9,8 @@ from wherry.service.domain.blob import BlobHash, Digest
 from wherry.service.domain.dvc.stage import StageName
 from wherry.service.domain.paths import ProjectPath
 from wherry.service.domain.records import OutputKind
-from wherry.service.domain.states import CacheUse, HitSource, State
-from wherry.service.domain.task import RunId
+from wherry.service.domain.states import CacheUse, HitSource, Phase, State
+from wherry.service.domain.task import AttemptId, LogName, RunId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +53,16 @@ class StageRecord:
     """Files of the project that were read without being declared."""
     undeclared_deps: tuple[str, ...] = ()
     """What to add to the stage's deps so that they are declared, as written there."""
+    attempt_id: AttemptId | None = None
+    """Whose output is kept: the newest attempt, or somebody else's that stands for it."""
+    output_after: int = 0
+    """Sequence number of the last line of the run before that output."""
+    phase: Phase | None = None
+    """What is being done within the state; None: nothing that has a name."""
+    since: datetime | None = None
+    """When it came into this state and phase; None for records that were kept before that was."""
+    log: LogName | None = None
+    """What the command wrote when the result was made, where that is kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,6 +22,17 @@ class State(StrEnum):
         return self in _FINAL
 
 
+class Phase(StrEnum):
+    """What is being done for a stage within its state."""
+
+    FETCHING = "fetching"
+    """Its inputs are brought to the machine (while it is being prepared)."""
+    COLLECTING = "collecting"
+    """Its command has ended; what it made is hashed (while it still counts as running)."""
+    PUBLISHING = "publishing"
+    """What it made goes to the store."""
+
+
 _FINAL = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED, State.SKIPPED, State.LOST})
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from wherry.service.domain.blob import Digest
+from wherry.service.domain.dvc.stage import StageName
 from wherry.service.domain.paths import ROOT, ProjectPath
 from wherry.service.domain.settings import StageSettings
 from wherry.service.domain.snapshot import Snapshot
@@ -87,6 +88,10 @@ class RunOptions:
     priority: int = 0
     """From -100 to 100: the larger goes first."""
     labels: Mapping[str, str] = field(default_factory=dict)
+    from_stages: tuple[str, ...] = ()
+    """Stages that run whatever is known, with all that depend on them."""
+    forced: frozenset[StageName] = frozenset()
+    """These, found in the project."""
     timeout_s: float | None = None
     """Seconds from the start of the run after which it is stopped as failed."""
 

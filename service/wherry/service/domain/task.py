@@ -20,8 +20,14 @@ RunId = NewType("RunId", str)
 AttemptId = NewType("AttemptId", str)
 """Unique over all attempts ever: names workspaces and containers."""
 
+LogName = NewType("LogName", str)
+"""Names the kept output of an attempt: the attempt's own name."""
+
 StrictKey = NewType("StrictKey", str)
 """SHA-256 over all that a result may depend on, 64 hex digits."""
+
+LeaseToken = NewType("LeaseToken", str)
+"""Of one holder of a lease, for one execution; never used again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,8 +66,12 @@ class StageTask:
     image: Image
     environment: Mapping[str, str]
     network: bool
+    network_withheld: str = ""
+    """Why a stage that would have a network has none."""
     settings: StageSettings = field(default_factory=StageSettings)
     """All that is said of the container: by the command line, the stage and the project."""
+    gpus: tuple[int, ...] = ()
+    """GPUs that are its own while it runs, by index."""
     key: StrictKey
     dvc_key: str | None
     """Key of DVC's own run cache; None when DVC would not keep this stage."""
@@ -83,6 +93,8 @@ class StageTask:
     """Whether the result may be kept."""
     restores: bool = False
     """Whether it runs because its outputs went from the store: they are stored again, whatever is believed to be held."""
+    fence: LeaseToken | None = None
+    """With a lease: its token, without which the result may not be kept."""
     recorded: StageEntry | None = field(repr=False, default=None)
     """What the project's dvc.lock says of the stage."""
     trusts_dvc: bool = False
@@ -96,6 +108,11 @@ class StageTask:
     def undeclared(self) -> Undeclared:
         """What becomes of reads of files that the stage does not declare."""
         return self.settings.undeclared or Undeclared.WARN
+
+    @property
+    def may_share(self) -> bool:
+        """Whether an execution that others have begun may stand for this one."""
+        return self.cacheable and self.use_cache and not self.restores
 
     @property
     def recorded_deps(self) -> tuple[FileEntry, ...]:
@@ -117,6 +134,8 @@ class Succeeded:
     """For a hit."""
     undeclared: Reads | None = field(default_factory=Reads)
     """What was read without being declared; None: nobody looked."""
+    log: LogName | None = None
+    """What the command wrote, where that is kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

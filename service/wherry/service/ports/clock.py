@@ -17,6 +17,10 @@ class Clock(Protocol):
         """Seconds that never go back, for durations."""
         ...
 
+    async def sleep(self, seconds: float) -> None:
+        """Return when so much time has passed."""
+        ...
+
 
 class Identities(Protocol):
     """Makes identifiers that were never used before."""

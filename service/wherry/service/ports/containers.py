@@ -6,6 +6,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import NewType, Protocol
 
+from wherry.service.domain.resources import Machine
 from wherry.service.domain.task import Image
 
 ContainerId = NewType("ContainerId", str)
@@ -66,6 +67,18 @@ class ContainerEngine(Protocol):
 
     async def version(self) -> str:
         """The engine's version."""
+        ...
+
+    async def check_network(self) -> None:
+        """See that containers can have a network from which nothing is reached that must not be.
+
+        Raises:
+            EngineUnavailable: if not; the text says why, the hint what to do.
+        """
+        ...
+
+    async def machine(self) -> Machine:
+        """What there is for containers."""
         ...
 
     async def resolve_image(self, name: str) -> Image:

@@ -1,6 +1,6 @@
 """Results of stages, shared by all users."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -8,7 +8,7 @@ from typing import Protocol
 from wherry.service.domain.explanation import Circumstances, Family
 from wherry.service.domain.reads import Reads
 from wherry.service.domain.records import StageEntry
-from wherry.service.domain.task import RunId, StrictKey
+from wherry.service.domain.task import LeaseToken, LogName, RunId, StrictKey
 
 RESULTS_PER_KEY_MAX = 16
 """So many states of undeclared files are told apart for one key."""
@@ -31,6 +31,8 @@ class Result:
     """What the key counts beside the entry; None as for family. It explains, and decides nothing."""
     undeclared: Reads | None = None
     """What the stage read without declaring it; None: nobody looked."""
+    log: LogName | None = None
+    """What the command wrote; None for results that were kept before output was."""
 
 
 class RunCache(Protocol):
@@ -44,13 +46,21 @@ class RunCache(Protocol):
         """
         ...
 
-    async def publish(self, result: Result) -> None:
+    async def publish(self, result: Result, *, fence: LeaseToken | None = None) -> None:
         """Keep a result whose blobs are all held. A second one that read the same under the key replaces the first.
 
-        Of one key the newest RESULTS_PER_KEY_MAX are kept.
+        Of one key the newest RESULTS_PER_KEY_MAX are kept. With a `fence`, only while the lease on the key has that
+        token: checked in the same transaction.
+
+        Raises:
+            LeaseLost: if it has not; then nothing is kept.
         """
         ...
 
     async def list_family(self, family: Family, *, limit: int) -> Sequence[Result]:
         """Results of the same stage, newest first, at most `limit`."""
+        ...
+
+    async def mean_durations(self, families: Collection[Family]) -> Mapping[Family, float]:
+        """Seconds that the commands of these stages took on average; those without a result are left out."""
         ...

@@ -50,7 +50,7 @@ def explanation_to(explanation: Explanation) -> pipelines_pb2.Explanation:
         origin=_origin_to(explanation.origin),
         source=source_to(explanation.source),
         nearest=_origin_to(explanation.nearest),
-        differences=[_difference_to(difference) for difference in explanation.differences],
+        differences=[difference_to(difference) for difference in explanation.differences],
     )
 
 
@@ -80,7 +80,8 @@ def _origin_to(origin: Origin | None) -> pipelines_pb2.ResultOrigin | None:
     return message
 
 
-def _difference_to(difference: Difference) -> pipelines_pb2.Difference:
+def difference_to(difference: Difference) -> pipelines_pb2.Difference:
+    """Write one part that is not the same."""
     return pipelines_pb2.Difference(
         part=_PART_TO[difference.part],
         name=difference.name,

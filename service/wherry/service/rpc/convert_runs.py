@@ -5,7 +5,7 @@ from datetime import datetime
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from wherry.service.domain.run import Event, Run, RunError, StageRecord, WriteBack, WriteBackKind
-from wherry.service.domain.states import CacheUse, State
+from wherry.service.domain.states import CacheUse, Phase, State
 from wherry.service.ports.logs import LogLine, LogStream
 from wherry.service.rpc.convert import digest_to
 from wherry.service.rpc.convert_pipelines import file_to, source_to
@@ -28,6 +28,13 @@ _CACHE_TO = {
     CacheUse.BYPASS: runs_pb2.CACHE_USE_BYPASS,
     CacheUse.NOT_CACHEABLE: runs_pb2.CACHE_USE_NOT_CACHEABLE,
     CacheUse.MERGED: runs_pb2.CACHE_USE_MERGED,
+}
+
+_PHASE_TO = {
+    None: runs_pb2.PHASE_UNSPECIFIED,
+    Phase.FETCHING: runs_pb2.PHASE_FETCHING,
+    Phase.COLLECTING: runs_pb2.PHASE_COLLECTING,
+    Phase.PUBLISHING: runs_pb2.PHASE_PUBLISHING,
 }
 
 _KIND_TO = {
@@ -80,6 +87,8 @@ def stage_to(stage: StageRecord) -> runs_pb2.StageRecord:
         attempt=stage.attempt,
         node=stage.node,
         image=stage.image,
+        phase=_PHASE_TO[stage.phase],
+        since=_time_to(stage.since),
         exit_code=stage.exit_code,
         reason=stage.reason,
         wall_s=stage.wall_s,

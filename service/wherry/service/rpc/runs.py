@@ -1,20 +1,27 @@
 """RunService, translated to use cases."""
 
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 
-from wherry.service.domain.errors import InvalidInput
-from wherry.service.domain.limits import LABELS_MAX, PRIORITY_MAX, RUNS_PAGE_DEFAULT, RUNS_PAGE_MAX
+from wherry.service.domain.errors import InvalidInput, SubmissionGone
+from wherry.service.domain.limits import (
+    LABELS_MAX,
+    PRIORITY_MAX,
+    RUNS_PAGE_DEFAULT,
+    RUNS_PAGE_MAX,
+    TARGETS_MAX,
+)
 from wherry.service.domain.submission import Needs, RunOptions
 from wherry.service.domain.task import RunId
 from wherry.service.ports.runs import RunStore
+from wherry.service.ports.submissions import SubmissionStore
 from wherry.service.rpc.caller import user_of
 from wherry.service.rpc.context import Context
 from wherry.service.rpc.convert import expect_at_most, name_from, needs_to, note_from, submission_from
 from wherry.service.rpc.convert_runs import event_to, line_to, run_to
 from wherry.service.usecases.drive_run import DriveRun
 from wherry.service.usecases.follow_run import FollowRun
-from wherry.service.usecases.submit_run import SubmitRun
+from wherry.service.usecases.submit_run import Accepted, SubmitRun
 from wherry.v1 import runs_pb2, runs_pb2_grpc
 
 _IDEMPOTENCY_KEY = re.compile(r"[A-Za-z0-9_-]{8,64}")
@@ -23,8 +30,17 @@ _IDEMPOTENCY_KEY = re.compile(r"[A-Za-z0-9_-]{8,64}")
 class RunServicer(runs_pb2_grpc.RunServiceServicer):
     """Runs pipelines and tells of them."""
 
-    def __init__(self, *, submit: SubmitRun, runs: RunStore, drive: DriveRun, follow: FollowRun) -> None:
-        """Answer through these."""
+    def __init__(
+        self,
+        *,
+        submit: SubmitRun,
+        submissions: SubmissionStore,
+        runs: RunStore,
+        drive: DriveRun,
+        follow: FollowRun,
+    ) -> None:
+        """Answer through these; keep in `submissions` what comes in, for whoever wants it again."""
+        self._submissions = submissions
         self._submit = submit
         self._runs = runs
         self._drive = drive
@@ -36,14 +52,45 @@ class RunServicer(runs_pb2_grpc.RunServiceServicer):
         """Accept a submission."""
         if not _IDEMPOTENCY_KEY.fullmatch(request.idempotency_key):
             raise InvalidInput("idempotency_key must be 8 to 64 characters of [A-Za-z0-9_-]")
-        answer = await self._submit(
-            submission_from(request.submission, user_of(context)),
-            _options_from(request),
-            idempotency_key=request.idempotency_key,
-        )
+        answer = await self._accept(request, user_of(context))
         if isinstance(answer, Needs):
             return runs_pb2.SubmitRunResponse(needs=needs_to(answer))
         return runs_pb2.SubmitRunResponse(run=run_to(answer.run, with_stages=True), warnings=answer.warnings)
+
+    async def RetryRun(  # noqa: N802
+        self, request: runs_pb2.RetryRunRequest, context: Context
+    ) -> runs_pb2.RetryRunResponse:
+        """Submit a run once more."""
+        if not _IDEMPOTENCY_KEY.fullmatch(request.idempotency_key):
+            raise InvalidInput("idempotency_key must be 8 to 64 characters of [A-Za-z0-9_-]")
+        run = await self._runs.get(request.run)
+        content = await self._submissions.find(run.id)
+        if content is None:
+            raise SubmissionGone(
+                f"it is not known what run {run.id} was submitted with",
+                hint="Submit the project again: wherry repro.",
+            )
+        again = runs_pb2.SubmitRunRequest.FromString(content)
+        again.idempotency_key, again.name = request.idempotency_key, request.name
+        del again.from_stages[:]
+        again.from_stages.extend(request.from_stages)
+        answer = await self._accept(again, user_of(context))
+        if isinstance(answer, Needs):
+            raise SubmissionGone(
+                f"the store does not hold all of run {run.id} any more",
+                hint="Submit the project again: wherry repro.",
+            )
+        return runs_pb2.RetryRunResponse(run=run_to(answer.run, with_stages=True), warnings=answer.warnings)
+
+    async def _accept(self, request: runs_pb2.SubmitRunRequest, user: str) -> Accepted | Needs:
+        answer = await self._submit(
+            submission_from(request.submission, user),
+            _options_from(request),
+            idempotency_key=request.idempotency_key,
+        )
+        if isinstance(answer, Accepted):
+            await self._submissions.keep(answer.run.id, request.SerializeToString())
+        return answer
 
     async def GetRun(  # noqa: N802
         self, request: runs_pb2.GetRunRequest, context: Context
@@ -73,7 +120,9 @@ class RunServicer(runs_pb2_grpc.RunServiceServicer):
         self, request: runs_pb2.WatchRunRequest, context: Context
     ) -> AsyncIterator[runs_pb2.WatchRunResponse]:
         """Stream what happens to a run."""
-        async for event in self._follow.events(request.run, after=request.after_sequence):
+        async for event in self._follow.events(
+            request.run, after=request.after_sequence, wait_s=_wait_from(request.wait_s)
+        ):
             yield event_to(event)
 
     async def CancelRun(  # noqa: N802
@@ -88,10 +137,20 @@ class RunServicer(runs_pb2_grpc.RunServiceServicer):
         self, request: runs_pb2.TailLogsRequest, context: Context
     ) -> AsyncIterator[runs_pb2.TailLogsResponse]:
         """Stream output."""
-        async for lines in self._follow.lines(
-            request.run, stage=request.stage or None, after=request.after_sequence, follow=request.follow
+        async for page in self._follow.lines(
+            request.run,
+            stage=request.stage or None,
+            after=request.after_sequence,
+            follow=request.follow,
+            wait_s=_wait_from(request.wait_s),
         ):
-            yield runs_pb2.TailLogsResponse(lines=[line_to(line) for line in lines])
+            yield runs_pb2.TailLogsResponse(lines=[line_to(line) for line in page.lines], done=page.is_last)
+
+
+def _wait_from(seconds: float) -> float | None:
+    if not 0 <= seconds < float("inf"):
+        raise InvalidInput(f"a stream cannot last {seconds} seconds")
+    return seconds or None
 
 
 def _options_from(request: runs_pb2.SubmitRunRequest) -> RunOptions:
@@ -110,7 +169,13 @@ def _options_from(request: runs_pb2.SubmitRunRequest) -> RunOptions:
         priority=_priority_from(request.priority),
         labels=_labels_from(request.labels),
         timeout_s=_timeout_from(request.timeout_s),
+        from_stages=_stages_from(request.from_stages),
     )
+
+
+def _stages_from(names: Sequence[str]) -> tuple[str, ...]:
+    expect_at_most(len(names), TARGETS_MAX, "stages")
+    return tuple(names)
 
 
 def _priority_from(value: int) -> int:

@@ -9,6 +9,7 @@ from grpc_reflection.v1alpha import reflection
 from wherry.service.domain.limits import MESSAGE_BYTES_MAX
 from wherry.service.ports.event_log import EventLog
 from wherry.service.rpc.blobs import BlobServicer
+from wherry.service.rpc.cache import CacheServicer
 from wherry.service.rpc.caller import TokenInterceptor
 from wherry.service.rpc.errors import ErrorInterceptor
 from wherry.service.rpc.pipelines import PipelineServicer
@@ -17,6 +18,8 @@ from wherry.service.rpc.system import SystemServicer
 from wherry.v1 import (
     blobs_pb2,
     blobs_pb2_grpc,
+    cache_pb2,
+    cache_pb2_grpc,
     pipelines_pb2,
     pipelines_pb2_grpc,
     runs_pb2,
@@ -33,6 +36,7 @@ _NAMES = tuple(
     module.DESCRIPTOR.services_by_name[name].full_name
     for module, name in (
         (blobs_pb2, "BlobService"),
+        (cache_pb2, "CacheService"),
         (pipelines_pb2, "PipelineService"),
         (runs_pb2, "RunService"),
         (system_pb2, "SystemService"),
@@ -45,6 +49,7 @@ class Servicers:
     """One for each service of the protocol."""
 
     blobs: BlobServicer
+    cache: CacheServicer
     pipelines: PipelineServicer
     runs: RunServicer
     system: SystemServicer
@@ -66,6 +71,7 @@ class RpcServer:
             ),
         )
         blobs_pb2_grpc.add_BlobServiceServicer_to_server(servicers.blobs, self._server)
+        cache_pb2_grpc.add_CacheServiceServicer_to_server(servicers.cache, self._server)
         pipelines_pb2_grpc.add_PipelineServiceServicer_to_server(servicers.pipelines, self._server)
         runs_pb2_grpc.add_RunServiceServicer_to_server(servicers.runs, self._server)
         system_pb2_grpc.add_SystemServiceServicer_to_server(servicers.system, self._server)

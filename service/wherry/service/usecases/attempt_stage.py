@@ -7,13 +7,23 @@ from dataclasses import dataclass, field, replace
 from wherry.service.domain.dvc.stage import Stage, StageName
 from wherry.service.domain.errors import BlobMissing, Unavailable, WherryError
 from wherry.service.domain.run import Run, StageRecord
-from wherry.service.domain.states import CacheUse, HitSource, State
+from wherry.service.domain.states import CacheUse, HitSource, Phase, State
 from wherry.service.domain.submission import RunOptions
-from wherry.service.domain.task import Cancelled, Failed, Lost, Outcome, RunId, StageTask, Succeeded, Vanished
+from wherry.service.domain.task import (
+    AttemptId,
+    Cancelled,
+    Failed,
+    Lost,
+    Outcome,
+    RunId,
+    StageTask,
+    Succeeded,
+    Vanished,
+)
 from wherry.service.domain.undeclared_deps import deps_to_add
 from wherry.service.ports.clock import Clock, Identities
 from wherry.service.ports.logs import LogStore, LogStream, NewLine
-from wherry.service.ports.stages import StageObserver, StageRunner
+from wherry.service.ports.stages import OutputPlace, StageObserver, StageRunner
 from wherry.service.usecases.file_records import dependency_records, output_records, undeclared_records
 from wherry.service.usecases.find_result import FROZEN_WITHOUT_OUTPUTS, FindResult
 from wherry.service.usecases.force_downstream import is_forced, is_up_to_date
@@ -64,7 +74,7 @@ class AttemptStage:
         if stage.frozen:
             await self.end(going, stage, record, await self._recorded(going, stage))
             return None
-        forced = going.options.force or _is_forced(going, stage)
+        forced = going.options.force or stage.name in going.options.forced or _is_forced(going, stage)
         use_cache = not (forced or going.options.no_run_cache)
         try:
             task = await self._resolve(
@@ -96,7 +106,7 @@ class AttemptStage:
         stage = task.stage
         if not is_up_to_date(going.state.project, task):
             going.progress.renewed.add(stage.name)
-        observer = _Observer(self, going, replace(record, attempt=record.attempt + 1, node=self._node))
+        observer = _Observer(self, going, replace(record, node=self._node))
         outcome = await going.runner.run(task, self._identities.new_attempt_id(), observer)
         if not isinstance(outcome, Succeeded):
             return outcome
@@ -128,6 +138,10 @@ class AttemptStage:
             run_id, [NewLine(time=now, stage=stage, stream=stream, text=line) for line in lines]
         )
 
+    async def last_line(self, run_id: RunId) -> int:
+        """Sequence number of the newest line of a run."""
+        return await self._logs.last_sequence(run_id)
+
     async def say(self, run_id: RunId, stage: Stage, text: str) -> None:
         """Put a line of our own into the output of a stage."""
         await self.keep_lines(run_id, stage.name, LogStream.SYSTEM, [text.encode()])
@@ -136,6 +150,8 @@ class AttemptStage:
         match outcome:
             case Failed(reason=reason) | Lost(reason=reason):
                 await self.say(run_id, stage, reason)
+            case Succeeded(cache=CacheUse.MERGED, from_run=str(origin), from_user=user):
+                await self.say(run_id, stage, f"computed once, in run {origin} of {user}")
             case Succeeded(cache=CacheUse.HIT, from_run=str(origin), from_user=user):
                 await self.say(run_id, stage, f"cached: computed in run {origin} by {user}")
             case Succeeded(cache=CacheUse.HIT, source=HitSource.DVC_LOCK):
@@ -147,19 +163,57 @@ class AttemptStage:
 
 
 class _Observer(StageObserver):
-    """Keeps what a runner tells about one attempt."""
+    """Keeps what a runner tells about the attempts at one stage."""
 
     def __init__(self, keeper: AttemptStage, going: GoingRun, record: StageRecord) -> None:
         self._keeper = keeper
         self._going = going
         self._record = record
 
-    async def entered(self, state: State) -> None:
-        self._record = replace(self._record, state=state)
+    async def began(self, attempt: AttemptId) -> None:
+        self._record = replace(self._record, attempt=self._record.attempt + 1)
+        await self._take_output_of(attempt)
+
+    async def resumed(self, attempt: AttemptId) -> None:
+        if self._record.attempt_id != attempt:
+            await self.began(attempt)
+        await self.entered(State.RUNNING)
+
+    async def attached(self, origin: OutputPlace, state: State) -> None:
+        said = f"attached to run {origin.run_id} of {origin.user}: the same is being computed there"
+        await self.wrote(LogStream.SYSTEM, [said.encode()])
+        self._record = replace(
+            self._record, cache=CacheUse.MERGED, from_run=origin.run_id, from_user=origin.user
+        )
+        await self._take_output_of(origin.attempt)
+        await self.entered(state)
+
+    async def entered(self, state: State, phase: Phase | None = None) -> None:
+        is_new = state != self._record.state
+        self._record = replace(self._record, state=state, phase=phase, reason="")
+        self._going.progress.note(self._record)
+        if is_new:
+            await self._going.progress.settle()
+
+    async def waits(self, reason: str) -> None:
+        self._record = replace(self._record, reason=reason)
         await self._going.progress.save(self._record)
 
     async def wrote(self, stream: LogStream, lines: Sequence[bytes]) -> None:
         await self._keeper.keep_lines(self._going.run.id, self._record.name, stream, lines)
+
+    def place(self) -> OutputPlace:
+        return OutputPlace(
+            run_id=self._going.run.id,
+            user=self._going.run.user,
+            stage=self._record.name,
+            after=self._record.output_after,
+            attempt=self._record.attempt_id,
+        )
+
+    async def _take_output_of(self, attempt: AttemptId | None) -> None:
+        after = await self._keeper.last_line(self._going.run.id)
+        self._record = replace(self._record, attempt_id=attempt, output_after=after)
 
 
 def _is_forced(going: GoingRun, stage: Stage) -> bool:
@@ -178,7 +232,13 @@ def _with_inputs(record: StageRecord, task: StageTask) -> StageRecord:
 
 def _ended(latest: StageRecord, record: StageRecord, stage: Stage, outcome: Outcome) -> StageRecord:
     """The final record; `latest` knows the attempt when there was one."""
-    record = replace(record, attempt=latest.attempt, node=latest.node)
+    record = replace(
+        record,
+        attempt=latest.attempt,
+        node=latest.node,
+        attempt_id=latest.attempt_id,
+        output_after=latest.output_after,
+    )
     match outcome:
         case Succeeded():
             return replace(
@@ -192,12 +252,15 @@ def _ended(latest: StageRecord, record: StageRecord, stage: Stage, outcome: Outc
                 source=outcome.source,
                 outs=output_records(stage, outcome.entry),
                 undeclared=undeclared_records(outcome.undeclared),
+                log=outcome.log,
             )
         case Failed():
             return replace(
                 record,
                 state=State.FAILED,
-                cache=CacheUse.MISS,
+                cache=latest.cache or CacheUse.MISS,
+                from_run=latest.from_run,
+                from_user=latest.from_user,
                 exit_code=outcome.exit_code,
                 wall_s=outcome.wall_s,
                 reason=outcome.reason,

@@ -10,8 +10,9 @@ from wherry.service.domain.task import AttemptId, Outcome, StageTask, Succeeded
 from wherry.service.ports.clock import Clock
 from wherry.service.ports.objects import ObjectStore
 from wherry.service.ports.run_cache import Result, RunCache
-from wherry.service.ports.stages import StageObserver, StageRunner
+from wherry.service.ports.stages import OutputPlace, StageObserver, StageRunner
 from wherry.service.usecases.find_result import FindResult
+from wherry.service.usecases.known_runner import as_hit
 
 
 class CachingStageRunner(StageRunner):
@@ -31,38 +32,35 @@ class CachingStageRunner(StageRunner):
         """Return the known outcome, or a new one that is known from now on."""
         known = await self._find(task)
         if known is not None:
-            return Succeeded(
-                entry=known.entry,
-                cache=CacheUse.HIT,
-                wall_s=known.result.wall_s if known.result else 0.0,
-                from_run=known.result.run_id if known.result else None,
-                from_user=known.result.user if known.result else None,
-                source=known.source,
-                undeclared=known.result.undeclared if known.result else None,
-            )
+            return as_hit(known)
         outcome = await self._inner.run(task, attempt, observer)
         if not isinstance(outcome, Succeeded):
             return outcome
         if not task.cacheable:
             return replace(outcome, cache=CacheUse.NOT_CACHEABLE)
-        await self._keep(task, outcome)
+        await self._keep(task, outcome, observer.place())
         return replace(outcome, cache=CacheUse.MISS if task.use_cache else CacheUse.BYPASS)
 
-    async def _keep(self, task: StageTask, outcome: Succeeded) -> None:
-        """Blobs are held by now; the record comes before DVC's entry, the announcement after both."""
+    async def _keep(self, task: StageTask, outcome: Succeeded, output: OutputPlace) -> None:
+        """Blobs are held by now; the record comes before DVC's entry, the announcement after both.
+
+        The result is that of the run whose log has all of the output: the one that submitted the stage may have left.
+        """
         await self._cache.publish(
             Result(
                 key=task.key,
                 entry=outcome.entry,
-                run_id=task.run_id,
-                user=task.user,
+                run_id=output.run_id,
+                user=output.user,
                 image=task.image.digest,
                 wall_s=outcome.wall_s,
                 created_at=self._clock.now(),
                 family=family_of(task.stage, task.root_at),
                 circumstances=circumstances_of(task),
+                log=outcome.log,
                 undeclared=outcome.undeclared,
-            )
+            ),
+            fence=task.fence,
         )
         if task.dvc_key is not None:
             await self._keep_for_dvc(task.dvc_key, outcome.entry)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from wherry.service.domain.errors import WherryError
 from wherry.service.domain.findings import Finding, FindingState
+from wherry.service.domain.network import NetworkPolicy
 from wherry.service.ports.containers import ContainerEngine
 from wherry.service.usecases.check_store import CheckStore
 
@@ -19,6 +20,7 @@ class CheckService:
         self,
         *,
         engine: ContainerEngine,
+        network: NetworkPolicy,
         store: CheckStore,
         free_bytes: Callable[[], int],
         home: str,
@@ -27,6 +29,7 @@ class CheckService:
         """`free_bytes` says how much is free on the disk that `home` is on, `sees_reads` if reads leave a trace there."""
         self._sees_reads = sees_reads
         self._engine = engine
+        self._network = network
         self._store = store
         self._free_bytes = free_bytes
         self._home = home
@@ -35,6 +38,7 @@ class CheckService:
         """One finding for each thing."""
         return (
             await self._check_engine(),
+            await self._check_network(),
             *await self._store(),
             self._check_disk(),
             check_reads(sees=self._sees_reads, home=self._home),
@@ -47,6 +51,18 @@ class CheckService:
         except WherryError as exc:
             return Finding(name=name, state=FindingState.FAILED, message=exc.message, hint=exc.hint)
         return Finding(name=name, state=FindingState.OK, message=f"the Docker engine answers: {version}")
+
+    async def _check_network(self) -> Finding:
+        name, state = "network", FindingState.WARNING
+        if self._network.withheld:
+            message = f"stages have no network: {self._network.withheld}"
+            return Finding(name=name, state=state, message=message, hint=self._network.hint)
+        try:
+            await self._engine.check_network()
+        except WherryError as exc:
+            return Finding(name=name, state=FindingState.FAILED, message=exc.message, hint=exc.hint)
+        said = "stages may have a network, from which this machine and the metadata address are not reached"
+        return Finding(name=name, state=FindingState.OK, message=said)
 
     def _check_disk(self) -> Finding:
         free = self._free_bytes()

@@ -1,7 +1,7 @@
 """The real StageRunner: inputs, container, outputs."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from wherry.service.domain.errors import DISK_FULL, BlobMissing, Unavailable, Wh
 from wherry.service.domain.paths import ROOT, ProjectPath, resolve_project_path
 from wherry.service.domain.records import FileEntry, StageEntry
 from wherry.service.domain.shell import shell_argv
-from wherry.service.domain.states import CacheUse, State
+from wherry.service.domain.states import CacheUse, Phase, State
 from wherry.service.domain.task import AttemptId, Failed, Lost, Outcome, StageTask, Succeeded, Vanished
 from wherry.service.ports.containers import ContainerSpec, Exit
 from wherry.service.ports.logs import LogStream
@@ -48,17 +48,17 @@ class ContainerStageRunner(StageRunner):
         """Run the stage; whatever happens, container and workspace are gone afterwards."""
         workspace: Path | None = None
         try:
-            await observer.entered(State.PREPARING)
+            await observer.began(attempt)
+            await observer.entered(State.PREPARING, Phase.FETCHING)
             workspace = await self._workspaces.create(attempt)
             spec = self._spec(task, attempt, workspace, await self._lay_out(task, workspace))
-            commands = [f"$ {command}".encode() for command in task.stage.commands]
-            await observer.wrote(LogStream.SYSTEM, commands)
+            await observer.wrote(LogStream.SYSTEM, list(_opening(task)))
             ended = await self._run_container(spec, observer)
             if ended.exit.code != 0 or ended.exit.out_of_memory:
                 await tell_hidden(task, observer)
                 return Failed(reason=_why(ended.exit), exit_code=ended.exit.code, wall_s=ended.wall_s)
             undeclared = await find_undeclared(task, self._workspaces, workspace, _at)
-            outs = await self._keep_outputs(task, workspace)
+            outs = await self._keep_outputs(task, workspace, observer)
         except OutputUnusable as exc:
             return Failed(reason=str(exc), exit_code=0, wall_s=None)
         except BlobMissing as exc:
@@ -120,11 +120,15 @@ class ContainerStageRunner(StageRunner):
             },
         )
 
-    async def _keep_outputs(self, task: StageTask, workspace: Path) -> tuple[FileEntry, ...]:
+    async def _keep_outputs(
+        self, task: StageTask, workspace: Path, observer: StageObserver
+    ) -> tuple[FileEntry, ...]:
         declared = _declared(task)
+        await observer.entered(State.RUNNING, Phase.COLLECTING)
         collected = await self._workspaces.collect(
             workspace, _outputs_at(task), task.ignore.moved_to(task.root_at)
         )
+        await observer.entered(State.RUNNING, Phase.PUBLISHING)
         await self._put.put_files(
             (
                 LocalBlob(digest=file.digest, sha256=file.sha256, source=file.source)
@@ -151,6 +155,14 @@ class ContainerStageRunner(StageRunner):
         if output.tree is None:
             return output.files[0].digest
         return await self._put.put_tree(output.tree.to_bytes(), again=again)
+
+
+def _opening(task: StageTask) -> Iterator[bytes]:
+    """The lines that come before what the stage writes."""
+    if task.network_withheld:
+        yield f"without a network: {task.network_withheld}".encode()
+    for command in task.stage.commands:
+        yield f"$ {command}".encode()
 
 
 def _declared(task: StageTask) -> list[Output]:

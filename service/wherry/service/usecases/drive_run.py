@@ -71,7 +71,7 @@ class DriveRun:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _drive(self, run: Run, state: ProjectState, options: RunOptions) -> None:
-        progress = RunProgress(run_id=run.id, runs=self._runs, stages=run.stages)
+        progress = RunProgress(run_id=run.id, runs=self._runs, clock=self._clock, stages=run.stages)
         run = replace(run, state=State.RUNNING, started_at=self._clock.now())
         error: RunError | None = None
         try:

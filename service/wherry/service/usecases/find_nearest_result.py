@@ -40,7 +40,7 @@ class FindNearestResult:
         others = [
             result for result in found if result.key != task.key or not still_holds(result.undeclared, task)
         ]
-        return find_nearest(_parts_with_files(task, others), others, _parts)
+        return find_nearest(_parts_with_files(task, others), others, key_parts_of)
 
     async def before(self, result: Result, until: datetime) -> Near | None:
         """Compare a result with those of its family that were known at `until`."""
@@ -49,7 +49,7 @@ class FindNearestResult:
             for other in await self._others(result, None, until)
             if (other.key, other.undeclared) != (result.key, result.undeclared)
         ]
-        return find_nearest(_parts(result), others, _parts)
+        return find_nearest(key_parts_of(result), others, key_parts_of)
 
     async def of_record(self, record: StageRecord, relative: Result, until: datetime) -> Near | None:
         """Compare a stage of a run, as far as its record goes, with the family of `relative` as known at `until`.
@@ -64,7 +64,7 @@ class FindNearestResult:
             params=json.loads(record.params_json or "{}"),
             image=record.image,
         )
-        return find_nearest(wanted, await self._others(relative, StrictKey(record.key), until), _parts)
+        return find_nearest(wanted, await self._others(relative, StrictKey(record.key), until), key_parts_of)
 
     async def _others(self, relative: Result, key: StrictKey | None, until: datetime) -> list[Result]:
         """The rest of a family, without the results of `key`."""
@@ -86,7 +86,8 @@ def _parts_with_files(task: StageTask, others: Sequence[Result]) -> KeyParts:
     )
 
 
-def _parts(result: Result) -> KeyParts:
+def key_parts_of(result: Result) -> KeyParts:
+    """Take the key of a known result apart, and what it read beside."""
     entry, read = result.entry, result.undeclared
     return KeyParts(
         deps={dep.path: dependency_text(dep) for dep in entry.deps},

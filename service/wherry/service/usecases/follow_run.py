@@ -2,12 +2,15 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Sequence
+from dataclasses import dataclass
 
 from wherry.service.domain.dvc.stage import StageName
 from wherry.service.domain.errors import StageUnknown
 from wherry.service.domain.run import Event, Run
+from wherry.service.domain.states import CacheUse
 from wherry.service.ports.logs import LogLine, LogStore
 from wherry.service.ports.runs import RunStore
+from wherry.service.usecases.replay_log import ReplayLog
 
 _PAGE = 500
 
@@ -20,35 +23,48 @@ _WAIT_S = 20.0
 _TOGETHER_S = 0.01
 
 
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some lines of output, in order."""
+
+    lines: Sequence[LogLine]
+    is_last: bool = False
+    """Whether nothing comes after these."""
+
+
 class FollowRun:
     """Yields events and lines in order, without gap, from any sequence number on."""
 
-    def __init__(self, *, runs: RunStore, logs: LogStore) -> None:
-        """Follow what `runs` and `logs` keep."""
+    def __init__(self, *, runs: RunStore, logs: LogStore, replay: ReplayLog) -> None:
+        """Follow what `runs` and `logs` keep; what wrote a known result is had from `replay`."""
         self._runs = runs
         self._logs = logs
+        self._replay = replay
 
-    async def events(self, run: str, *, after: int) -> AsyncIterator[Event]:
-        """Events after a sequence number, until the run has ended and all were given.
+    async def events(self, run: str, *, after: int, wait_s: float | None = None) -> AsyncIterator[Event]:
+        """Events after a sequence number, until the run has ended and all were given, or for `wait_s` seconds.
 
         Raises:
             RunUnknown: if there is no such run.
         """
-        life = _Life(self._runs, await self._runs.get(run), after)
+        life, patience = _Life(self._runs, await self._runs.get(run), after), _Patience(wait_s)
         while True:
             has_ended = life.ended
             events = await life.news()
             for event in events:
                 yield event
             if not events:
-                if has_ended:
+                if has_ended or patience.is_over:
                     return
-                await life.wait()
+                await life.wait(patience.left_s)
 
     async def lines(
-        self, run: str, *, stage: str | None, after: int, follow: bool
-    ) -> AsyncIterator[Sequence[LogLine]]:
-        """Lines after a sequence number; with `follow` until the run has ended and all were given.
+        self, run: str, *, stage: str | None, after: int, follow: bool, wait_s: float | None = None
+    ) -> AsyncIterator[Page]:
+        """Lines after a sequence number; with `follow` until the run has ended, or for `wait_s` seconds.
+
+        Of a single stage whose result was known, the lines of the run that computed it come after its own; then
+        nothing is waited for. The last page says that it is the last; without one there may be more.
 
         Raises:
             RunUnknown: if there is no such run.
@@ -57,23 +73,48 @@ class FollowRun:
         found = await self._runs.get(run)
         if stage is not None:
             _expect_stage(found, stage)
-        life = _Life(self._runs, found, 0)
+        life, patience = _Life(self._runs, found, 0), _Patience(wait_s)
         while True:
             # In this order: lines written before the end are there once the end is seen.
             while await life.news():
                 pass
-            has_ended = life.ended
+            has_ended, record = life.ended, life.stages.get(StageName(stage or ""))
             newest = await self._logs.last_sequence(found.id)
             lines = await self._logs.read_after(found.id, after, stage=stage, limit=_PAGE)
             if lines:
-                yield lines
+                yield Page(lines)
             if len(lines) == _PAGE:
                 after = lines[-1].sequence
                 continue
+            if record is not None and record.cache is CacheUse.HIT and record.state.is_final:
+                async for lines in self._replay(record, after=after):
+                    yield Page(lines)
+                break
             after = max(after, newest, lines[-1].sequence if lines else 0)
             if has_ended or not follow:
+                break
+            if patience.is_over:
                 return
-            await _first_of(self._logs.wait_for_lines(found.id, after, _WAIT_S), life.wait())
+            left_s = patience.left_s
+            await _first_of(self._logs.wait_for_lines(found.id, after, left_s), life.wait(left_s))
+        yield Page((), is_last=True)
+
+
+class _Patience:
+    """How long a follower is served before it has to ask again."""
+
+    def __init__(self, wait_s: float | None) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._until = None if wait_s is None else self._loop.time() + wait_s
+
+    @property
+    def is_over(self) -> bool:
+        return self._until is not None and self._loop.time() >= self._until
+
+    @property
+    def left_s(self) -> float:
+        """How long the next wait may last."""
+        return _WAIT_S if self._until is None else min(_WAIT_S, max(0.0, self._until - self._loop.time()))
 
 
 class _Life:
@@ -84,18 +125,23 @@ class _Life:
         self._run_id = run.id
         self._after = after
         self.ended = run.state.is_final
+        self.stages = dict(run.stages)
 
     async def news(self) -> Sequence[Event]:
         """The next events, none when there are no more now."""
         events = await self._runs.events_after(self._run_id, self._after, _PAGE)
         if events:
             self._after = events[-1].sequence
-        self.ended |= any(isinstance(event.about, Run) and event.about.state.is_final for event in events)
+        for event in events:
+            if isinstance(event.about, Run):
+                self.ended |= event.about.state.is_final
+            else:
+                self.stages[event.about.name] = event.about
         return events
 
-    async def wait(self) -> None:
+    async def wait(self, at_most_s: float) -> None:
         """Return when there may be news; a moment later, so that what comes together is told together."""
-        await self._runs.wait_for_events(self._run_id, self._after, _WAIT_S)
+        await self._runs.wait_for_events(self._run_id, self._after, at_most_s)
         await asyncio.sleep(_TOGETHER_S)
 
 

@@ -1,8 +1,10 @@
 """All that planning and submitting have in common: from a submission to a project ready to be gone through."""
 
 from wherry.service.domain.errors import BlobMissing
+from wherry.service.domain.resources import Machine
 from wherry.service.domain.submission import Needs, Submission
 from wherry.service.usecases.check_data import CheckData
+from wherry.service.usecases.check_resources import require_resources
 from wherry.service.usecases.find_vanished import FindVanished
 from wherry.service.usecases.read_ignore_rules import ReadIgnoreRules
 from wherry.service.usecases.read_project import ReadProject, require_stages
@@ -21,8 +23,13 @@ class OpenProject:
         rules: ReadIgnoreRules,
         images: ResolveImages,
         find_vanished: FindVanished,
+        machine: Machine,
     ) -> None:
-        """Go through these, in this order; `find_vanished` when content is gone that seemed to be held."""
+        """Go through these, in this order; `find_vanished` when content is gone that seemed to be held.
+
+        What stages ask for is compared with `machine`.
+        """
+        self._machine = machine
         self._read = read
         self._check = check
         self._rules = rules
@@ -44,6 +51,7 @@ class OpenProject:
         if isinstance(project, Needs):
             return project
         require_stages(project)
+        require_resources(project, self._machine)
         placed = await self._check(project, upload=upload)
         if isinstance(placed, Needs):
             return placed

@@ -12,6 +12,7 @@ from wherry.service.domain.dvc.stage import Stage, StageName
 from wherry.service.domain.dvc.view import PathOrder, PlacedData, ProjectView
 from wherry.service.domain.errors import DataMissing, PipelineInvalid
 from wherry.service.domain.keys import strict_key
+from wherry.service.domain.network import NetworkPolicy
 from wherry.service.domain.paths import ROOT, PathSet, ProjectPath, is_within, resolve_project_path
 from wherry.service.domain.reads import ProjectFiles
 from wherry.service.domain.records import FileEntry, Params, StageEntry
@@ -102,8 +103,10 @@ class ProjectState:
 class ResolveStage:
     """Computes the inputs and keys of stages whose producers have their outputs."""
 
-    def __init__(self, *, index: BlobIndex, read: ReadBlobs, legacy: FindLegacyHashes, network: bool) -> None:
-        """With `network` as the operator's default for stages that do not say."""
+    def __init__(
+        self, *, index: BlobIndex, read: ReadBlobs, legacy: FindLegacyHashes, network: NetworkPolicy
+    ) -> None:
+        """With `network` as the operator's word on networks."""
         self._index = index
         self._read = read
         self._legacy = legacy
@@ -123,7 +126,7 @@ class ResolveStage:
         view = await self._view(state, stage)
         deps = tuple(sorted(self._deps(view, stage), key=lambda dep: dep.path))
         params = read_params(stage, await self._params_files(state, view, stage), state.parser)
-        network = self._network if settings.network is None else settings.network
+        network, withheld = self._network.gives(settings.network)
         image = state.images[stage.name]
         previous = _previous(state, stage)
         return StageTask(
@@ -136,6 +139,7 @@ class ResolveStage:
             image=image,
             environment=settings.env,
             network=network,
+            network_withheld=withheld,
             settings=settings,
             key=strict_key(
                 stage,

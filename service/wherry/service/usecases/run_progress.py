@@ -11,7 +11,10 @@ from wherry.service.domain.run import Run, RunError, StageRecord
 from wherry.service.domain.states import CacheUse, State
 from wherry.service.domain.submission import RunOptions
 from wherry.service.domain.task import RunId
+from wherry.service.ports.clock import Clock
 from wherry.service.ports.runs import RunStore
+
+_COMPUTED_ELSEWHERE = frozenset({CacheUse.HIT, CacheUse.MERGED})
 
 
 class RunProgress:
@@ -21,8 +24,11 @@ class RunProgress:
     few transactions, not one for each stage.
     """
 
-    def __init__(self, *, run_id: RunId, runs: RunStore, stages: Mapping[StageName, StageRecord]) -> None:
+    def __init__(
+        self, *, run_id: RunId, runs: RunStore, clock: Clock, stages: Mapping[StageName, StageRecord]
+    ) -> None:
         """Begin with the records of a fresh run."""
+        self._clock = clock
         self._run_id = run_id
         self._runs = runs
         self._stages = dict(stages)
@@ -45,15 +51,22 @@ class RunProgress:
     @property
     def compute_s(self) -> float:
         """Seconds that commands ran in this run."""
-        return sum(stage.wall_s or 0.0 for stage in self._stages.values() if stage.cache != CacheUse.HIT)
+        return sum(
+            stage.wall_s or 0.0 for stage in self._stages.values() if stage.cache not in _COMPUTED_ELSEWHERE
+        )
 
     @property
     def saved_s(self) -> float:
-        """Seconds that known results saved."""
-        return sum(stage.wall_s or 0.0 for stage in self._stages.values() if stage.cache == CacheUse.HIT)
+        """Seconds that known results, and those of others, saved."""
+        return sum(
+            stage.wall_s or 0.0 for stage in self._stages.values() if stage.cache in _COMPUTED_ELSEWHERE
+        )
 
     def note(self, record: StageRecord) -> None:
-        """Keep a stage's new state soon, without waiting for it."""
+        """Keep a stage's new state soon, without waiting for it. It carries the time at which it came about."""
+        known = self._stages[record.name]
+        is_new = known.since is None or (known.state, known.phase) != (record.state, record.phase)
+        record = replace(record, since=self._clock.now() if is_new else known.since)
         self._stages[record.name] = record
         if record.state in {State.FAILED, State.LOST}:
             self._failed.append(record.name)
@@ -110,7 +123,7 @@ class RunProgress:
     async def stop_rest(self, state: State, reason: str) -> None:
         """Record all that have not ended as stopped: cancelled or lost."""
         rest = [
-            replace(stage, state=state, reason=stage.reason or reason)
+            replace(stage, state=state, phase=None, reason=reason)
             for stage in self._stages.values()
             if not stage.state.is_final
         ]

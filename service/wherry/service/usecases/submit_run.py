@@ -1,7 +1,11 @@
 """Accept a submission as a run, once, and set it going."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
 
+from wherry.service.domain.dvc.graph import active_downstream, reachable
+from wherry.service.domain.dvc.stage import StageName
+from wherry.service.domain.errors import StageUnknown
 from wherry.service.domain.run import NewRun, Run
 from wherry.service.domain.submission import Needs, RunOptions, Submission
 from wherry.service.ports.clock import Clock
@@ -9,7 +13,7 @@ from wherry.service.ports.runs import RunStore
 from wherry.service.usecases.drive_run import DriveRun
 from wherry.service.usecases.note_use import NoteUse
 from wherry.service.usecases.open_project import OpenProject
-from wherry.service.usecases.read_project import find_unlooked
+from wherry.service.usecases.read_project import Project, find_unlooked
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,7 @@ class SubmitRun:
         state = await self._open_project(submission, upload=True)
         if isinstance(state, Needs):
             return state
+        options = replace(options, forced=_forced(state.project, options))
         run, is_new = await self._runs.create(
             NewRun(
                 idempotency_key=idempotency_key,
@@ -67,3 +72,23 @@ class SubmitRun:
             self._note_use(data.hash for data in state.placed.values())
             self._drive.start(run, state, options)
         return Accepted(run, find_unlooked(state.project))
+
+
+def _forced(project: Project, options: RunOptions) -> frozenset[StageName]:
+    """The stages from which on everything runs, with all that depend on them.
+
+    Raises:
+        StageUnknown: if the run has no such stage.
+    """
+    if not options.from_stages:
+        return frozenset()
+    known = {stage.name for stage in project.stages}
+    starts = [StageName(name) for name in options.from_stages]
+    for name in starts:
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            raise StageUnknown(
+                f"the run has no stage {name!r}", hint=f"Did you mean {near[0]!r}?" if near else ""
+            )
+    downstream = active_downstream(project.pipeline)
+    return frozenset(reachable(starts, lambda name: downstream.get(name, ())))

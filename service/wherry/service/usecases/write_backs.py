@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from wherry.service.domain.blob import BlobHash, Digest
-from wherry.service.domain.dvc.legacy_hash import LegacyHashes, as_recorded, undecided
+from wherry.service.domain.dvc.legacy_hash import LegacyHashes, as_recorded, outputs_as_recorded, undecided
 from wherry.service.domain.dvc.lockfile import is_unchanged, update_lock
 from wherry.service.domain.dvc.stage import Stage, StageName
 from wherry.service.domain.dvc.view import PlacedData
@@ -96,7 +96,7 @@ class WriteBacks:
         return replace(
             entry,
             deps=as_recorded(entry.deps, recorded.deps, legacy),
-            outs=as_recorded(entry.outs, recorded.outs, outs),
+            outs=outputs_as_recorded(entry.outs, recorded.outs, outs),
         )
 
     def _params(self, project: Project, path: ProjectPath, before: str) -> WriteBack:

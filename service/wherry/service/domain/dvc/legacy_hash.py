@@ -81,6 +81,22 @@ def as_recorded(
     return tuple(_as_recorded(file, before.get(file.path), legacy) for file in current)
 
 
+def outputs_as_recorded(
+    current: Iterable[FileEntry], recorded: Collection[FileEntry], legacy: LegacyHashes
+) -> tuple[FileEntry, ...]:
+    """Write outputs so, and leave files that did not change with the version that a cloud keeps of them."""
+    versioned = {file.path: file for file in recorded if file.versioned is not None}
+    return tuple(
+        known if (known := versioned.get(file.path)) and _is_same(known, file) else file
+        for file in as_recorded(current, recorded, legacy)
+    )
+
+
+def _is_same(recorded: FileEntry, current: FileEntry) -> bool:
+    is_file = not current.hash.endswith(TREE_SUFFIX)
+    return is_file and (recorded.hash, recorded.is_legacy) == (current.hash, current.is_legacy)
+
+
 def _as_recorded(file: FileEntry, recorded: BlobHash | None, legacy: LegacyHashes) -> FileEntry:
     if recorded is None or recorded not in {file.hash, legacy.get(file.hash)}:
         return file

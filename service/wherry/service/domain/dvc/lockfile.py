@@ -117,6 +117,7 @@ def _read_file(item: Shape) -> FileEntry | None:
         nfiles=content.nfiles,
         executable=content.executable,
         is_legacy=content.is_legacy,
+        versioned=content.versioned,
     )
 
 

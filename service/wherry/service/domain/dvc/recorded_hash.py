@@ -5,6 +5,7 @@ DVC compares content by MD5. Versions and ETags say where a cloud has the conten
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from wherry.service.domain.blob import BlobHash, parse_blob_hash
 from wherry.service.domain.dvc.shape import Shape
@@ -15,6 +16,9 @@ _CHECKSUM_KEYS = frozenset({"md5", "etag", "checksum"})
 _META_KEYS = frozenset({"size", "nfiles", "isexec", "version_id"})
 CONTENT_KEYS = _CHECKSUM_KEYS | _META_KEYS | {"hash", "cloud", "files"}
 """Keys of an entry that say something about its content."""
+
+# In the order in which DVC writes them for a cloud.
+_VERSION_KEYS = ("etag", "checksum", "version_id")
 
 _MEMBER_KEYS = _CHECKSUM_KEYS | _META_KEYS | {"relpath", "cloud"}
 _CHECKSUM_CHARACTERS_MIN = 3
@@ -31,6 +35,8 @@ class RecordedContent:
     total_bytes: int | None
     nfiles: int | None
     executable: bool
+    versioned: Mapping[str, Any] | None
+    """What DVC writes behind the hash of a file of which a cloud keeps versions."""
 
 
 def read_content(fields: Mapping[str, Shape]) -> RecordedContent:
@@ -60,7 +66,19 @@ def read_content(fields: Mapping[str, Shape]) -> RecordedContent:
         total_bytes=total_bytes,
         nfiles=nfiles,
         executable=said["isexec"].flag() if "isexec" in said else False,
+        versioned=_versioned(said) if "version_id" in said and not members else None,
     )
+
+
+def _versioned(said: Mapping[str, Shape]) -> Mapping[str, Any]:
+    """What is said of one version, as DVC writes it: sizes first, and of a cloud's copy what the cloud says."""
+    written = {key: said[key].value for key in ("size", "nfiles") if key in said}
+    if "isexec" in said and said["isexec"].value:
+        written["isexec"] = True
+    names = {key: said[key].value for key in _VERSION_KEYS if key in said and said[key].value}
+    if "cloud" not in said:
+        return written | {key: names[key] for key in ("version_id", "etag", "checksum") if key in names}
+    return written | ({"cloud": dict.fromkeys(said["cloud"].mapping(), names)} if names else {})
 
 
 def _read_md5(fields: Mapping[str, Shape]) -> BlobHash | None:

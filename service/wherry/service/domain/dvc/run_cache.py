@@ -38,7 +38,10 @@ def _file_mapping(file: FileEntry) -> dict[str, Any]:
     mapping: dict[str, Any] = {"path": file.path}
     if not file.is_legacy:
         mapping["hash"] = "md5"
-    mapping |= {"md5": file.hash, "size": file.size_bytes}
+    mapping["md5"] = file.hash
+    if file.versioned is not None:
+        return {**mapping, **file.versioned}
+    mapping["size"] = file.size_bytes
     if file.nfiles is not None:
         mapping["nfiles"] = file.nfiles
     if file.executable:

@@ -1,0 +1,172 @@
+"""`wherry login`, `logout`, `whoami`, `profile`: which service, and as whom."""
+
+import os
+import sys
+
+import click
+
+from wherry.client.address import find_endpoint, parse_address, user_name
+from wherry.client.cli.session import open_session
+from wherry.client.cli.settings import Command, Settings
+from wherry.client.cli.terminal import Terminal, plain, table
+from wherry.client.client import Client
+from wherry.client.configuration import find_setting
+from wherry.client.errors import NotAllowed, Refused
+from wherry.client.profiles import Profile, read_profiles, write_profiles
+
+_DEFAULT_NAME = "default"
+
+
+@click.command(cls=Command)
+@click.argument("url")
+@click.option(
+    "--token",
+    metavar="TOKEN|-",
+    default="",
+    help="What the service's operator gave you; - reads it from standard input. Default: WHERRY_TOKEN, else it is asked for.",
+)
+@click.option("--name", default=_DEFAULT_NAME, show_default=True, help="Name of the profile.")
+@click.pass_obj
+def login(settings: Settings, url: str, token: str, name: str) -> None:
+    """Keep a service and its token in a profile, and use it from now on.
+
+    They are tried first. The profile is in ~/.config/wherry/config.toml, readable by you alone. A token on the command
+    line is seen by everybody on the machine: better is standard input.
+    """
+    terminal = Terminal(settings)
+    parse_address(url)
+    profile = Profile(server=url, token=_token(token))
+    environ = {**os.environ, "WHERRY_TOKEN": profile.token} if profile.token else dict(os.environ)
+    with Client(server=url, environ=environ) as client:
+        info = client.info()
+    file = write_profiles(os.environ, read_profiles(os.environ).having(name, profile))
+    terminal.note(
+        f"{info.node} answers, version {info.version}. It is used from now on: profile {name} in {file}."
+    )
+    terminal.note("`wherry profile use --none` goes back to the service of this machine.")
+
+
+@click.command(cls=Command)
+@click.argument("name", default="")
+@click.pass_obj
+def logout(settings: Settings, name: str) -> None:
+    """Forget a profile, and its token: NAME, or the active one."""
+    profiles = read_profiles(os.environ)
+    gone = name or profiles.active
+    if not gone:
+        raise Refused(
+            "no profile is in use", hint="`wherry profile ls` lists those there are", reason="NO_PROFILE"
+        )
+    write_profiles(os.environ, profiles.without(gone))
+    Terminal(settings).note(f"Profile {gone} is forgotten.")
+
+
+@click.command(cls=Command)
+@click.option("--json", "as_json", is_flag=True, help="Print wherry.whoami/1.")
+@click.pass_obj
+def whoami(settings: Settings, as_json: bool) -> None:  # noqa: FBT001 - click passes flags by name
+    """Say which service is used, who says so, and as whom you come.
+
+    The name is the one that your runs carry: WHERRY_USER, else the one you are logged in with on this machine. The
+    service believes it: there is one token for everybody.
+    """
+    named = find_setting(
+        "server", settings.folder, os.environ, server=settings.server, profile=settings.profile
+    )
+    endpoint = find_endpoint(settings.server, os.environ, folder=settings.folder, profile=settings.profile)
+    with open_session(settings) as (client, terminal):
+        info = client.info()
+        document: dict[str, object] = {
+            "schema": "wherry.whoami/1",
+            "user": user_name(os.environ),
+            "server": f"{'grpcs' if endpoint.secure else 'grpc'}://{endpoint.target}",
+            "origin": named.origin if named is not None else "the embedded service of this machine",
+            "node": info.node or None,
+            "version": info.version or None,
+            "has_token": bool(endpoint.token),
+        }
+        if as_json:
+            terminal.document(document)
+            return
+        terminal.answer(
+            f"{document['user']} at {document['server']} ({plain(info.node)}, version {plain(info.version)}), "
+            f"by {document['origin']}"
+        )
+
+
+@click.group()
+def profile() -> None:
+    """Choose among the services that you have logged in to."""
+
+
+@profile.command("ls", cls=Command)
+@click.option("--json", "as_json", is_flag=True, help="Print wherry.profiles/1, without tokens.")
+@click.pass_obj
+def profile_ls(settings: Settings, as_json: bool) -> None:  # noqa: FBT001
+    """List the profiles; * marks the active one."""
+    terminal = Terminal(settings)
+    profiles = read_profiles(os.environ)
+    if as_json:
+        terminal.document(
+            {
+                "schema": "wherry.profiles/1",
+                "profiles": [
+                    {
+                        "name": name,
+                        "server": known.server,
+                        "has_token": bool(known.token),
+                        "active": name == profiles.active,
+                    }
+                    for name, known in sorted(profiles.by_name.items())
+                ],
+            }
+        )
+        return
+    if not profiles.by_name:
+        terminal.note(
+            "There is no profile: `wherry login URL` makes one. Without, this machine's service is used."
+        )
+        return
+    rows = [
+        ("*" if name == profiles.active else "", name, known.server)
+        for name, known in sorted(profiles.by_name.items())
+    ]
+    for line in table(("", "NAME", "SERVER"), rows, width=terminal.width):
+        terminal.answer(line)
+
+
+@profile.command("use", cls=Command)
+@click.argument("name", default="")
+@click.option("--none", is_flag=True, help="None of them: the service of this machine.")
+@click.pass_obj
+def profile_use(settings: Settings, name: str, none: bool) -> None:  # noqa: FBT001
+    """Use a profile from now on."""
+    if bool(name) == none:
+        raise click.UsageError("name a profile, or say --none")
+    write_profiles(os.environ, read_profiles(os.environ).using(name))
+    Terminal(settings).note(
+        f"Profile {name} is used now." if name else "The service of this machine is used now."
+    )
+
+
+@profile.command("rm", cls=Command)
+@click.argument("name")
+@click.pass_obj
+def profile_rm(settings: Settings, name: str) -> None:
+    """Forget a profile, and its token."""
+    write_profiles(os.environ, read_profiles(os.environ).without(name))
+    Terminal(settings).note(f"Profile {name} is forgotten.")
+
+
+def _token(given: str) -> str:
+    if given == "-":
+        return sys.stdin.readline().strip()
+    if given:
+        return given
+    if os.environ.get("WHERRY_TOKEN"):
+        return os.environ["WHERRY_TOKEN"]
+    if sys.stdin.isatty() and sys.stderr.isatty():
+        return str(click.prompt("Token", hide_input=True, default="", show_default=False, err=True)).strip()
+    raise NotAllowed(
+        "no token was given", hint="pipe it in: --token -, or set WHERRY_TOKEN", reason="NO_TOKEN"
+    )

@@ -1,0 +1,105 @@
+"""Leases in SQL. Taking one is a single conditional statement: of two that want it, one gets it."""
+
+import json
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, bindparam, delete, or_, select, update
+
+from wherry.service.adapters.database import Database
+from wherry.service.adapters.tables import leases
+from wherry.service.domain.lease import Lease
+from wherry.service.domain.task import Failed, LeaseToken, RunId, StrictKey
+from wherry.service.ports.leases import Leases
+
+_LEASE = select(leases).where(leases.c.key == bindparam("wanted"))
+_HELD = (leases.c.key == bindparam("wanted"), leases.c.token == bindparam("held"), leases.c.failure.is_(None))
+_RENEW = update(leases).where(*_HELD).values(expires_at=bindparam("until"))
+_FAIL = update(leases).where(*_HELD).values(failure=bindparam("reason"), files=bindparam("seen"))
+_END = delete(leases).where(*_HELD)
+_SWEEP = delete(leases).where(leases.c.failure.is_not(None), leases.c.expires_at < bindparam("before"))
+
+
+class SqlLeases(Leases):
+    """Leases in the table `leases`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def acquire(self, wanted: Lease, *, now: datetime) -> Lease:
+        """See the port."""
+        columns = {
+            "token": wanted.token,
+            "owner": wanted.owner,
+            "run_id": wanted.run_id,
+            "user": wanted.user,
+            "stage": wanted.stage,
+            "expires_at": wanted.expires_at,
+            "failure": None,
+            "files": "",
+        }
+        is_free = or_(
+            leases.c.failure.is_not(None), leases.c.owner == wanted.owner, leases.c.expires_at <= now
+        )
+        take = (
+            self._database.insert(leases)
+            .values(key=wanted.key, **columns)
+            .on_conflict_do_update(index_elements=["key"], set_=columns, where=is_free)
+            .returning(leases.c.token)
+        )
+
+        def acquire(connection: Connection) -> Lease | None:
+            if connection.execute(take).one_or_none() is not None:
+                return wanted
+            row = connection.execute(_LEASE, {"wanted": wanted.key}).one_or_none()
+            return None if row is None else _lease(row)
+
+        while True:
+            standing = await self._database.run(acquire)
+            if standing is not None:
+                return standing
+            # PostgreSQL: it was given up between the two statements.
+
+    async def find(self, key: StrictKey) -> Lease | None:
+        """See the port."""
+        values = {"wanted": key}
+        row = await self._database.run(lambda connection: connection.execute(_LEASE, values).one_or_none())
+        return None if row is None else _lease(row)
+
+    async def renew(self, key: StrictKey, token: LeaseToken, *, expires_at: datetime) -> bool:
+        """See the port."""
+        values = {"wanted": key, "held": token, "until": expires_at}
+        return bool(await self._database.run(lambda connection: connection.execute(_RENEW, values).rowcount))
+
+    async def end(
+        self, key: StrictKey, token: LeaseToken, *, failure: Failed | None = None, files: str = ""
+    ) -> None:
+        """See the port."""
+        values: dict[str, Any] = {"wanted": key, "held": token}
+        statement: Any = _END
+        if failure is not None:
+            statement = _FAIL
+            values |= {"reason": _dump_failure(failure), "seen": files}
+        await self._database.run(lambda connection: connection.execute(statement, values))
+
+    async def sweep(self, *, before: datetime) -> None:
+        """See the port."""
+        await self._database.run(lambda connection: connection.execute(_SWEEP, {"before": before}))
+
+
+def _lease(row: Row[Any]) -> Lease:
+    return Lease(
+        key=StrictKey(row.key),
+        token=LeaseToken(row.token),
+        owner=row.owner,
+        run_id=RunId(row.run_id),
+        user=row.user,
+        stage=row.stage,
+        expires_at=row.expires_at,
+        failure=None if row.failure is None else Failed(**json.loads(row.failure)),
+        files=row.files,
+    )
+
+
+def _dump_failure(failure: Failed) -> str:
+    return json.dumps({"reason": failure.reason, "exit_code": failure.exit_code, "wall_s": failure.wall_s})

@@ -1,0 +1,39 @@
+"""Leases on strict keys: what is being computed, and by whom."""
+
+from datetime import datetime
+from typing import Protocol
+
+from wherry.service.domain.lease import Lease
+from wherry.service.domain.task import Failed, LeaseToken, StrictKey
+
+
+class Leases(Protocol):
+    """One lease for each key at most. Shared by all services of one database.
+
+    The token of a lease is its fence: `RunCache.publish` keeps a result only while the token stands here.
+    """
+
+    async def acquire(self, wanted: Lease, *, now: datetime) -> Lease:
+        """Take the lease unless somebody else holds it; returns the one that stands: `wanted`, or the other's."""
+        ...
+
+    async def find(self, key: StrictKey) -> Lease | None:
+        """The lease of a key, whether it has expired or not."""
+        ...
+
+    async def renew(self, key: StrictKey, token: LeaseToken, *, expires_at: datetime) -> bool:
+        """Say that the holder lives; False when it no longer holds the lease."""
+        ...
+
+    async def end(
+        self, key: StrictKey, token: LeaseToken, *, failure: Failed | None = None, files: str = ""
+    ) -> None:
+        """Give the lease up; a failure stays to be read, until somebody takes the lease or it is swept away.
+
+        Harmless when the lease is no longer held.
+        """
+        ...
+
+    async def sweep(self, *, before: datetime) -> None:
+        """Remove failures whose lease would have expired before an instant."""
+        ...

@@ -1,0 +1,162 @@
+"""Execute a stage while holding the lease on its key, or wait for the service that holds it."""
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from datetime import timedelta
+
+from wherry.service.domain.errors import LeaseLost, Unavailable
+from wherry.service.domain.lease import Lease
+from wherry.service.domain.paths import ProjectPath
+from wherry.service.domain.snapshot import SnapshotFile
+from wherry.service.domain.states import CacheUse, State
+from wherry.service.domain.task import (
+    Failed,
+    LeaseToken,
+    Lost,
+    Outcome,
+    StageTask,
+    Succeeded,
+)
+from wherry.service.ports.clock import Clock, Identities
+from wherry.service.ports.event_log import EventLog
+from wherry.service.ports.leases import Leases
+from wherry.service.ports.stages import OutputPlace, StageObserver
+from wherry.service.usecases.find_result import FindResult
+
+# A service that has not been heard of for so long is taken for dead. Everything else is derived from it: three renewals
+# may fail before, and whoever waits looks ten times in that time.
+_LIFE_S = 30.0
+_BEAT_S = _LIFE_S / 4
+_LOOK_S = _LIFE_S / 30
+
+# How often an execution may lose its lease before that is told.
+_TIMES_MAX = 3
+
+Execute = Callable[[StageTask], Awaitable[Outcome]]
+
+
+class HoldLease:
+    """Of all services of one database, one executes a key at a time."""
+
+    def __init__(
+        self,
+        *,
+        leases: Leases,
+        find: FindResult,
+        clock: Clock,
+        identities: Identities,
+        log: EventLog,
+        owner: str,
+    ) -> None:
+        """Take leases as `owner`."""
+        self._leases = leases
+        self._find = find
+        self._clock = clock
+        self._identities = identities
+        self._log = log
+        self._owner = owner
+
+    async def __call__(self, task: StageTask, observer: StageObserver, execute: Execute) -> Outcome:
+        """Return how the execution ended, here or elsewhere."""
+        lost = 0
+        while lost < _TIMES_MAX:
+            try:
+                outcome = await self._once(task, observer, execute)
+            except LeaseLost:
+                lost += 1
+                self._log.warning("lease lost", run_id=task.run_id, key=task.key)
+                continue
+            except Unavailable as exc:
+                return Lost(reason=exc.message)
+            if outcome is not None:
+                return outcome
+        return Lost(reason=f"another service took the stage over, {_TIMES_MAX} times")
+
+    async def _once(self, task: StageTask, observer: StageObserver, execute: Execute) -> Outcome | None:
+        wanted = self._wanted(task)
+        standing = await self._leases.acquire(wanted, now=self._clock.now())
+        if standing.token == wanted.token:
+            return await self._hold(wanted, task, execute)
+        if not task.may_share:
+            return await execute(task)  # what others have begun is not what was asked for
+        return await self._wait_for(standing, task, observer)
+
+    def _wanted(self, task: StageTask) -> Lease:
+        return Lease(
+            key=task.key,
+            token=LeaseToken(self._identities.new_attempt_id()),
+            owner=self._owner,
+            run_id=task.run_id,
+            user=task.user,
+            stage=task.stage.name,
+            expires_at=self._clock.now() + timedelta(seconds=_LIFE_S),
+        )
+
+    async def _hold(self, lease: Lease, task: StageTask, execute: Execute) -> Outcome:
+        working = asyncio.ensure_future(execute(replace(task, fence=lease.token)))
+        beating = asyncio.create_task(self._beat(lease))
+        failure: Failed | None = None
+        try:
+            await asyncio.wait({working, beating}, return_when=asyncio.FIRST_COMPLETED)
+            if not working.done():
+                raise LeaseLost("another service has taken the stage over")
+            outcome = working.result()
+            failure = outcome if isinstance(outcome, Failed) else None
+            return outcome
+        finally:
+            working.cancel()
+            beating.cancel()
+            await asyncio.wait({working, beating})
+            files = _fingerprint(task.files) if failure is not None else ""
+            await asyncio.shield(self._end(lease, failure, files))
+
+    async def _end(self, lease: Lease, failure: Failed | None, files: str) -> None:
+        try:
+            await self._leases.end(lease.key, lease.token, failure=failure, files=files)
+        except Unavailable:
+            # It expires by itself, and this service may take it at any time.
+            self._log.warning("lease not given up", run_id=lease.run_id, key=lease.key)
+
+    async def _beat(self, lease: Lease) -> None:
+        """Renew the lease; return when it is lost."""
+        while True:
+            await self._clock.sleep(_BEAT_S)
+            expires_at = self._clock.now() + timedelta(seconds=_LIFE_S)
+            try:
+                if not await self._leases.renew(lease.key, lease.token, expires_at=expires_at):
+                    return
+            except Unavailable:
+                self._log.warning("lease not renewed", run_id=lease.run_id, key=lease.key)
+
+    async def _wait_for(self, lease: Lease, task: StageTask, observer: StageObserver) -> Outcome | None:
+        """Wait for another service; None: the lease may be free now."""
+        origin = OutputPlace(run_id=lease.run_id, user=lease.user, stage=lease.stage, after=0, attempt=None)
+        await observer.attached(origin, State.RUNNING)
+        while True:
+            await self._clock.sleep(_LOOK_S)
+            standing = await self._leases.find(task.key)
+            if standing is not None and standing.token == lease.token:
+                if standing.failure is None and standing.expires_at > self._clock.now():
+                    continue
+                if standing.failure is not None and standing.files == _fingerprint(task.files):
+                    return standing.failure
+                return None
+            known = await self._find(task)
+            if known is None or known.result is None:
+                return None
+            return Succeeded(
+                entry=known.entry,
+                cache=CacheUse.MERGED,
+                wall_s=known.result.wall_s,
+                from_run=lease.run_id,
+                from_user=lease.user,
+            )
+
+
+def _fingerprint(files: Mapping[ProjectPath, SnapshotFile]) -> str:
+    """The same for the same files."""
+    plain = sorted((path, file.hash, file.executable) for path, file in files.items())
+    return hashlib.sha256(json.dumps(plain).encode()).hexdigest()

@@ -1,0 +1,128 @@
+"""A StageRunner that lets a stage run once the machine has what it asks for, and it is its turn."""
+
+import asyncio
+import contextlib
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import replace
+
+from wherry.service.domain.dvc.stage import StageName
+from wherry.service.domain.resources import Demand, Machine, demand_of, find_excess
+from wherry.service.domain.run import Run
+from wherry.service.domain.schedule import Grant, Request, Schedule
+from wherry.service.domain.submission import RunOptions
+from wherry.service.domain.task import AttemptId, Failed, Outcome, StageTask
+from wherry.service.ports.stages import StageObserver, StageRunner
+from wherry.service.usecases.rank_stages import RankStages
+from wherry.service.usecases.read_project import Project
+
+
+class Places:
+    """The places of one machine, for the stages of all runs."""
+
+    def __init__(self, machine: Machine, *, at_once: int) -> None:
+        """Let at most `at_once` stages share the machine."""
+        self.machine = machine
+        self._schedule = Schedule(machine, places=at_once)
+        self._numbers = itertools.count()
+        self._waiting: dict[int, asyncio.Future[Grant]] = {}
+        self._will_grant = False
+
+    @contextlib.asynccontextmanager
+    async def hold(
+        self,
+        demand: Demand,
+        *,
+        run: Run,
+        title: str,
+        options: RunOptions,
+        path_s: float,
+        when_waiting: Callable[[str], Awaitable[None]],
+    ) -> AsyncIterator[Grant]:
+        """Wait for a place and hold it. `when_waiting` is told once what the stage lacks, if it lacks something."""
+        number = next(self._numbers)
+        granted = self._waiting[number] = asyncio.get_running_loop().create_future()
+        self._schedule.add(
+            Request(
+                number=number,
+                user=run.user,
+                run=run.id,
+                title=title,
+                demand=demand,
+                priority=options.priority,
+                run_places=options.jobs,
+                path_s=path_s,
+            )
+        )
+        self._grant_soon()
+        try:
+            # Stages that become ready together are ranked together, in the next round of the loop.
+            await asyncio.sleep(0)
+            if not granted.done() and not demand.is_plain and (reason := self._schedule.why_waiting(number)):
+                await when_waiting(reason)
+            yield await granted
+        finally:
+            self._waiting.pop(number, None)
+            self._schedule.remove(number)
+            self._grant_soon()
+
+    def _grant_soon(self) -> None:
+        if not self._will_grant:
+            self._will_grant = True
+            asyncio.get_running_loop().call_soon(self._grant)
+
+    def _grant(self) -> None:
+        self._will_grant = False
+        for grant in self._schedule.grant():
+            waiting = self._waiting.pop(grant.number)
+            # One that was cancelled in this very moment gives its place back at once.
+            if not waiting.done():
+                waiting.set_result(grant)
+
+
+class ScheduledStageRunner(StageRunner):
+    """Makes the stages of one run wait for their places. Known results need none: caching is outside."""
+
+    def __init__(
+        self,
+        inner: StageRunner,
+        *,
+        places: Places,
+        rank: RankStages,
+        run: Run,
+        project: Project,
+        options: RunOptions,
+    ) -> None:
+        """Let the stages of `run` through to `inner` as they get one of `places`; `rank` says which are urgent."""
+        self._inner = inner
+        self._places = places
+        self._rank = rank
+        self._run = run
+        self._project = project
+        self._options = options
+        self._ranks: asyncio.Task[Mapping[StageName, float]] | None = None
+
+    async def run(self, task: StageTask, attempt: AttemptId, observer: StageObserver) -> Outcome:
+        """Wait for a place, then run."""
+        machine = self._places.machine
+        excess = find_excess(task.settings, machine)
+        if excess is not None:
+            # Refused when it was submitted, unless the machine had more then.
+            return Failed(reason=excess, exit_code=None, wall_s=None)
+        name = task.stage.name
+        async with self._places.hold(
+            demand_of(task.settings, machine),
+            run=self._run,
+            title=f"{name} of run {self._run.id}",
+            options=self._options,
+            path_s=(await self._path_seconds()).get(name, 0.0),
+            when_waiting=observer.waits,
+        ) as grant:
+            return await self._inner.run(replace(task, gpus=grant.gpus), attempt, observer)
+
+    async def _path_seconds(self) -> Mapping[StageName, float]:
+        """Asked for when the first stage has to run: a run of known results is never ranked."""
+        if self._ranks is None:
+            self._ranks = asyncio.create_task(self._rank(self._project))
+        # Shielded: other stages wait for it too.
+        return await asyncio.shield(self._ranks)
