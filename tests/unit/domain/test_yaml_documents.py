@@ -21,13 +21,6 @@ _OWN_REFUSALS = (
     "stands here a second time",
 )
 
-# What only ruamel refuses, and libyaml reads: a tab behind a value, a block scalar that begins with a blank line
-# less indented than its text.
-_OWN_READINGS = (
-    "found character '\\t' that cannot start any token",
-    "more indented follow up line than first",
-)
-
 _KEYS = [
     "a",
     "b",
@@ -149,7 +142,6 @@ def test_documents_are_read_as_ruamel_reads_them(text: str) -> None:
     expected, read = _ruamel(text), _ours(text)
     if isinstance(read, PipelineInvalid):
         assert isinstance(expected, Exception) or any(part in read.message for part in _OWN_REFUSALS)
-    elif isinstance(expected, Exception):
-        assert any(part in str(expected) for part in _OWN_READINGS)
     else:
+        assert not isinstance(expected, Exception)
         assert _equal(read, expected)

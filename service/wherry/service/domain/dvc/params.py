@@ -17,6 +17,8 @@ from wherry.service.domain.errors import PipelineInvalid, Place
 from wherry.service.domain.paths import ProjectPath
 from wherry.service.domain.records import Params
 
+_PLAIN_INT_MAX = 2**64
+
 # Made once: `json.dumps` with an option makes one for each call.
 _JSON = json.JSONEncoder(sort_keys=True)
 
@@ -216,6 +218,8 @@ def _number(part: str) -> int | None:
 
 def _check_recordable(stage: Stage, params: ParamsDependency, key: str, value: Any) -> None:
     """DVC computes a JSON of the parameters when it saves a stage, so what JSON lacks fails there."""
+    if _is_plain(value):
+        return
     try:
         _JSON.encode(value)
     except (TypeError, ValueError) as exc:
@@ -224,6 +228,18 @@ def _check_recordable(stage: Stage, params: ParamsDependency, key: str, value: A
             f"the parameter {key!r} of {params.project_path!r} cannot be recorded: {exc}",
             hint="Dates, sets and mappings with mixed keys have no JSON; write them as text.",
         ) from exc
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether it has a JSON for sure. Nearly all has, and this is a fraction of writing it."""
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _is_plain(inner) for key, inner in value.items())
+    if isinstance(value, list):
+        return all(map(_is_plain, value))
+    if isinstance(value, int):
+        # Python cannot write one of very many digits.
+        return -_PLAIN_INT_MAX <= value <= _PLAIN_INT_MAX
+    return value is None or isinstance(value, str | float)
 
 
 def _refuse(stage: Stage, message: str, *, hint: str = "") -> PipelineInvalid:

@@ -79,12 +79,15 @@ def parse_pipeline_document(
     templates = open_templates(fields, path, ValueFiles(load, around), parsing)
     if "stages" not in fields:
         return ()
-    return tuple(_read_stage(stage, path) for stage in expand_stages(fields["stages"], templates))
+    folder = folder_of(path)
+    return tuple(_read_stage(stage, path, folder) for stage in expand_stages(fields["stages"], templates))
 
 
 def is_dvc_file(path: str) -> bool:
     """Whether DVC takes a path for one of its own files: a pipeline's or tracked data's."""
-    return posixpath.basename(path) == PIPELINE_FILE_NAME or path.endswith(DATA_FILE_SUFFIX)
+    if path.endswith(DATA_FILE_SUFFIX):
+        return True
+    return path.endswith(PIPELINE_FILE_NAME) and posixpath.basename(path) == PIPELINE_FILE_NAME
 
 
 def stage_name(path: ProjectPath, key: str) -> StageName:
@@ -92,10 +95,10 @@ def stage_name(path: ProjectPath, key: str) -> StageName:
     return StageName(key if path == PIPELINE_FILE_NAME else f"{path}:{key}")
 
 
-def _read_stage(stage: ResolvedStage, path: ProjectPath) -> Stage:
+def _read_stage(stage: ResolvedStage, path: ProjectPath, folder: ProjectPath) -> Stage:
     shape = stage.shape
     fields = {name: shape.inner(name, value) for name, value in shape.mapping().items()}
-    wdir = _read_wdir(fields, path)
+    wdir = _read_wdir(fields, folder)
     settings, settings_place = _read_settings(fields)
     return Stage(
         name=stage_name(path, stage.key),
@@ -122,8 +125,7 @@ def _read_cmd(cmd: Shape) -> str | tuple[str, ...]:
     return cmd.text()
 
 
-def _read_wdir(fields: Mapping[str, Shape], path: ProjectPath) -> ProjectPath:
-    folder = folder_of(path)
+def _read_wdir(fields: Mapping[str, Shape], folder: ProjectPath) -> ProjectPath:
     # Empty or null, as a template may leave it, is the folder itself.
     if "wdir" not in fields or fields["wdir"].value in {"", None}:
         return folder

@@ -4,10 +4,9 @@ DVC validates with a schema and coerces nothing; neither is anything coerced her
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from difflib import get_close_matches
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from wherry.service.domain.dvc.yaml12 import YamlDocument
 from wherry.service.domain.errors import PathEscapes, PipelineInvalid, Place
@@ -53,9 +52,11 @@ class NotReadYet(PipelineInvalid):
     """DVC takes it; this version of Wherry cannot read it faithfully."""
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """A value in a document, reached by `keys`; `what` names it in messages, such as "stage 'train'"."""
+class Shape(NamedTuple):
+    """A value in a document, reached by `keys`; `what` names it in messages, such as "stage 'train'".
+
+    A named tuple, as ten are made for each generated stage, and a frozen dataclass takes three times as long to make.
+    """
 
     document: YamlDocument
     keys: tuple[str | int, ...]
@@ -73,7 +74,6 @@ class Shape:
         """The value under a key or index of this one."""
         return Shape(self.document, (*self.keys, key), value, what or self.what, self.around)
 
-    # Written out: for each generated stage `dataclasses.replace` would cost as much as resolving it.
     def holding(self, value: Any) -> "Shape":
         """The same place with another value."""
         return Shape(self.document, self.keys, value, self.what, self.around)

@@ -1,11 +1,18 @@
 """YAML as DVC reads it: version 1.2, duplicate keys refused, every value with its place.
 
 What simple_yaml.py cannot read is parsed into events by libyaml's C code and built here without recursion, so that
-neither depth nor aliases can hurt: an alias bomb is an error before anything is expanded. Differences to ruamel's safe loader are
-refusals: collections as keys, sets and ordered maps, structures that contain themselves, `%YAML 1.1`, a key twice beside
-`<<`, and what libyaml finds no sense in; and two readings where ruamel refuses: a tab behind a value, a block scalar after
-a blank line less indented than its text. tests/unit/domain/test_yaml_documents.py lists them.
-Editing and emitting is emit.py's.
+neither depth nor aliases can hurt: an alias bomb is an error before anything is expanded. What libyaml reads and ruamel's
+safe loader does not is refused by yaml_strictness.py.
+
+All that is read differs in nothing from what ruamel reads. Refused beyond what ruamel refuses are
+
+- lists and mappings as keys, sets, ordered maps and other tags, and values that contain themselves;
+- `%YAML 1.1`, and a second document;
+- a key that stands twice in a mapping with `<<`, where ruamel lets the later one win;
+- what libyaml's grammar has no place for: a tab before the first word of a line, a key or item that is indented other
+  than those before it behind an anchor or a tag, a directive or text behind a document's end.
+
+tests/unit/domain/test_yaml_documents.py holds it to that. Editing and emitting is emit.py's.
 """
 
 from collections.abc import Hashable, Iterator
@@ -16,6 +23,7 @@ import yaml
 
 from wherry.service.domain.dvc.scalars import EXPLICIT, read_plain
 from wherry.service.domain.dvc.simple_yaml import Spot, read_simple
+from wherry.service.domain.dvc.yaml_strictness import StricterReading, strictly
 from wherry.service.domain.errors import PipelineInvalid, Place
 
 # Deeper than any file a person or a tool of ours writes; later walks over the values may recurse.
@@ -117,9 +125,12 @@ def build_document(text: str, path: str) -> tuple[Any, Spot]:
     """
     builder = _Builder(path)
     try:
-        builder.build(yaml.parse(text, Loader=yaml.CSafeLoader))
+        builder.build(strictly(yaml.parse(text, Loader=yaml.CSafeLoader), text))
     except yaml.YAMLError as exc:
         raise _refuse_syntax(exc, path) from exc
+    except StricterReading as exc:
+        place = Place(path=path, line=exc.line, column=exc.column)
+        raise PipelineInvalid(f"this is not valid YAML: {exc.message}", hint=exc.hint, place=place) from exc
     return builder.value, builder.spot
 
 
