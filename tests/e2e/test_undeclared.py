@@ -60,8 +60,8 @@ def test_a_helper_that_nobody_declares_is_named_and_its_change_runs_the_stage(
     assert _undeclared(again.json(), "train") == ["conf.json", "src/lib/helper.py"]
     assert "without declaring" not in again.err
 
-    project.write({"src/lib/helper.py": "def work(text):\n    return 'second ' + text\n"})
     project.wherry("pull").expect(0)
+    project.write({"src/lib/helper.py": "def work(text):\n    return 'second ' + text\n"})
     # DVC does not see it.
     assert "up to date" in project.dvc("status").expect(0).out
     why = project.wherry("why", "train").expect(0).out
