@@ -19,10 +19,11 @@ from wherry.client.documents import state_word
 from wherry.client.editing import Edited, NewStage, prepare_stage, write_added
 from wherry.client.errors import NotInProject
 from wherry.client.known_names import KnownNames
-from wherry.client.progress import Progress, Silent
+from wherry.client.progress import Progress, Silent, WarningsOnly
 from wherry.client.project import Project, find_project
 from wherry.client.results import ApplyReport, PullReport, Results
 from wherry.client.results_cache import RunCache
+from wherry.client.revisions import Revisions
 from wherry.client.stage_names import StageNames
 from wherry.client.submission import RunOptions, Selection, Submitter
 from wherry.client.tailing import tail_logs
@@ -96,6 +97,7 @@ class Client:
         self._environ = environ
         self._progress = progress or Silent()
         self._project: Project | None = None
+        self._revisions: Revisions | None = None
         self._connection = Connection(
             lambda: find_endpoint(server, environ, folder=self._folder, profile=profile),
             user=user_name(environ),
@@ -111,6 +113,8 @@ class Client:
 
     def close(self) -> None:
         """Close the connection."""
+        if self._revisions is not None:
+            self._revisions.close()
         self._connection.close()
 
     @property
@@ -362,6 +366,12 @@ class Client:
         """List outputs and sources that are known for the project as it stands, without running anything."""
         plan = self.plan()
         return [*plan.sources, *(out for stage in plan.stages for out in stage.outs)]
+
+    def revisions(self) -> Revisions:
+        """Return what reads metrics, params and plots of the workspace, of commits and of runs."""
+        if self._revisions is None:
+            self._revisions = Revisions(self.project, self._connection, WarningsOnly(self._progress))
+        return self._revisions
 
     def _keep_names(
         self, *, stages: Sequence[str] = (), runs: Sequence[Run] = (), whole: bool = False

@@ -15,7 +15,14 @@ from wherry.client import __version__
 from wherry.client.address import Endpoint
 from wherry.client.errors import ClientError
 from wherry.client.faults import from_rpc
-from wherry.v1 import blobs_pb2_grpc, cache_pb2_grpc, pipelines_pb2_grpc, runs_pb2_grpc, system_pb2_grpc
+from wherry.v1 import (
+    blobs_pb2_grpc,
+    cache_pb2_grpc,
+    pipelines_pb2_grpc,
+    results_pb2_grpc,
+    runs_pb2_grpc,
+    system_pb2_grpc,
+)
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
@@ -75,6 +82,11 @@ class Connection:
     def pipelines(self) -> pipelines_pb2_grpc.PipelineServiceStub:
         """The service that reads pipelines."""
         return pipelines_pb2_grpc.PipelineServiceStub(self._channel)
+
+    @property
+    def results(self) -> results_pb2_grpc.ResultServiceStub:
+        """The service that reads results."""
+        return results_pb2_grpc.ResultServiceStub(self._channel)
 
     @property
     def runs(self) -> runs_pb2_grpc.RunServiceStub:

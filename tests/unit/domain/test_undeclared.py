@@ -7,11 +7,12 @@ import pytest
 from wherry.service.domain.blob import BlobHash, hash_content
 from wherry.service.domain.dvc.stage import Dependency, ParamsDependency, Stage, StageName
 from wherry.service.domain.errors import Place
+from wherry.service.domain.image import Image
 from wherry.service.domain.paths import PathSet, ProjectPath
 from wherry.service.domain.reads import ProjectFiles, Reads
 from wherry.service.domain.settings import StageSettings, Undeclared
 from wherry.service.domain.snapshot import SnapshotFile
-from wherry.service.domain.task import Image, RunId, StageTask, StrictKey
+from wherry.service.domain.task import RunId, StageTask, StrictKey
 from wherry.service.domain.undeclared import (
     declared_files,
     reads_of,

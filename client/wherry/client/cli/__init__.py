@@ -51,6 +51,12 @@ COMMANDS = {
     ),
     "apply": ("results", "apply", "Write a run's dvc.lock, params and uncached outputs into the project."),
     "pull": ("results", "pull", "Bring outputs into the project."),
+    "metrics": (
+        "metrics",
+        "metrics",
+        "Show metrics, and compare them between commits, runs and the workspace.",
+    ),
+    "params": ("params", "params", "Compare parameters between commits, runs and the workspace."),
     "dvc-remote": (
         "remote",
         "dvc_remote",

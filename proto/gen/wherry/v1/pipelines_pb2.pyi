@@ -1563,7 +1563,7 @@ class Difference(_message.Message):
     part: Global___KeyPart.ValueType
     """Which part."""
     name: _builtins.str
-    """Path of a dependency or output, "FILE:KEY" of a parameter, name of a variable; empty for the other parts."""
+    """Path of a dependency or output, "FILE:KEY" of a parameter, name of a variable or of the image; empty for the other parts."""
     before: _builtins.str
     """In the nearest result; unset: it was not there. Values of variables are never told."""
     after: _builtins.str

@@ -8,7 +8,7 @@ import math
 from typing import Any
 
 from docker import APIClient
-from docker.types import Healthcheck, HostConfig, LogConfig, Mount
+from docker.types import DeviceRequest, Healthcheck, HostConfig, LogConfig, Mount
 
 from wherry.service.ports.containers import ContainerSpec
 
@@ -57,6 +57,10 @@ def _host_config(client: APIClient, spec: ContainerSpec, *, network: str, tmpfs_
         limits |= {"mem_limit": spec.memory_bytes, "memswap_limit": spec.memory_bytes}
     if spec.cpus is not None:
         limits["nano_cpus"] = math.ceil(spec.cpus * _NANO)
+    if spec.gpus:
+        # By index, as `docker run --gpus device=0,1` does: no two stages have one.
+        ids = [str(index) for index in spec.gpus]
+        limits["device_requests"] = [DeviceRequest(device_ids=ids, capabilities=[["gpu"]])]
     return client.create_host_config(
         network_mode=network,
         cap_drop=["ALL"],
@@ -64,7 +68,7 @@ def _host_config(client: APIClient, spec: ContainerSpec, *, network: str, tmpfs_
         read_only=True,
         ipc_mode="private",
         # Docker's 64 MiB are too little for workers that share arrays; counted as the stage's memory.
-        shm_size=tmpfs_bytes,
+        shm_size=spec.shm_bytes or tmpfs_bytes,
         pids_limit=spec.pids_max,
         tmpfs={
             "/tmp": f"{in_memory},mode=1777",  # noqa: S108 - a path inside the container

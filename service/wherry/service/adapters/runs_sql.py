@@ -163,6 +163,7 @@ class SqlRunStore(RunStore):
             "compute_s": 0.0,
             "saved_s": 0.0,
             "write_backs": records_json.dump_write_backs(()),
+            "snapshot": new.snapshot or None,
         }
         insertion = (
             self._database.insert(runs)
@@ -324,6 +325,7 @@ def _run(row: Row[Any], stages: Mapping[StageName, StageRecord]) -> Run:
         stages=stages,
         error=None if row.error is None else records_json.load_error(row.error),
         write_backs=records_json.load_write_backs(row.write_backs),
+        snapshot=row.snapshot or "",
         labels=records_json.load_labels(row.labels),
         priority=row.priority,
     )

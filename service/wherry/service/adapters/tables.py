@@ -85,6 +85,8 @@ runs = Table(
     Column("saved_s", Float, nullable=False),
     Column("error", Text),
     Column("write_backs", Text, nullable=False),
+    # Null in rows that were written before migration 0008.
+    Column("snapshot", Text),
     Column("labels", Text, nullable=False, server_default="{}"),
     Column("priority", Integer, nullable=False, server_default="0"),
     PrimaryKeyConstraint("id", name="pk_runs"),

@@ -23,6 +23,7 @@ from wherry.service.adapters.file_copy import copy_file
 from wherry.service.adapters.folder_removal import remove_folder
 from wherry.service.adapters.node_trees_local import NO_LINK
 from wherry.service.adapters.output_collection import OutputCollection
+from wherry.service.adapters.output_listing import list_left
 from wherry.service.adapters.read_observation import find_read, mark_unread, sees_reads
 from wherry.service.domain.blob import TREE_SUFFIX
 from wherry.service.domain.dvc.ignore import IgnoreRules
@@ -32,7 +33,7 @@ from wherry.service.domain.paths import ROOT, ProjectPath, is_within, parse_proj
 from wherry.service.domain.snapshot import SnapshotFile
 from wherry.service.domain.task import AttemptId, InputData
 from wherry.service.domain.tree import parse_tree
-from wherry.service.ports.workspaces import CollectedOutput, NodeCache, NodeLease, Workspaces
+from wherry.service.ports.workspaces import CollectedOutput, LeftOutput, NodeCache, NodeLease, Workspaces
 
 _T = TypeVar("_T")
 
@@ -205,6 +206,12 @@ class LocalWorkspaces(Workspaces):
             hashed = await self._in_threads([partial(hash_part, part) for part in found.parts()])
             collected.append(found.assemble([file for part in hashed for file in part]))
         return tuple(collected)
+
+    async def list_left(self, workspace: Path, outputs: Sequence[ProjectPath]) -> Sequence[LeftOutput]:
+        """See the port."""
+        self._check_is_ours(workspace)
+        mounts = self._held[workspace].mounts if workspace in self._held else {}
+        return await self._in_thread(lambda: list_left(workspace, self._workspace_at, mounts, list(outputs)))
 
     async def remove(self, workspace: Path) -> None:
         """Remove a workspace whatever the stage did to it. Harmless when it is gone."""

@@ -13,6 +13,8 @@ from wherry.service.adapters.clock_system import SystemClock
 from wherry.service.adapters.containers_docker import DockerContainerEngine
 from wherry.service.adapters.database import Database
 from wherry.service.adapters.direct_transfers_s3 import S3DirectTransfers
+from wherry.service.adapters.image_maker_docker import BuildLimits, DockerImageMaker, PipSettings
+from wherry.service.adapters.installer_pip import pip_program
 from wherry.service.adapters.log_archive_objects import ObjectLogArchive
 from wherry.service.adapters.logs_files import FileLogStore
 from wherry.service.adapters.node_cache_local import LocalNodeCache
@@ -31,7 +33,11 @@ from wherry.service.usecases.check_service import check_reads
 from wherry.service.usecases.check_store import ONLY_NEW, CheckStore
 from wherry.service.usecases.forget_blobs import ForgetBlobs
 from wherry.service.usecases.notice_absent import NoticeAbsent
+from wherry.service.usecases.ready_images import ReadyImages
 from wherry.service.usecases.record_content import RecordContent
+
+# Mostly download and compile; the bound of memory counts for each.
+_IMAGES_AT_ONCE = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +48,7 @@ class Parts:
     objects: ObstoreObjectStore
     transfers: S3DirectTransfers
     engine: DockerContainerEngine
+    images: ReadyImages
     labels: dict[str, str]
     """What containers and networks of this service carry."""
     network: NetworkPolicy
@@ -88,6 +95,13 @@ async def open_parts(settings: Settings, store: Store, stack: contextlib.AsyncEx
     network = stage_network(settings, labels, service=labels["wherry.home"])
     engine = DockerContainerEngine(parallel_max=settings.jobs, network=network)
     stack.callback(engine.close)
+    maker = DockerImageMaker(
+        network=engine.ensure_network if settings.build_network else None,
+        labels=labels,
+        pip=PipSettings(config=settings.pip_config, ca_bundle=settings.pip_ca_bundle),
+        limits=BuildLimits(memory_bytes=int(settings.build_memory_gb * 2**30)),
+    )
+    stack.callback(maker.close)
     cache_gb = settings.node_cache_gb
     index, log = SqlBlobIndex(database, SystemClock()), structlog.get_logger("wherry")
     record = RecordContent(index=index, log=log)
@@ -115,6 +129,7 @@ async def open_parts(settings: Settings, store: Store, stack: contextlib.AsyncEx
         objects=objects,
         transfers=transfers,
         engine=engine,
+        images=ReadyImages(maker=maker, node=node, installer=pip_program(), at_once=_IMAGES_AT_ONCE),
         labels=labels,
         network=await network_policy(settings, engine, log, stack),
         node=node,

@@ -9,6 +9,7 @@ import structlog
 
 from wherry.service.adapters.blob_index_sql import SqlBlobIndex
 from wherry.service.adapters.clock_system import SystemClock, SystemIdentities
+from wherry.service.adapters.installer_pip import pip_version
 from wherry.service.adapters.leases_sql import SqlLeases
 from wherry.service.adapters.param_composer_hydra import HydraParamComposer
 from wherry.service.adapters.run_cache_sql import SqlRunCache
@@ -21,9 +22,12 @@ from wherry.service.config import Settings, read_or_make_token
 from wherry.service.domain.resources import allotted
 from wherry.service.domain.run import Run
 from wherry.service.domain.submission import RunOptions
+from wherry.service.ports.blob_index import BlobIndex
+from wherry.service.ports.runs import RunStore
 from wherry.service.ports.stages import StageRunner
 from wherry.service.rpc.blobs import BlobServicer
 from wherry.service.rpc.pipelines import PipelineServicer
+from wherry.service.rpc.results import ResultServicer
 from wherry.service.rpc.runs import RunServicer
 from wherry.service.rpc.server import RpcServer, Servicers
 from wherry.service.rpc.system import SystemFacts, SystemServicer
@@ -40,6 +44,8 @@ from wherry.service.usecases.describe_pipeline import DescribePipeline
 from wherry.service.usecases.direct_blobs import DirectBlobs
 from wherry.service.usecases.drive_run import DriveRun
 from wherry.service.usecases.explain_stage import ExplainStage
+from wherry.service.usecases.explaining_runner import ExplainingStageRunner
+from wherry.service.usecases.find_contents import FindContents
 from wherry.service.usecases.find_dvc_result import FindDvcResult
 from wherry.service.usecases.find_legacy_hashes import FindLegacyHashes
 from wherry.service.usecases.find_nearest_result import FindNearestResult
@@ -48,7 +54,9 @@ from wherry.service.usecases.find_vanished import FindVanished
 from wherry.service.usecases.follow_run import FollowRun
 from wherry.service.usecases.forget_blobs import ForgetBlobs
 from wherry.service.usecases.hold_lease import HoldLease
+from wherry.service.usecases.image_runner import ImageStageRunner
 from wherry.service.usecases.keep_logs import KeepLogs
+from wherry.service.usecases.keep_snapshot import KeepSnapshot
 from wherry.service.usecases.known_runner import KnownStageRunner
 from wherry.service.usecases.lint_project import LintProject
 from wherry.service.usecases.logged_runner import LoggedStageRunner
@@ -63,11 +71,15 @@ from wherry.service.usecases.read_blobs import ReadBlobs
 from wherry.service.usecases.read_dvc_files import ReadDvcFiles
 from wherry.service.usecases.read_ignore_rules import ReadIgnoreRules
 from wherry.service.usecases.read_project import Project, ReadProject
+from wherry.service.usecases.read_results import ReadResults
+from wherry.service.usecases.read_run_results import ReadRunResults
 from wherry.service.usecases.recover_runs import RecoverRuns
 from wherry.service.usecases.replay_log import ReplayLog
 from wherry.service.usecases.resolve_images import ResolveImages
+from wherry.service.usecases.resolve_requirements import ResolveRequirements
 from wherry.service.usecases.resolve_stage import ResolveStage
 from wherry.service.usecases.restore_inputs import RestoreInputs
+from wherry.service.usecases.retrying_runner import RetryingStageRunner
 from wherry.service.usecases.run_container import RunContainer
 from wherry.service.usecases.scheduled_runner import Places, ScheduledStageRunner
 from wherry.service.usecases.send_blobs import SendBlobs
@@ -104,7 +116,7 @@ async def build_server(
     put = PutBlobs(
         objects=parts.objects, index=index, node=parts.node, spool=spool, first_stays=parts.first_stays
     )
-    read = ReadBlobs(parts.node)
+    read, snapshots = ReadBlobs(parts.node), KeepSnapshot(put=put, node=parts.node)
     direct = DirectBlobs(transfers=parts.transfers, objects=parts.objects, index=index)
     await direct.sweep()
     adopt = AdoptBlobs(index=index, objects=parts.objects, read=read)
@@ -126,7 +138,11 @@ async def build_server(
         read=read_project,
         check=CheckData(index=index, adopt=adopt, read=read),
         rules=ReadIgnoreRules(read),
-        images=ResolveImages(engine=parts.engine, default_image=settings.default_image),
+        images=ResolveImages(
+            engine=parts.engine,
+            requirements=ResolveRequirements(read=read, installer=pip_version()),
+            default_image=settings.default_image,
+        ),
         find_vanished=find_vanished,
         machine=machine,
     )
@@ -144,8 +160,8 @@ async def build_server(
         user=f"{uid}:{gid}",
         labels=labels,
     )
+    identities, flights = SystemIdentities(), Flights()
     places = Places(machine, at_once=settings.jobs)
-    flights = Flights()
     lease = HoldLease(
         leases=SqlLeases(parts.database),
         find=find,
@@ -156,17 +172,17 @@ async def build_server(
     )
 
     def runner_for(run: Run, project: Project, options: RunOptions) -> StageRunner:
-        """Innermost first: a known result needs no place, and its lines are those of its run."""
+        """Innermost first: a known result needs no image and no place, and its lines are those of its run."""
         scheduled = ScheduledStageRunner(
-            container,
+            ExplainingStageRunner(RetryingStageRunner(container, identities)),
             places=places,
             rank=RankStages(cache),
             run=run,
             project=project,
             options=options,
         )
-        logged = LoggedStageRunner(scheduled, keep_logs)
-        caching = CachingStageRunner(logged, find=find, cache=cache, objects=parts.objects, clock=clock)
+        ready = ImageStageRunner(LoggedStageRunner(scheduled, keep_logs), ready=parts.images)
+        caching = CachingStageRunner(ready, find=find, cache=cache, objects=parts.objects, clock=clock)
         merging = MergingStageRunner(caching, flights=flights, lease=lease, find=find, logs=parts.logs)
         return KnownStageRunner(merging, find=find)
 
@@ -220,9 +236,15 @@ async def build_server(
                 lint=LintProject(ReadDvcFiles(put=put, read=read)),
                 composer=composer,
             ),
+            results=_results(put=put, read=read, index=index, adopt=adopt, runs=runs, snapshots=snapshots),
             runs=RunServicer(
                 submit=SubmitRun(
-                    open_project=open_project, runs=runs, drive=drive, clock=clock, note_use=note_use
+                    open_project=open_project,
+                    runs=runs,
+                    drive=drive,
+                    clock=clock,
+                    note_use=note_use,
+                    snapshots=snapshots,
                 ),
                 submissions=SqlSubmissionStore(parts.database),
                 runs=runs,
@@ -249,6 +271,27 @@ async def build_server(
         ),
         token=read_or_make_token(settings),
         log=log,
+    )
+
+
+def _results(
+    *,
+    put: PutBlobs,
+    read: ReadBlobs,
+    index: BlobIndex,
+    adopt: AdoptBlobs,
+    runs: RunStore,
+    snapshots: KeepSnapshot,
+) -> ResultServicer:
+    results = ReadResults(
+        read=ReadDvcFiles(put=put, read=read),
+        find=FindContents(index=index, adopt=adopt, put=put, read=read),
+    )
+    return ResultServicer(
+        results=results,
+        of_run=ReadRunResults(results=results, runs=runs, snapshots=snapshots),
+        snapshots=snapshots,
+        runs=runs,
     )
 
 

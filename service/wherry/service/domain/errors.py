@@ -161,6 +161,18 @@ class ImageNotFound(Precondition):
     reason = "IMAGE_NOT_FOUND"
 
 
+class SnapshotUnknown(Precondition):
+    """The project of a run was not kept."""
+
+    reason = "SNAPSHOT_UNKNOWN"
+
+
+class ImageNotMade(Precondition):
+    """An image could not be made of what the project says. The stage's fault: nothing of ours gave way."""
+
+    reason = "IMAGE_NOT_MADE"
+
+
 class LeaseLost(Precondition):
     """Somebody else has taken over what was being computed; its result may no longer be kept."""
 

@@ -7,6 +7,7 @@ from typing import NewType
 from wherry.service.domain.blob import BlobHash
 from wherry.service.domain.dvc.ignore import IgnoreRules
 from wherry.service.domain.dvc.stage import Stage
+from wherry.service.domain.images.image import Image
 from wherry.service.domain.paths import ROOT, ProjectPath
 from wherry.service.domain.reads import ProjectFiles, Reads
 from wherry.service.domain.records import FileEntry, Params, StageEntry
@@ -28,18 +29,6 @@ StrictKey = NewType("StrictKey", str)
 
 LeaseToken = NewType("LeaseToken", str)
 """Of one holder of a lease, for one execution; never used again."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Image:
-    """A container image, resolved once for a run."""
-
-    name: str
-    """As somebody wrote it."""
-    digest: str
-    """repo@sha256:… where a registry knows it, else the engine's own sha256:… of its configuration."""
-    platform: str
-    """os/architecture."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

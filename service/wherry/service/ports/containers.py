@@ -6,8 +6,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import NewType, Protocol
 
+from wherry.service.domain.images.image import Image
 from wherry.service.domain.resources import Machine
-from wherry.service.domain.task import Image
 
 ContainerId = NewType("ContainerId", str)
 
@@ -34,7 +34,12 @@ class ContainerSpec:
     """Folders of the host that appear at these absolute paths, and cannot be changed there."""
     labels: Mapping[str, str] = field(default_factory=dict)
     memory_bytes: int | None = None
+    """With everything in /tmp, HOME and /dev/shm; there is no swap beyond it."""
     cpus: float | None = None
+    gpus: tuple[int, ...] = ()
+    """By index."""
+    shm_bytes: int | None = None
+    """Size of /dev/shm; None: as much as the engine is set to give."""
     pids_max: int = 4096
 
 

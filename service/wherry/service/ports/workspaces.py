@@ -37,6 +37,16 @@ class CollectedOutput:
     executable: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftOutput:
+    """A declared output as a stage that failed has left it."""
+
+    project_path: ProjectPath
+    total_bytes: int
+    files: int | None = None
+    """For a folder: how many, at least."""
+
+
 class OutputUnusable(Exception):
     """A declared output is missing or cannot be kept: the stage's fault. The text says which and why."""
 
@@ -88,6 +98,10 @@ class Workspaces(Protocol):
         Raises:
             OutputUnusable: if one does not exist, or is or contains something that cannot be kept.
         """
+        ...
+
+    async def list_left(self, workspace: Path, outputs: Sequence[ProjectPath]) -> Sequence[LeftOutput]:
+        """Look which outputs a stage has left that failed. What cannot be read is left out."""
         ...
 
     async def remove(self, workspace: Path) -> None:

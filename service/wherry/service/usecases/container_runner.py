@@ -7,22 +7,30 @@ from pathlib import Path
 
 from wherry.service.domain.blob import Digest
 from wherry.service.domain.dvc.stage import Output
+from wherry.service.domain.endings import why_failed
 from wherry.service.domain.errors import DISK_FULL, BlobMissing, Unavailable, WherryError, disk_full
 from wherry.service.domain.paths import ROOT, ProjectPath, resolve_project_path
 from wherry.service.domain.records import FileEntry, StageEntry
+from wherry.service.domain.resources import size_text, thread_limits
 from wherry.service.domain.shell import shell_argv
 from wherry.service.domain.states import CacheUse, Phase, State
 from wherry.service.domain.task import AttemptId, Failed, Lost, Outcome, StageTask, Succeeded, Vanished
-from wherry.service.ports.containers import ContainerSpec, Exit
+from wherry.service.ports.containers import ContainerSpec
 from wherry.service.ports.logs import LogStream
 from wherry.service.ports.stages import StageObserver, StageRunner
-from wherry.service.ports.workspaces import CollectedOutput, OutputUnusable, Workspaces
+from wherry.service.ports.workspaces import CollectedOutput, LeftOutput, OutputUnusable, Workspaces
 from wherry.service.usecases.put_blobs import LocalBlob, PutBlobs
-from wherry.service.usecases.run_container import RunContainer
+from wherry.service.usecases.run_container import Ended, RunContainer
 from wherry.service.usecases.undeclared_reads import find_undeclared, shown_files, tell_hidden
 
 WORKSPACE_AT = "/workspace"
 HOME_AT = "/home/wherry"
+
+# Enough for any build or training, and too few for a fork bomb to harm the machine.
+_PIDS_MAX = 4096
+
+# More outputs than this of a stage that failed are not listed.
+_LEFT_SHOWN_MAX = 20
 
 
 class ContainerStageRunner(StageRunner):
@@ -53,10 +61,11 @@ class ContainerStageRunner(StageRunner):
             workspace = await self._workspaces.create(attempt)
             spec = self._spec(task, attempt, workspace, await self._lay_out(task, workspace))
             await observer.wrote(LogStream.SYSTEM, list(_opening(task)))
-            ended = await self._run_container(spec, observer)
-            if ended.exit.code != 0 or ended.exit.out_of_memory:
+            ended = await self._run_container(spec, observer, timeout_s=task.settings.timeout_s)
+            if ended.exit.code != 0 or ended.exit.out_of_memory or ended.timed_out:
                 await tell_hidden(task, observer)
-                return Failed(reason=_why(ended.exit), exit_code=ended.exit.code, wall_s=ended.wall_s)
+                await self._tell_left(task, workspace, observer)
+                return _failed(task, ended)
             undeclared = await find_undeclared(task, self._workspaces, workspace, _at)
             outs = await self._keep_outputs(task, workspace, observer)
         except OutputUnusable as exc:
@@ -91,10 +100,16 @@ class ContainerStageRunner(StageRunner):
         folders = {task.root_at, _at(task, task.stage.wdir), *parents}
         return await self._workspaces.lay_out(workspace, files=files, data=data, folders=folders)
 
+    async def _tell_left(self, task: StageTask, workspace: Path, observer: StageObserver) -> None:
+        """Say what a stage that failed had made of its outputs: it goes with the workspace."""
+        left = await self._workspaces.list_left(workspace, _outputs_at(task)[:_LEFT_SHOWN_MAX])
+        if left:
+            await observer.wrote(LogStream.SYSTEM, [_left_text(item).encode() for item in left])
+
     def _spec(
         self, task: StageTask, attempt: AttemptId, workspace: Path, mounts: Mapping[ProjectPath, Path]
     ) -> ContainerSpec:
-        stage = task.stage
+        stage, settings = task.stage, task.settings
         return ContainerSpec(
             name=f"wherry-{attempt}",
             image=task.image,
@@ -103,6 +118,7 @@ class ContainerStageRunner(StageRunner):
             environment={
                 "DVC_ROOT": _in_container(task.root_at),
                 "DVC_STAGE": stage.name,
+                **thread_limits(settings.cpus),
                 **task.environment,
             },
             workspace=workspace,
@@ -111,6 +127,11 @@ class ContainerStageRunner(StageRunner):
             user=self._user,
             home=HOME_AT,
             network=task.network,
+            cpus=settings.cpus,
+            memory_bytes=settings.memory_bytes,
+            gpus=task.gpus,
+            shm_bytes=settings.shm_bytes,
+            pids_max=settings.pids or _PIDS_MAX,
             read_only={f"{WORKSPACE_AT}/{path}": folder for path, folder in mounts.items()},
             labels={
                 **self._labels,
@@ -187,9 +208,19 @@ def _parent(path: ProjectPath) -> ProjectPath:
     return ProjectPath(path.rpartition("/")[0]) if "/" in path else ROOT
 
 
-def _why(ended: Exit) -> str:
-    if ended.out_of_memory:
-        return "ran out of memory"
-    if ended.code > 128:  # noqa: PLR2004 - shells report signal n as 128 + n
-        return f"was ended by signal {ended.code - 128}"
-    return f"exited with {ended.code}"
+def _failed(task: StageTask, ended: Ended) -> Failed:
+    settings = task.settings
+    reason = why_failed(
+        ended.exit.code,
+        out_of_memory=ended.exit.out_of_memory,
+        memory_bytes=settings.memory_bytes,
+        timed_out_after_s=settings.timeout_s if ended.timed_out else None,
+    )
+    return Failed(reason=reason, exit_code=ended.exit.code, wall_s=ended.wall_s)
+
+
+def _left_text(left: LeftOutput) -> str:
+    if left.files is None:
+        return f"left behind, and not kept: {left.project_path} ({size_text(left.total_bytes)})"
+    count = "1 file" if left.files == 1 else f"{left.files} files"
+    return f"left behind, and not kept: {left.project_path}/ ({count}, {size_text(left.total_bytes)})"

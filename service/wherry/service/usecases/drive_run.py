@@ -4,7 +4,9 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 
+from wherry.service.domain.dvc.addresses import address_from
 from wherry.service.domain.dvc.stage import Stage
+from wherry.service.domain.endings import duration_text
 from wherry.service.domain.run import SERVICE_STOPPED, Run, RunError
 from wherry.service.domain.states import State, run_state_from
 from wherry.service.domain.submission import RunOptions
@@ -26,6 +28,17 @@ _BUG = RunError(
     message="Wherry failed: this is a bug of the service",
     hint="The service's log has the details: wherry service logs.",
 )
+_TIMEOUT = "TIMEOUT"
+# Somebody wanted that the run ends.
+_ON_PURPOSE = frozenset({_CANCELLED.reason, _TIMEOUT})
+
+
+def _timed_out(options: RunOptions) -> RunError:
+    return RunError(
+        reason=_TIMEOUT,
+        message=f"the run was stopped after its timeout of {duration_text(options.timeout_s or 0)}",
+        hint="Submit again, with more time: stages that had finished are not run again.",
+    )
 
 
 class DriveRun:
@@ -71,20 +84,27 @@ class DriveRun:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _drive(self, run: Run, state: ProjectState, options: RunOptions) -> None:
-        progress = RunProgress(run_id=run.id, runs=self._runs, clock=self._clock, stages=run.stages)
+        project = state.project
+        progress = RunProgress(
+            run_id=run.id,
+            runs=self._runs,
+            clock=self._clock,
+            stages=run.stages,
+            address_of=lambda name: address_from(project.pipeline, name, project.submission.working_folder),
+        )
         run = replace(run, state=State.RUNNING, started_at=self._clock.now())
         error: RunError | None = None
         try:
             await self._runs.save_run(run)
-            await self._go_through(
-                GoingRun(
-                    run=run,
-                    state=state,
-                    options=options,
-                    progress=progress,
-                    runner=self._runner_for(run, state.project, options),
-                )
+            going = GoingRun(
+                run=run,
+                state=state,
+                options=options,
+                progress=progress,
+                runner=self._runner_for(run, state.project, options),
             )
+            if not await self._go_through_within(going, options.timeout_s):
+                error = _timed_out(options)
         except asyncio.CancelledError:
             error = SERVICE_STOPPED if self._is_closing else _CANCELLED
         except Exception:  # noqa: BLE001 - one broken run must not stop the others; told and recorded
@@ -92,6 +112,18 @@ class DriveRun:
             error = _BUG
         # The end is recorded even while this task is being cancelled a second time.
         await asyncio.shield(self._finish(run, state, progress, error))
+
+    async def _go_through_within(self, going: GoingRun, timeout_s: float | None) -> bool:
+        """Go through the run's stages; False when time was up before their end, and they were stopped."""
+        limit = asyncio.timeout(timeout_s)
+        try:
+            async with limit:
+                await self._go_through(going)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            return False
+        return True
 
     async def _go_through(self, going: GoingRun) -> None:
         """Keep every stage going that can go; return when nothing more can."""
@@ -119,7 +151,7 @@ class DriveRun:
     ) -> None:
         """Record the end. `error` says what ended the run from outside, if anything did."""
         if error is not None:
-            stopped = State.CANCELLED if error is _CANCELLED else State.LOST
+            stopped = State.CANCELLED if error.reason in _ON_PURPOSE else State.LOST
             await progress.stop_rest(stopped, error.message)
         await progress.settle()
         final = run_state_from(stage.state for stage in progress.stages.values())
@@ -130,6 +162,8 @@ class DriveRun:
             write_backs, error = (), _BUG
         if error is _BUG:
             final = State.LOST
+        elif error is not None and error.reason == _TIMEOUT and final != State.SUCCEEDED:
+            final = State.FAILED
         await self._runs.save_run(
             replace(
                 run,

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 from wherry.service.domain.errors import Unavailable
 from wherry.service.domain.limits import LOG_BYTES_PER_STAGE_MAX, LOG_LINE_BYTES_MAX
@@ -24,6 +25,9 @@ from wherry.service.ports.stages import StageObserver
 # What a process gets to put its things in order after SIGTERM; Docker's own default.
 _STOP_GRACE_S = 10.0
 
+# Between two tries to reach an engine that does not answer.
+_STOP_AGAIN_S = 5.0
+
 _STREAM_OF = {Source.STDOUT: LogStream.STDOUT, Source.STDERR: LogStream.STDERR}
 
 
@@ -34,6 +38,8 @@ class Ended:
     exit: Exit
     wall_s: float
     """Seconds from the start of the command to its end."""
+    timed_out: bool = False
+    """Whether it was stopped because its time was up."""
 
 
 class RunContainer:
@@ -44,8 +50,12 @@ class RunContainer:
         self._engine = engine
         self._clock = clock
 
-    async def __call__(self, spec: ContainerSpec, observer: StageObserver) -> Ended:
+    async def __call__(
+        self, spec: ContainerSpec, observer: StageObserver, *, timeout_s: float | None = None
+    ) -> Ended:
         """Return when the container has ended and is gone. Cancelled, it stops the container first.
+
+        After `timeout_s` it is stopped: what it writes while it puts its things in order is still handed on.
 
         Raises:
             Unavailable: if the engine does not answer.
@@ -55,15 +65,50 @@ class RunContainer:
         try:
             await observer.entered(State.RUNNING)
             started = self._clock.monotonic_s()
-            await _Output(observer).pass_on(self._engine, container)
-            ended = await self._engine.wait(container)
-            return Ended(exit=ended, wall_s=self._clock.monotonic_s() - started)
+            async with _TimeLimit(self._engine, container, timeout_s) as limit:
+                await _Output(observer).pass_on(self._engine, container)
+                ended = await self._engine.wait(container)
+            wall_s = self._clock.monotonic_s() - started
+            return Ended(exit=ended, wall_s=wall_s, timed_out=limit.has_passed)
         except asyncio.CancelledError:
             await asyncio.shield(self._engine.stop(container, grace_s=_STOP_GRACE_S))
             raise
         finally:
             with contextlib.suppress(Unavailable):
                 await asyncio.shield(self._engine.remove(container))
+
+
+class _TimeLimit:
+    """Stops a container that runs for too long."""
+
+    def __init__(self, engine: ContainerEngine, container: ContainerId, timeout_s: float | None) -> None:
+        self._engine = engine
+        self._container = container
+        self._timeout_s = timeout_s
+        self._watching: asyncio.Task[None] | None = None
+        self.has_passed = False
+
+    async def __aenter__(self) -> Self:
+        if self._timeout_s is not None:
+            self._watching = asyncio.create_task(self._watch(self._timeout_s))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.gather(self._watching, return_exceptions=True)
+
+    async def _watch(self, timeout_s: float) -> None:
+        await asyncio.sleep(timeout_s)
+        self.has_passed = True
+        while True:
+            try:
+                await self._engine.stop(self._container, grace_s=_STOP_GRACE_S)
+            except Unavailable:
+                # The engine is away for a moment: the limit still holds when it is back.
+                await asyncio.sleep(_STOP_AGAIN_S)
+            else:
+                return
 
 
 class _Output:

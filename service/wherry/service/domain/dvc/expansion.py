@@ -6,7 +6,7 @@ Literal stages with `@` in their name are refused: DVC finds none of them, or ta
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -42,6 +42,9 @@ from wherry.service.domain.paths import ProjectPath
 # More than any scheduler of ours could run; a matrix reaches it with six axes of ten.
 _GENERATED_MAX = 100_000
 
+Noticed = Callable[[Context, Sequence[str], Any], None]
+"""Told the context, the parts of an expression, and its value."""
+
 _EAGER = ("metrics", "params", "plots", "datasets", "artifacts")
 
 
@@ -65,18 +68,29 @@ class Templates:
     parsing: ParsingSettings
     effort: Effort = field(default_factory=Effort)
     texts: TemplateTexts = field(default_factory=TemplateTexts)
+    noticed: Noticed | None = None
+    """Hears of each value that a stage takes from the context."""
 
     def rules(self, context: Context, accepts: Accepts, *, marks_selected: bool = False) -> Rules:
         """Make the rules for one value. Options of `parsing` count in cmd only."""
         parsing = self.parsing if accepts is Accepts.COMMAND else DEFAULT_PARSING
         return Rules(
-            select=context.select,
+            select=context.select if self.noticed is None else self._noticing(context, self.noticed),
             accepts=accepts,
             effort=self.effort,
             texts=self.texts,
             parsing=parsing,
             marks_selected=marks_selected,
         )
+
+    @staticmethod
+    def _noticing(context: Context, noticed: Noticed) -> Callable[[str, Sequence[str]], Any]:
+        def select(expression: str, words: Sequence[str]) -> Any:
+            value = context.select(expression, words)
+            noticed(context, words, value)
+            return value
+
+        return select
 
 
 def open_templates(
@@ -104,12 +118,21 @@ def open_templates(
     return templates
 
 
-def _check_section(shape: Shape, name: str, templates: Templates) -> None:
+def resolve_section(shape: Shape, name: str, templates: Templates) -> Any:
+    """Resolve the templates of a section on the top level.
+
+    Raises:
+        PipelineInvalid: with its place, if one cannot be resolved.
+    """
     try:
         check_syntax(shape.value)
-        resolved = resolve(shape.value, templates.rules(templates.context, Accepts.ANYTHING))
+        return resolve(shape.value, templates.rules(templates.context, Accepts.ANYTHING))
     except TemplateError as exc:
         raise _refuse(shape, exc, name) from exc
+
+
+def _check_section(shape: Shape, name: str, templates: Templates) -> None:
+    resolved = resolve_section(shape, name, templates)
     if name == "artifacts":
         for written, key in zip(shape.value, resolved, strict=False):
             if not isinstance(key, str):

@@ -3,6 +3,7 @@
 import itertools
 import json
 import posixpath
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -29,17 +30,24 @@ def parse_params_file(data: bytes, path: str) -> Mapping[str, Any]:
     Raises:
         PipelineInvalid: if it cannot be read, or is not a mapping.
     """
-    suffix = posixpath.splitext(path)[1].lower()
-    if suffix in {".json", ".toml", ".py"}:
-        value = _parse_other(data, path, suffix)
-    else:
-        value = parse_yaml(data, path).value
-    value = value or {}
+    value = parse_values(data, path) or {}
     if not isinstance(value, dict):
         raise PipelineInvalid(
             f"a parameters file must be a mapping, not {kind_of(value)}", place=Place(path=path, line=1)
         )
     return value
+
+
+def parse_values(data: bytes, path: str) -> Any:
+    """Read a file of values by its suffix, as `parse_params_file`; the value may be of any kind.
+
+    Raises:
+        PipelineInvalid: if it cannot be read.
+    """
+    suffix = posixpath.splitext(path)[1].lower()
+    if suffix in {".json", ".toml", ".py"}:
+        return _parse_other(data, path, suffix)
+    return parse_yaml(data, path).value
 
 
 def _parse_other(data: bytes, path: str, suffix: str) -> Any:
@@ -57,6 +65,12 @@ def _parse_other(data: bytes, path: str, suffix: str) -> Any:
     except SyntaxError as exc:
         place = Place(path=path, line=exc.lineno or 0, column=exc.offset or 0)
         raise PipelineInvalid(f"this is not valid Python: {exc.msg}", place=place) from exc
+    except tomllib.TOMLDecodeError as exc:
+        said, _, at = str(exc).partition(" (at ")
+        place = Place(path=path, line=data.count(b"\n") + 1)
+        if position := re.match(r"line (\d+), column (\d+)", at):
+            place = Place(path=path, line=int(position[1]), column=int(position[2]))
+        raise PipelineInvalid(f"this is not valid TOML: {said}", place=place) from exc
     except (ValueError, RecursionError) as exc:
         raise PipelineInvalid(f"this file cannot be read: {exc}", place=Place(path=path)) from exc
     if not _is_shallow(value):

@@ -41,6 +41,8 @@ def _hint_for(wanted: str, value: Any) -> str:
         )
     if wanted == "a list" and isinstance(value, str):
         return f"Write it as a list: [{value}]" if len(value) <= _SHOWN_MAX else "Write it as a list."
+    if wanted == "a mapping" and isinstance(value, str):
+        return "Write it as a mapping: `key: value`, further to the right on lines of their own."
     if wanted == "text" and isinstance(value, bool | int | float):
         return "Put it in quotes."
     if wanted == "true or false" and isinstance(value, str):
@@ -89,7 +91,7 @@ class Shape(NamedTuple):
     def not_yet(self, feature: str, *, hint: str = "") -> PipelineInvalid:
         """Make the error for a feature of DVC that cannot be read faithfully yet."""
         return NotReadYet(
-            f"{self.what}: this version of Wherry does not read {feature} yet", hint=hint, place=self.place
+            f"{self.what}: this version of Wherry does not read {feature}", hint=hint, place=self.place
         )
 
     def _must_be(self, wanted: str) -> PipelineInvalid:
@@ -164,5 +166,8 @@ class Shape(NamedTuple):
         """Resolve a path of this place that must be in the project; `role` names it in messages: "output"."""
         path = self.path_anywhere(folder, written)
         if not is_inside_root(path):
-            raise self.not_yet(f"a {role} outside the project, as {written!r} is")
+            raise self.not_yet(
+                f"tracked data whose {role} lies outside the project, as {written!r} does",
+                hint="Move the .dvc file and the data into the folder that `dvc init` was called in.",
+            )
         return path

@@ -17,6 +17,7 @@ tests/unit/domain/test_yaml_documents.py holds it to that. Editing and emitting 
 
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Any
 
 import yaml
@@ -208,8 +209,8 @@ class _Builder:
             elif isinstance(event, yaml.DocumentStartEvent):
                 self._begin_document(event)
 
-    def _refuse(self, message: str, event: yaml.Event) -> PipelineInvalid:
-        return PipelineInvalid(message, place=self._place(_spot_of(event)))
+    def _refuse(self, message: str, event: yaml.Event, hint: str = "") -> PipelineInvalid:
+        return PipelineInvalid(message, hint=hint, place=self._place(_spot_of(event)))
 
     def _place(self, spot: Spot) -> Place:
         return Place(path=self._path, line=spot[0], column=spot[1])
@@ -249,9 +250,9 @@ class _Builder:
         raise self._refuse(f"the tag {event.tag!r} is not understood", event)
 
     def _take_alias(self, event: yaml.AliasEvent) -> None:
-        name = event.anchor
+        name = event.anchor or ""
         if name not in self._anchors:
-            raise self._refuse(f"nothing is anchored as {name!r}", event)
+            raise self._refuse(f"nothing is anchored as {name!r}", event, self._anchors_hint(name))
         anchored = self._anchors[name]
         if anchored is None:
             raise self._refuse(f"{name!r} contains itself", event)
@@ -259,6 +260,12 @@ class _Builder:
         if self._repeated > REPEATED_VALUES_MAX:
             raise self._refuse("aliases repeat too much", event)
         self._put(anchored.value, _spot_of(event, anchored.inner), anchored.size)
+
+    def _anchors_hint(self, name: str) -> str:
+        near = get_close_matches(name, self._anchors, n=1)
+        if near:
+            return f"Did you mean *{near[0]}?"
+        return f"&{name} stands before a value further up; a text that begins with * needs quotes."
 
     def _open(self, event: "yaml.MappingStartEvent | yaml.SequenceStartEvent") -> None:
         if event.tag not in _COLLECTION_TAGS:
@@ -280,7 +287,8 @@ class _Builder:
             frame.value.clear()
             frame.value.update(frame.merged)
             frame.value.update(own)
-        if frame.anchor:
+        # Given again inside, it stands for what is inside.
+        if frame.anchor and self._anchors[frame.anchor] is None:
             self._anchors[frame.anchor] = _Anchored(frame.value, frame.inner, frame.size)
         self._put(frame.value, frame.spot, frame.size)
 

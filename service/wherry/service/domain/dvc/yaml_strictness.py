@@ -1,7 +1,7 @@
 """What libyaml reads and ruamel.yaml, with which DVC reads, refuses: some tabs, and some blank lines.
 
 A tab may stand in brackets, quotes, block scalars and comments, and nowhere else. The first line of a block scalar may
-be blank, but when there are blanks in it, no line of the scalar may have more of them in front.
+be blank, but when there are blanks in it, no line of the scalar may have more of them in front. A document ends once.
 """
 
 import bisect
@@ -12,6 +12,7 @@ import yaml
 
 _BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 _BLANK_LINE = re.compile("^ +$", re.MULTILINE)
+_END = re.compile(r"^\.\.\.(?=\s|$)", re.MULTILINE)
 _COMMENT = re.compile(r"(?:^|(?<=[ \t]))#")
 
 # The head of a block scalar that says itself how far its text is indented.
@@ -39,7 +40,7 @@ def strictly(events: Iterator[yaml.Event], text: str) -> Iterator[yaml.Event]:
     Raises:
         StricterReading: behind the last of them, or at a block scalar.
     """
-    if "\t" not in text and _BLANK_LINE.search(text) is None:
+    if "\t" not in text and _BLANK_LINE.search(text) is None and _END.search(text) is None:
         return events
     return _checked(events, _BREAK.split(text))
 
@@ -65,6 +66,7 @@ def _checked(events: Iterator[yaml.Event], lines: list[str]) -> Iterator[yaml.Ev
             if not open_brackets:
                 spans.append((outermost, _end(event)))
     _check_tabs(lines, spans)
+    _check_ends(lines)
 
 
 def _begin(lines: list[str], event: yaml.Event, marks: str) -> _Position:
@@ -103,6 +105,12 @@ def _check_first_lines(lines: list[str], head: _Position) -> None:
         if blanks < len(line):
             return
         first = blanks if first is None else first
+
+
+def _check_ends(lines: list[str]) -> None:
+    ends = [number for number, line in enumerate(lines) if _END.match(line)]
+    if len(ends) > 1:
+        raise StricterReading("the document ends here a second time", "Leave one `...`.", (ends[1], 0))
 
 
 def _check_tabs(lines: list[str], spans: list[tuple[_Position, _Position]]) -> None:
