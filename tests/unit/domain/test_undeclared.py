@@ -7,7 +7,7 @@ import pytest
 from wherry.service.domain.blob import BlobHash, hash_content
 from wherry.service.domain.dvc.stage import Dependency, ParamsDependency, Stage, StageName
 from wherry.service.domain.errors import Place
-from wherry.service.domain.image import Image
+from wherry.service.domain.images.image import Image
 from wherry.service.domain.paths import PathSet, ProjectPath
 from wherry.service.domain.reads import ProjectFiles, Reads
 from wherry.service.domain.settings import StageSettings, Undeclared

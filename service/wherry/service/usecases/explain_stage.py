@@ -101,7 +101,8 @@ class ExplainStage:
                 if from_cache
                 else "its outputs were those that dvc.lock recorded",
             )
-        result = await self._result_of(record, record.from_run)
+        results = await self._cache.find(StrictKey(record.key))
+        result = next((result for result in results if result.run_id == record.from_run), None)
         return Explanation(
             stage=record.name,
             decision=Decision.HIT,
@@ -127,7 +128,10 @@ class ExplainStage:
         )
 
     async def _nearest_then(self, run: Run, record: StageRecord) -> Near | None:
-        known = await self._result_of(record, run.id)
+        results = await self._cache.find(StrictKey(record.key))
+        # One that was computed again since stands for the first: it read the same.
+        stand_in = results[0] if results and record.state == State.SUCCEEDED else None
+        known = next((result for result in results if result.run_id == run.id), stand_in)
         if known is not None and known.family is not None:
             return await self._nearest.before(known, run.created_at)
         relative = await self._relative(run, record.name)
@@ -144,11 +148,6 @@ class ExplainStage:
                 if result.family is not None:
                     return result
         return None
-
-    async def _result_of(self, record: StageRecord, run_id: RunId) -> Result | None:
-        """The result that a run computed; None where it has been replaced since."""
-        results = await self._cache.find(StrictKey(record.key))
-        return next((result for result in results if result.run_id == run_id), None)
 
 
 def _explain_plan(plan: Plan, target: str) -> Explanation:
