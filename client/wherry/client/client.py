@@ -62,6 +62,12 @@ from wherry.v1.runs_pb2 import (
     SubmitRunRequest,
     SubmitRunResponse,
 )
+from wherry.v1.secrets_pb2 import (
+    DeleteSecretRequest,
+    ListSecretsRequest,
+    PutSecretRequest,
+    SecretRecord,
+)
 from wherry.v1.system_pb2 import (
     CheckServiceRequest,
     CheckServiceResponse,
@@ -140,6 +146,21 @@ class Client:
     def dvc_remote(self) -> GetDvcRemoteResponse:
         """Return the bucket as a DVC remote, with its credentials."""
         return self._connection.unary(self._connection.system.GetDvcRemote, GetDvcRemoteRequest())
+
+    def put_secret(self, name: str, value: bytes) -> None:
+        """Keep a secret for the project's stages, in place of the one that was called so before."""
+        request = PutSecretRequest(project=self.project.name, name=name, value=value)
+        self._connection.unary(self._connection.secrets.PutSecret, request)
+
+    def list_secrets(self) -> Sequence[SecretRecord]:
+        """Return the project's secrets, by name, without values."""
+        request = ListSecretsRequest(project=self.project.name)
+        return self._connection.unary(self._connection.secrets.ListSecrets, request).secrets
+
+    def delete_secret(self, name: str) -> None:
+        """Remove one of the project's secrets."""
+        request = DeleteSecretRequest(project=self.project.name, name=name)
+        self._connection.unary(self._connection.secrets.DeleteSecret, request)
 
     @contextlib.contextmanager
     def at_rev(self, rev: str) -> Iterator["Client"]:

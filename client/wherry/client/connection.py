@@ -21,6 +21,7 @@ from wherry.v1 import (
     pipelines_pb2_grpc,
     results_pb2_grpc,
     runs_pb2_grpc,
+    secrets_pb2_grpc,
     system_pb2_grpc,
 )
 
@@ -92,6 +93,11 @@ class Connection:
     def runs(self) -> runs_pb2_grpc.RunServiceStub:
         """The service that runs."""
         return runs_pb2_grpc.RunServiceStub(self._channel)
+
+    @property
+    def secrets(self) -> secrets_pb2_grpc.SecretServiceStub:
+        """The service that keeps secrets."""
+        return secrets_pb2_grpc.SecretServiceStub(self._channel)
 
     @property
     def system(self) -> system_pb2_grpc.SystemServiceStub:

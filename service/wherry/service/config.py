@@ -79,6 +79,8 @@ class Settings(BaseSettings):
     """Whether addresses have the bucket in the path; else in the host's name, as new buckets of Amazon want it."""
     s3_ca_bundle: str = ""
     """File with the certificate authorities of the endpoint; empty: the usual ones."""
+    secrets_key: SecretStr = SecretStr("")
+    """Key that secrets of projects are encrypted with, 32 bytes in Base64; empty: made up and kept in home/secrets.key."""
     database_url: str = ""
     """SQLAlchemy URL; empty: SQLite in home."""
 

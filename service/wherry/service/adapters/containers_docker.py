@@ -134,8 +134,8 @@ class DockerContainerEngine(ContainerEngine):
         """
         return await self._call(lambda client: self._create(client, spec))
 
-    async def start(self, container: ContainerId) -> AsyncGenerator[OutputPiece]:
-        """Start it and yield its output, from the first byte, until it has ended.
+    async def start(self, container: ContainerId, *, stdin: bytes = b"") -> AsyncGenerator[OutputPiece]:
+        """Start it, hand it `stdin`, and yield its output, from the first byte, until it has ended.
 
         Pieces come as soon as they are written. A consumer that stops taking makes the container wait.
         Closing the iterator early does not stop the container. If the engine breaks the connection the
@@ -145,13 +145,18 @@ class DockerContainerEngine(ContainerEngine):
             ImageNotFound: if the image lacks the program to run.
         """
         connection = await self._call(
-            lambda client: client.attach_socket(container, {"stdout": 1, "stderr": 1, "stream": 1})
+            lambda client: client.attach_socket(
+                container, {"stdin": int(bool(stdin)), "stdout": 1, "stderr": 1, "stream": 1}
+            )
         )
         relay = OutputRelay(connection, asyncio.get_running_loop())
         # Attached before the start: the engine drops nothing.
         reading = self._streams.submit(relay.read_all)
         try:
             await self._call(lambda client: _start(client, container))
+            if stdin:
+                # A thread of its own kind: a container that does not read makes it wait until it ends.
+                await asyncio.get_running_loop().run_in_executor(self._waits, relay.write_all, stdin)
             async for piece in relay.pieces():
                 yield piece
         finally:

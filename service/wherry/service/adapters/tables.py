@@ -145,6 +145,18 @@ results = Table(
 )
 Index("ix_results_family_created_at", results.c.family, results.c.created_at)
 
+secrets = Table(
+    "secrets",
+    metadata,
+    Column("project", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    # Nonce and ciphertext, in Base64.
+    Column("sealed", Text, nullable=False),
+    Column("user", Text, nullable=False),
+    Column("set_at", Instant, nullable=False),
+    PrimaryKeyConstraint("project", "name", name="pk_secrets"),
+)
+
 leases = Table(
     "leases",
     metadata,

@@ -20,6 +20,7 @@ from wherry.service.adapters.logs_files import FileLogStore
 from wherry.service.adapters.node_cache_local import LocalNodeCache
 from wherry.service.adapters.objects_obstore import ObstoreObjectStore
 from wherry.service.adapters.objects_s3 import S3Settings
+from wherry.service.adapters.secrets_sql import SqlSecretStore, read_or_make_key
 from wherry.service.adapters.store_probe_s3 import S3StoreProbe
 from wherry.service.adapters.workspaces_local import LocalWorkspaces
 from wherry.service.bootstrap.network import network_policy, stage_network
@@ -49,6 +50,7 @@ class Parts:
     transfers: S3DirectTransfers
     engine: DockerContainerEngine
     images: ReadyImages
+    secrets: SqlSecretStore
     labels: dict[str, str]
     """What containers and networks of this service carry."""
     network: NetworkPolicy
@@ -70,6 +72,7 @@ async def open_parts(settings: Settings, store: Store, stack: contextlib.AsyncEx
     home = settings.home
     database = await Database.open(settings.database_url or f"sqlite:///{home / 'wherry.db'}")
     stack.push_async_callback(database.close)
+    key = read_or_make_key(settings.secrets_key.get_secret_value(), home / "secrets.key")
     s3 = S3Settings(
         bucket=store.bucket,
         prefix=settings.s3_prefix,
@@ -130,6 +133,7 @@ async def open_parts(settings: Settings, store: Store, stack: contextlib.AsyncEx
         transfers=transfers,
         engine=engine,
         images=ReadyImages(maker=maker, node=node, installer=pip_program(), at_once=_IMAGES_AT_ONCE),
+        secrets=SqlSecretStore(database, key=key),
         labels=labels,
         network=await network_policy(settings, engine, log, stack),
         node=node,

@@ -29,6 +29,7 @@ from wherry.service.rpc.blobs import BlobServicer
 from wherry.service.rpc.pipelines import PipelineServicer
 from wherry.service.rpc.results import ResultServicer
 from wherry.service.rpc.runs import RunServicer
+from wherry.service.rpc.secrets import SecretServicer
 from wherry.service.rpc.server import RpcServer, Servicers
 from wherry.service.rpc.system import SystemFacts, SystemServicer
 from wherry.service.usecases.add_stage import AddStage
@@ -56,6 +57,7 @@ from wherry.service.usecases.forget_blobs import ForgetBlobs
 from wherry.service.usecases.hold_lease import HoldLease
 from wherry.service.usecases.image_runner import ImageStageRunner
 from wherry.service.usecases.keep_logs import KeepLogs
+from wherry.service.usecases.keep_secrets import CheckSecrets, KeepSecrets
 from wherry.service.usecases.keep_snapshot import KeepSnapshot
 from wherry.service.usecases.known_runner import KnownStageRunner
 from wherry.service.usecases.lint_project import LintProject
@@ -157,6 +159,7 @@ async def build_server(
         run_container=RunContainer(engine=parts.engine, clock=clock),
         workspaces=parts.workspaces,
         put=put,
+        secrets=parts.secrets,
         user=f"{uid}:{gid}",
         labels=labels,
     )
@@ -240,6 +243,7 @@ async def build_server(
             runs=RunServicer(
                 submit=SubmitRun(
                     open_project=open_project,
+                    check_secrets=CheckSecrets(parts.secrets),
                     runs=runs,
                     drive=drive,
                     clock=clock,
@@ -255,6 +259,7 @@ async def build_server(
                     replay=ReplayLog(archive=parts.log_archive, keep=keep_logs, clock=clock),
                 ),
             ),
+            secrets=SecretServicer(KeepSecrets(store=parts.secrets, clock=clock)),
             system=SystemServicer(
                 facts=_facts(settings, store),
                 engine=parts.engine,

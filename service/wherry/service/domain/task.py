@@ -48,6 +48,8 @@ class StageTask:
 
     run_id: RunId
     user: str
+    project: str = ""
+    """Whose secrets the stage may get."""
     stage: Stage
     deps: tuple[FileEntry, ...]
     """In lock order: sorted by path as written."""

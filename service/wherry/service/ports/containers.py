@@ -33,6 +33,8 @@ class ContainerSpec:
     read_only: Mapping[str, Path] = field(default_factory=dict)
     """Folders of the host that appear at these absolute paths, and cannot be changed there."""
     labels: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, bytes] = field(repr=False, default_factory=dict)
+    """Values that must stand in no record of the engine: handed over when it runs, masked in what it writes."""
     memory_bytes: int | None = None
     """With everything in /tmp, HOME and /dev/shm; there is no swap beyond it."""
     cpus: float | None = None
@@ -98,8 +100,8 @@ class ContainerEngine(Protocol):
         """Make a container: unprivileged, no capabilities, read-only root, limits set."""
         ...
 
-    def start(self, container: ContainerId) -> AsyncGenerator[OutputPiece]:
-        """Start it and yield its output, from the first byte, until it has ended."""
+    def start(self, container: ContainerId, *, stdin: bytes = b"") -> AsyncGenerator[OutputPiece]:
+        """Start it, hand it `stdin` if its spec has secrets, and yield its output, from the first byte, until it has ended."""
         ...
 
     async def wait(self, container: ContainerId) -> Exit:

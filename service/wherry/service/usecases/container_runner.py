@@ -8,7 +8,14 @@ from pathlib import Path
 from wherry.service.domain.blob import Digest
 from wherry.service.domain.dvc.stage import Output
 from wherry.service.domain.endings import why_failed
-from wherry.service.domain.errors import DISK_FULL, BlobMissing, Unavailable, WherryError, disk_full
+from wherry.service.domain.errors import (
+    DISK_FULL,
+    BlobMissing,
+    SecretMissing,
+    Unavailable,
+    WherryError,
+    disk_full,
+)
 from wherry.service.domain.paths import ROOT, ProjectPath, resolve_project_path
 from wherry.service.domain.records import FileEntry, StageEntry
 from wherry.service.domain.resources import size_text, thread_limits
@@ -17,6 +24,7 @@ from wherry.service.domain.states import CacheUse, Phase, State
 from wherry.service.domain.task import AttemptId, Failed, Lost, Outcome, StageTask, Succeeded, Vanished
 from wherry.service.ports.containers import ContainerSpec
 from wherry.service.ports.logs import LogStream
+from wherry.service.ports.secrets import SecretStore
 from wherry.service.ports.stages import StageObserver, StageRunner
 from wherry.service.ports.workspaces import CollectedOutput, LeftOutput, OutputUnusable, Workspaces
 from wherry.service.usecases.put_blobs import LocalBlob, PutBlobs
@@ -42,6 +50,7 @@ class ContainerStageRunner(StageRunner):
         run_container: RunContainer,
         workspaces: Workspaces,
         put: PutBlobs,
+        secrets: SecretStore,
         user: str,
         labels: dict[str, str],
     ) -> None:
@@ -49,6 +58,7 @@ class ContainerStageRunner(StageRunner):
         self._run_container = run_container
         self._workspaces = workspaces
         self._put = put
+        self._secrets = secrets
         self._user = user
         self._labels = labels
 
@@ -59,7 +69,9 @@ class ContainerStageRunner(StageRunner):
             await observer.began(attempt)
             await observer.entered(State.PREPARING, Phase.FETCHING)
             workspace = await self._workspaces.create(attempt)
-            spec = self._spec(task, attempt, workspace, await self._lay_out(task, workspace))
+            secrets = await self._reveal_secrets(task)
+            mounts = await self._lay_out(task, workspace)
+            spec = replace(self._spec(task, attempt, workspace, mounts), secrets=secrets)
             await observer.wrote(LogStream.SYSTEM, list(_opening(task)))
             ended = await self._run_container(spec, observer, timeout_s=task.settings.timeout_s)
             if ended.exit.code != 0 or ended.exit.out_of_memory or ended.timed_out:
@@ -88,6 +100,19 @@ class ContainerStageRunner(StageRunner):
         entry = StageEntry(cmd=task.stage.cmd, deps=task.deps, params=task.params, outs=outs)
         return Succeeded(entry=entry, cache=CacheUse.MISS, wall_s=ended.wall_s, undeclared=undeclared)
 
+    async def _reveal_secrets(self, task: StageTask) -> Mapping[str, bytes]:
+        """The stage's secrets by name.
+
+        Raises:
+            SecretMissing: if one was removed since the run was submitted.
+        """
+        wanted = task.settings.secrets or ()
+        found = await self._secrets.reveal(task.project, wanted)
+        for name in wanted:
+            if name not in found:
+                raise SecretMissing(f"the secret {name!r} was removed after the run was submitted")
+        return found
+
     async def _lay_out(self, task: StageTask, workspace: Path) -> Mapping[ProjectPath, Path]:
         """Lay the workspace out; returns what is to be mounted in it."""
         # DVC leaves the parents of outputs to the command; they are made here because a fresh
@@ -113,7 +138,9 @@ class ContainerStageRunner(StageRunner):
         return ContainerSpec(
             name=f"wherry-{attempt}",
             image=task.image,
-            argv=shell_argv(stage.commands),
+            argv=shell_argv(
+                stage.commands, shell=task.settings.shell, takes_secrets=bool(task.settings.secrets)
+            ),
             # As DVC sets them (research: running a stage), and what the stage declares.
             environment={
                 "DVC_ROOT": _in_container(task.root_at),

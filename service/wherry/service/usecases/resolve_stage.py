@@ -133,6 +133,7 @@ class ResolveStage:
         return StageTask(
             run_id=run_id,
             user=project.submission.user,
+            project=project.submission.project,
             stage=stage,
             deps=deps,
             legacy_deps=await self._legacy_deps(state, view, stage, deps),

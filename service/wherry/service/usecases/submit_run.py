@@ -11,6 +11,7 @@ from wherry.service.domain.submission import Needs, RunOptions, Submission
 from wherry.service.ports.clock import Clock
 from wherry.service.ports.runs import RunStore
 from wherry.service.usecases.drive_run import DriveRun
+from wherry.service.usecases.keep_secrets import CheckSecrets
 from wherry.service.usecases.keep_snapshot import KeepSnapshot
 from wherry.service.usecases.note_use import NoteUse
 from wherry.service.usecases.open_project import OpenProject
@@ -33,6 +34,7 @@ class SubmitRun:
         self,
         *,
         open_project: OpenProject,
+        check_secrets: CheckSecrets,
         runs: RunStore,
         drive: DriveRun,
         clock: Clock,
@@ -43,6 +45,7 @@ class SubmitRun:
         self._snapshots = snapshots
         self._note_use = note_use
         self._open_project = open_project
+        self._check_secrets = check_secrets
         self._runs = runs
         self._drive = drive
         self._clock = clock
@@ -54,6 +57,7 @@ class SubmitRun:
         state = await self._open_project(submission, upload=True)
         if isinstance(state, Needs):
             return state
+        await self._check_secrets(state.project)
         snapshot = await self._snapshots.keep(state)
         options = replace(options, forced=_forced(state.project, options))
         run, is_new = await self._runs.create(
