@@ -12,7 +12,8 @@ from wherry.client.git_objects import GitObjects
 from wherry.client.progress import Progress
 from wherry.client.project import Project
 from wherry.client.revision_submission import RevisionSubmitter
-from wherry.client.submission import Selection, Submitter
+from wherry.client.selection import Selection
+from wherry.client.submission import Submitter
 from wherry.v1.pipelines_pb2 import Submission
 from wherry.v1.results_pb2 import (
     RESULT_KIND_METRICS,

@@ -21,6 +21,7 @@ from typing import TypeVar
 from wherry.service.adapters.confined_folder import Identity, identify
 from wherry.service.adapters.file_copy import copy_file
 from wherry.service.adapters.folder_removal import remove_folder
+from wherry.service.adapters.folder_size import folder_bytes
 from wherry.service.adapters.node_trees_local import NO_LINK
 from wherry.service.adapters.output_collection import OutputCollection
 from wherry.service.adapters.output_listing import list_left
@@ -212,6 +213,15 @@ class LocalWorkspaces(Workspaces):
         self._check_is_ours(workspace)
         mounts = self._held[workspace].mounts if workspace in self._held else {}
         return await self._in_thread(lambda: list_left(workspace, self._workspace_at, mounts, list(outputs)))
+
+    async def measure(self, workspace: Path) -> int:
+        """How many bytes it takes on the disk now, inputs that it shares with the node included.
+
+        Raises:
+            Unavailable: if that cannot be found out.
+        """
+        self._check_is_ours(workspace)
+        return await self._in_thread(lambda: folder_bytes(workspace))
 
     async def remove(self, workspace: Path) -> None:
         """Remove a workspace whatever the stage did to it. Harmless when it is gone."""

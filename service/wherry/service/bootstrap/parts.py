@@ -96,7 +96,9 @@ async def open_parts(settings: Settings, store: Store, stack: contextlib.AsyncEx
     _refuse_unfit(findings, structlog.get_logger("wherry"))
     labels = {"wherry.home": hashlib.sha256(str(home).encode()).hexdigest()[:16]}
     network = stage_network(settings, labels, service=labels["wherry.home"])
-    engine = DockerContainerEngine(parallel_max=settings.jobs, network=network)
+    engine = DockerContainerEngine(
+        parallel_max=settings.jobs, network=network, runtime=settings.container_runtime
+    )
     stack.callback(engine.close)
     maker = DockerImageMaker(
         network=engine.ensure_network if settings.build_network else None,

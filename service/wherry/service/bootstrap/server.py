@@ -43,6 +43,7 @@ from wherry.service.usecases.compare_with_lock import CompareWithLock
 from wherry.service.usecases.container_runner import ContainerStageRunner
 from wherry.service.usecases.describe_pipeline import DescribePipeline
 from wherry.service.usecases.direct_blobs import DirectBlobs
+from wherry.service.usecases.disk_limit import DiskLimit
 from wherry.service.usecases.drive_run import DriveRun
 from wherry.service.usecases.explain_stage import ExplainStage
 from wherry.service.usecases.explaining_runner import ExplainingStageRunner
@@ -77,6 +78,7 @@ from wherry.service.usecases.read_results import ReadResults
 from wherry.service.usecases.read_run_results import ReadRunResults
 from wherry.service.usecases.recover_runs import RecoverRuns
 from wherry.service.usecases.replay_log import ReplayLog
+from wherry.service.usecases.resolve_builds import ResolveBuilds
 from wherry.service.usecases.resolve_images import ResolveImages
 from wherry.service.usecases.resolve_requirements import ResolveRequirements
 from wherry.service.usecases.resolve_stage import ResolveStage
@@ -142,6 +144,7 @@ async def build_server(
         rules=ReadIgnoreRules(read),
         images=ResolveImages(
             engine=parts.engine,
+            builds=ResolveBuilds(read=read),
             requirements=ResolveRequirements(read=read, installer=pip_version()),
             default_image=settings.default_image,
         ),
@@ -156,7 +159,17 @@ async def build_server(
     keep_logs = KeepLogs(logs=parts.logs, archive=parts.log_archive, log=log)
     stack.push_async_callback(keep_logs.close)
     container = ContainerStageRunner(
-        run_container=RunContainer(engine=parts.engine, clock=clock),
+        run_container=RunContainer(
+            engine=parts.engine,
+            clock=clock,
+            disk=DiskLimit(
+                engine=parts.engine,
+                workspaces=parts.workspaces,
+                clock=clock,
+                free_bytes=lambda: shutil.disk_usage(settings.home).free,
+                bytes_max=None if settings.workspace_gb is None else int(settings.workspace_gb * 10**9),
+            ),
+        ),
         workspaces=parts.workspaces,
         put=put,
         secrets=parts.secrets,

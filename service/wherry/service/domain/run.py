@@ -11,6 +11,7 @@ from wherry.service.domain.paths import ProjectPath
 from wherry.service.domain.records import OutputKind
 from wherry.service.domain.states import CacheUse, HitSource, Phase, State
 from wherry.service.domain.task import AttemptId, LogName, RunId
+from wherry.service.domain.usage import NOTHING_COUNTED, Usage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +47,8 @@ class StageRecord:
     exit_code: int | None = None
     reason: str = ""
     wall_s: float | None = None
+    usage: Usage = NOTHING_COUNTED
+    """Of the last attempt, where the stage was executed."""
     deps: tuple[FileRecord, ...] = ()
     outs: tuple[FileRecord, ...] = ()
     params_json: str = ""

@@ -14,6 +14,7 @@ from wherry.service.domain.records import FileEntry, Params, StageEntry
 from wherry.service.domain.settings import StageSettings, Undeclared
 from wherry.service.domain.snapshot import SnapshotFile
 from wherry.service.domain.states import CacheUse, HitSource
+from wherry.service.domain.usage import NOTHING_COUNTED, Usage
 
 RunId = NewType("RunId", str)
 """A number, as text. Unique on a service."""
@@ -125,6 +126,8 @@ class Succeeded:
     """For a hit."""
     undeclared: Reads | None = field(default_factory=Reads)
     """What was read without being declared; None: nobody looked."""
+    usage: Usage = NOTHING_COUNTED
+    """For what was computed now."""
     log: LogName | None = None
     """What the command wrote, where that is kept."""
 
@@ -137,6 +140,7 @@ class Failed:
     """One sentence for the user."""
     exit_code: int | None
     wall_s: float | None
+    usage: Usage = NOTHING_COUNTED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

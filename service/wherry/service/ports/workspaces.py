@@ -104,6 +104,14 @@ class Workspaces(Protocol):
         """Look which outputs a stage has left that failed. What cannot be read is left out."""
         ...
 
+    async def measure(self, workspace: Path) -> int:
+        """How many bytes it takes on the disk now, inputs that it shares with others included.
+
+        Raises:
+            Unavailable: if that cannot be found out.
+        """
+        ...
+
     async def remove(self, workspace: Path) -> None:
         """Remove a workspace whatever the stage did to it. Harmless when it is gone."""
         ...

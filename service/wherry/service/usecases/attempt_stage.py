@@ -246,6 +246,7 @@ def _ended(latest: StageRecord, record: StageRecord, stage: Stage, outcome: Outc
                 state=State.SUCCEEDED,
                 cache=outcome.cache,
                 wall_s=outcome.wall_s,
+                usage=outcome.usage,
                 exit_code=None if outcome.cache == CacheUse.HIT else 0,
                 from_run=outcome.from_run,
                 from_user=outcome.from_user or "",
@@ -263,6 +264,7 @@ def _ended(latest: StageRecord, record: StageRecord, stage: Stage, outcome: Outc
                 from_user=latest.from_user,
                 exit_code=outcome.exit_code,
                 wall_s=outcome.wall_s,
+                usage=outcome.usage,
                 reason=outcome.reason,
             )
         case Cancelled():

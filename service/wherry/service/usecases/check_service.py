@@ -38,6 +38,7 @@ class CheckService:
         """One finding for each thing."""
         return (
             await self._check_engine(),
+            await self._check_isolation(),
             await self._check_network(),
             *await self._store(),
             self._check_disk(),
@@ -51,6 +52,18 @@ class CheckService:
         except WherryError as exc:
             return Finding(name=name, state=FindingState.FAILED, message=exc.message, hint=exc.hint)
         return Finding(name=name, state=FindingState.OK, message=f"the Docker engine answers: {version}")
+
+    async def _check_isolation(self) -> Finding:
+        name = "isolation"
+        try:
+            lacks = await self._engine.lacks_of_isolation()
+        except WherryError as exc:
+            return Finding(name=name, state=FindingState.FAILED, message=exc.message, hint=exc.hint)
+        if lacks:
+            hint = "Run the engine with its default seccomp profile."
+            return Finding(name=name, state=FindingState.WARNING, message=lacks, hint=hint)
+        said = "the engine confines stages as it should"
+        return Finding(name=name, state=FindingState.OK, message=said)
 
     async def _check_network(self) -> Finding:
         name, state = "network", FindingState.WARNING

@@ -74,7 +74,7 @@ class ContainerStageRunner(StageRunner):
             spec = replace(self._spec(task, attempt, workspace, mounts), secrets=secrets)
             await observer.wrote(LogStream.SYSTEM, list(_opening(task)))
             ended = await self._run_container(spec, observer, timeout_s=task.settings.timeout_s)
-            if ended.exit.code != 0 or ended.exit.out_of_memory or ended.timed_out:
+            if not ended.is_good:
                 await tell_hidden(task, observer)
                 await self._tell_left(task, workspace, observer)
                 return _failed(task, ended)
@@ -98,7 +98,13 @@ class ContainerStageRunner(StageRunner):
             if workspace is not None:
                 await asyncio.shield(self._workspaces.remove(workspace))
         entry = StageEntry(cmd=task.stage.cmd, deps=task.deps, params=task.params, outs=outs)
-        return Succeeded(entry=entry, cache=CacheUse.MISS, wall_s=ended.wall_s, undeclared=undeclared)
+        return Succeeded(
+            entry=entry,
+            cache=CacheUse.MISS,
+            wall_s=ended.wall_s,
+            usage=ended.usage,
+            undeclared=undeclared,
+        )
 
     async def _reveal_secrets(self, task: StageTask) -> Mapping[str, bytes]:
         """The stage's secrets by name.
@@ -237,13 +243,16 @@ def _parent(path: ProjectPath) -> ProjectPath:
 
 def _failed(task: StageTask, ended: Ended) -> Failed:
     settings = task.settings
+    if ended.over_disk_bytes is not None:
+        reason = f"was stopped: it wrote more than {size_text(ended.over_disk_bytes)} to its workspace"
+        return Failed(reason=reason, exit_code=ended.exit.code, wall_s=ended.wall_s)
     reason = why_failed(
         ended.exit.code,
         out_of_memory=ended.exit.out_of_memory,
         memory_bytes=settings.memory_bytes,
         timed_out_after_s=settings.timeout_s if ended.timed_out else None,
     )
-    return Failed(reason=reason, exit_code=ended.exit.code, wall_s=ended.wall_s)
+    return Failed(reason=reason, exit_code=ended.exit.code, wall_s=ended.wall_s, usage=ended.usage)
 
 
 def _left_text(left: LeftOutput) -> str:

@@ -12,6 +12,7 @@ from wherry.service.domain.lines import LineSplitter
 from wherry.service.domain.secrets import SecretMask
 from wherry.service.domain.shell import secrets_script
 from wherry.service.domain.states import State
+from wherry.service.domain.usage import Usage
 from wherry.service.ports.clock import Clock
 from wherry.service.ports.containers import (
     ContainerEngine,
@@ -23,6 +24,8 @@ from wherry.service.ports.containers import (
 )
 from wherry.service.ports.logs import LogStream
 from wherry.service.ports.stages import StageObserver
+from wherry.service.usecases.disk_limit import DiskLimit
+from wherry.service.usecases.measure_usage import UsageMeter
 
 # What a process gets to put its things in order after SIGTERM; Docker's own default.
 _STOP_GRACE_S = 10.0
@@ -42,13 +45,23 @@ class Ended:
     """Seconds from the start of the command to its end."""
     timed_out: bool = False
     """Whether it was stopped because its time was up."""
+    usage: Usage
+    over_disk_bytes: int | None = None
+    """How much it may add to its workspace, if it was stopped for adding more."""
+
+    @property
+    def is_good(self) -> bool:
+        """Whether the command ended by itself, and well."""
+        stopped = self.timed_out or self.over_disk_bytes is not None
+        return self.exit.code == 0 and not self.exit.out_of_memory and not stopped
 
 
 class RunContainer:
     """Makes a container, goes along with it to its end, and removes it."""
 
-    def __init__(self, *, engine: ContainerEngine, clock: Clock) -> None:
-        """Run on `engine`; durations are those of `clock`."""
+    def __init__(self, *, engine: ContainerEngine, clock: Clock, disk: DiskLimit) -> None:
+        """Run on `engine`; durations are those of `clock`; `disk` watches what is written."""
+        self._disk = disk
         self._engine = engine
         self._clock = clock
 
@@ -67,11 +80,21 @@ class RunContainer:
         try:
             await observer.entered(State.RUNNING)
             started = self._clock.monotonic_s()
-            async with _TimeLimit(self._engine, container, timeout_s) as limit:
+            async with (
+                UsageMeter(self._engine, container) as meter,
+                _TimeLimit(self._engine, container, timeout_s) as limit,
+                self._disk.watched(container, spec.workspace) as disk,
+            ):
                 await _Output(observer, spec.secrets).pass_on(self._engine, container)
                 ended = await self._engine.wait(container)
-            wall_s = self._clock.monotonic_s() - started
-            return Ended(exit=ended, wall_s=wall_s, timed_out=limit.has_passed)
+                wall_s = self._clock.monotonic_s() - started
+            return Ended(
+                exit=ended,
+                wall_s=wall_s,
+                timed_out=limit.has_passed,
+                over_disk_bytes=disk.exceeded_bytes,
+                usage=meter.usage,
+            )
         except asyncio.CancelledError:
             await asyncio.shield(self._engine.stop(container, grace_s=_STOP_GRACE_S))
             raise
