@@ -1,6 +1,6 @@
 """Folders in which stages run."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,6 +76,15 @@ class Workspaces(Protocol):
 
         Raises:
             BlobMissing: if the store does not hold one.
+        """
+        ...
+
+    async def find_read(
+        self, workspace: Path, files: Collection[ProjectPath]
+    ) -> Collection[ProjectPath] | None:
+        """Say which of these files of the project the stage has read; None where that cannot be told.
+
+        What it may have read counts as read. A file that it had written itself before it read it does not.
         """
         ...
 
