@@ -361,6 +361,20 @@ def test_an_images_volumes_are_in_memory_and_none_is_made_on_the_engines_disk(
         client.close()
 
 
+def test_what_is_in_memory_is_bounded(bench: Bench) -> None:
+    small = DockerContainerEngine(
+        parallel_max=1, network=StageNetwork("wt-none"), tmpfs_bytes=4 * 1024 * 1024
+    )
+    command = (
+        "for at in /tmp ~ /dev/shm; do head -c 9M /dev/zero >$at/x || stat -c %s $at/x; done 2>/dev/null"
+    )
+    try:
+        ran = asyncio.run(replace(bench, engine=small).run(command))
+    finally:
+        small.close()
+    assert ran.stdout.split() == [b"4194304"] * 3
+
+
 def test_what_an_engine_lacks_is_named() -> None:
     info = {"Runtimes": {"runc": {}, "other": {}}, "SecurityOptions": ["name=seccomp,profile=default"]}
     assert lacks_of_isolation(info, "") == ""

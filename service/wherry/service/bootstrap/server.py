@@ -283,6 +283,7 @@ async def build_server(
                     store=parts.check_store,
                     free_bytes=lambda: shutil.disk_usage(settings.home).free,
                     home=str(settings.home),
+                    sees_reads=parts.workspaces.sees_reads,
                 ),
                 clock=clock,
             ),
