@@ -62,6 +62,8 @@ def ls(settings: Settings, match: str, user: str, pinned: bool, number: int, as_
                 {"schema": "wherry.results/1", "results": [cached_result_document(one) for one in found]}
             )
             return
+        if not found:
+            terminal.note("There is no such result: a stage that succeeds leaves one.")
         rows = [_row(one) for one in found]
         header = ("KEY", "", "KEPT", "USER", "RUN", "TIME", "SIZE", "COMMAND")
         for line in table(header, rows, width=terminal.width):

@@ -41,6 +41,9 @@ def ps(settings: Settings, every: bool, number: int, as_json: bool) -> None:  # 
         if as_json:
             terminal.document(runs_document(runs))
             return
+        if not runs:
+            where = f" of project {project.name}" if project is not None else ""
+            terminal.note(f"There is no run{where} yet: `wherry repro` in a DVC project submits one.")
         rows = [_row(run) for run in runs]
         for line in table(("RUN", "NAME", "STATE", "TIME", "USER", "PROJECT"), rows, width=terminal.width):
             terminal.answer(line)
