@@ -59,7 +59,9 @@ def from_rpc(error: Exception, *, target: str, embedded: bool, origin: str = "")
 def _plain(code: grpc.StatusCode, said: str, *, target: str, embedded: bool, origin: str) -> ClientError:
     """An error without details comes from gRPC itself, or from something between us and the service."""
     if code in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}:
-        why = "it does not answer in time" if code is grpc.StatusCode.DEADLINE_EXCEEDED else said
+        # gRPC's words begin with all that it tried.
+        last = said.rpartition("Failed to connect to remote host: ")[2]
+        why = "it does not answer in time" if code is grpc.StatusCode.DEADLINE_EXCEEDED else last
         return Unreachable(
             f"cannot reach the service at {target}: {why}",
             hint="start it with `wherry up`"
