@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, func, select, update
 
 from wherry.service.adapters.database import Database
+from wherry.service.adapters.gathered_reads import GatheredReads
 from wherry.service.adapters.records_json import (
     dump_circumstances,
     dump_entry,
@@ -18,7 +19,7 @@ from wherry.service.domain.explanation import Family
 from wherry.service.domain.task import LeaseToken, LogName, RunId, StrictKey
 from wherry.service.ports.run_cache import Result, RunCache
 
-_RESULT = select(results).where(results.c.key == bindparam("wanted"))
+_RESULTS = select(results).where(results.c.key.in_(bindparam("wanted", expanding=True)))
 _FAMILY = (
     select(results)
     .where(results.c.family == bindparam("wanted"))
@@ -41,7 +42,7 @@ _FENCE = (
 )
 
 # Below what either database takes in one statement.
-_FAMILIES_AT_ONCE = 500
+_AT_ONCE = 500
 
 
 class SqlRunCache(RunCache):
@@ -49,12 +50,21 @@ class SqlRunCache(RunCache):
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._find = GatheredReads(self._find_all)
 
     async def find(self, key: StrictKey) -> Result | None:
         """See the port."""
-        values = {"wanted": key}
-        row = await self._database.run(lambda connection: connection.execute(_RESULT, values).one_or_none())
-        return None if row is None else result_from(row)
+        return (await self._find({key})).get(key)
+
+    async def _find_all(self, keys: Collection[StrictKey]) -> dict[StrictKey, Result]:
+        wanted = sorted(keys)
+        parts = [wanted[at : at + _AT_ONCE] for at in range(0, len(wanted), _AT_ONCE)]
+        rows = await self._database.run(
+            lambda connection: [
+                row for part in parts for row in connection.execute(_RESULTS, {"wanted": part})
+            ]
+        )
+        return {StrictKey(row.key): result_from(row) for row in rows}
 
     async def list_family(self, family: Family, *, limit: int) -> Sequence[Result]:
         """See the port."""
@@ -65,7 +75,7 @@ class SqlRunCache(RunCache):
     async def mean_durations(self, families: Collection[Family]) -> Mapping[Family, float]:
         """See the port."""
         wanted = sorted(families)
-        parts = [wanted[at : at + _FAMILIES_AT_ONCE] for at in range(0, len(wanted), _FAMILIES_AT_ONCE)]
+        parts = [wanted[at : at + _AT_ONCE] for at in range(0, len(wanted), _AT_ONCE)]
 
         def read(connection: Connection) -> dict[Family, float]:
             rows = (row for part in parts for row in connection.execute(_DURATIONS, {"wanted": part}))
