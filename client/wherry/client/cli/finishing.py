@@ -9,6 +9,7 @@ from wherry.client.cli import exits
 from wherry.client.cli.ci_log import ci_kind
 from wherry.client.cli.following import summary_line, tell_failures
 from wherry.client.cli.terminal import Terminal, plain, table
+from wherry.client.cli.undeclared import tell_undeclared, undeclared_in
 from wherry.client.client import Client
 from wherry.client.documents import run_document
 from wherry.v1.pipelines_pb2 import OUTPUT_KIND_METRIC
@@ -61,6 +62,8 @@ def finish(
         tell_job(terminal, client, run)
     if run.state not in {STATE_SUCCEEDED, STATE_CANCELLED}:
         tell_failures(terminal, client, run, with_logs=terminal.is_live or not logs_shown)
+    if undeclared_in(run, hits=False):
+        tell_undeclared(terminal, run, client.stage_names(run))
     if as_json:
         terminal.document(run_document(run))
         return run_exit_code(run)

@@ -13,6 +13,7 @@ from wherry.client.cli.repro import watch_to_end
 from wherry.client.cli.session import open_session
 from wherry.client.cli.settings import Command, Settings
 from wherry.client.cli.terminal import Terminal, output_text, plain, table
+from wherry.client.cli.undeclared import undeclared_in, undeclared_lines
 from wherry.client.cli.units import duration_words
 from wherry.client.client import Client
 from wherry.client.documents import run_document, run_seconds, runs_document, state_word
@@ -76,6 +77,8 @@ def show(settings: Settings, run: str, as_json: bool) -> None:  # noqa: FBT001
             terminal.answer("")
             for line in table(("USED BY", "CPU", "MEMORY", "READ", "WRITTEN"), used, width=terminal.width):
                 terminal.answer(line)
+        for line in undeclared_lines(undeclared_in(found, hits=True), client.stage_names(found)):
+            terminal.answer(line)
         if found.HasField("error"):
             terminal.answer("")
             terminal.answer(f"error: {plain(found.error.message)}")

@@ -409,6 +409,7 @@ class StageRecord(_message.Message):
     UNDECLARED_FIELD_NUMBER: _builtins.int
     FROM_USER_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
+    UNDECLARED_DEPS_FIELD_NUMBER: _builtins.int
     PHASE_FIELD_NUMBER: _builtins.int
     SINCE_FIELD_NUMBER: _builtins.int
     USAGE_FIELD_NUMBER: _builtins.int
@@ -452,7 +453,13 @@ class StageRecord(_message.Message):
 
     @_builtins.property
     def undeclared(self) -> _containers.RepeatedCompositeFieldContainer[_pipelines_pb2.FileRecord]:
-        """Project files that were read without being declared."""
+        """Project files that were read without being declared; of more than 1,000 the first."""
+
+    @_builtins.property
+    def undeclared_deps(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What to add to the stage's deps so that the undeclared files are declared, as written there; folders for
+        many files.
+        """
 
     @_builtins.property
     def since(self) -> _timestamp_pb2.Timestamp:
@@ -482,13 +489,14 @@ class StageRecord(_message.Message):
         undeclared: _abc.Iterable[_pipelines_pb2.FileRecord] | None = ...,
         from_user: _builtins.str = ...,
         source: _pipelines_pb2.HitSource.ValueType = ...,
+        undeclared_deps: _abc.Iterable[_builtins.str] | None = ...,
         phase: Global___Phase.ValueType = ...,
         since: _timestamp_pb2.Timestamp | None = ...,
         usage: Global___ResourceUsage | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "_wall_s", b"_wall_s", "exit_code", b"exit_code", "since", b"since", "usage", b"usage", "wall_s", b"wall_s"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "_wall_s", b"_wall_s", "attempt", b"attempt", "cache", b"cache", "deps", b"deps", "exit_code", b"exit_code", "from_run", b"from_run", "from_user", b"from_user", "image", b"image", "key", b"key", "name", b"name", "node", b"node", "outs", b"outs", "params_json", b"params_json", "phase", b"phase", "reason", b"reason", "since", b"since", "source", b"source", "state", b"state", "undeclared", b"undeclared", "usage", b"usage", "wall_s", b"wall_s"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "_wall_s", b"_wall_s", "attempt", b"attempt", "cache", b"cache", "deps", b"deps", "exit_code", b"exit_code", "from_run", b"from_run", "from_user", b"from_user", "image", b"image", "key", b"key", "name", b"name", "node", b"node", "outs", b"outs", "params_json", b"params_json", "phase", b"phase", "reason", b"reason", "since", b"since", "source", b"source", "state", b"state", "undeclared", b"undeclared", "undeclared_deps", b"undeclared_deps", "usage", b"usage", "wall_s", b"wall_s"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__exit_code: _TypeAlias = _typing.Literal["exit_code"]  # noqa: Y015
     _WhichOneofArgType__exit_code: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code"]  # noqa: Y015

@@ -261,6 +261,8 @@ def _plain_stage(stage: StageRecord) -> dict[str, Any]:
         "deps": [_plain_file_record(item) for item in stage.deps],
         "outs": [_plain_file_record(item) for item in stage.outs],
         "params_json": stage.params_json,
+        "undeclared": [_plain_file_record(item) for item in stage.undeclared],
+        "undeclared_deps": list(stage.undeclared_deps),
         "attempt_id": stage.attempt_id,
         "output_after": stage.output_after,
         "log": stage.log,
@@ -288,6 +290,8 @@ def _stage(plain: dict[str, Any]) -> StageRecord:
                 "since": None if since is None else datetime.fromisoformat(since),
                 "deps": tuple(_file_record(item) for item in plain["deps"]),
                 "outs": tuple(_file_record(item) for item in plain["outs"]),
+                "undeclared": tuple(_file_record(item) for item in plain.get("undeclared", ())),
+                "undeclared_deps": tuple(plain.get("undeclared_deps", ())),
             }
         )
     )

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, func, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, func, select, update
 
 from wherry.service.adapters.database import Database
 from wherry.service.adapters.gathered_reads import GatheredReads
@@ -13,13 +13,35 @@ from wherry.service.adapters.records_json import (
     load_circumstances,
     load_entry,
 )
+from wherry.service.adapters.records_reads import dump_reads, load_reads
 from wherry.service.adapters.tables import leases, results
 from wherry.service.domain.errors import LeaseLost
 from wherry.service.domain.explanation import Family
 from wherry.service.domain.task import LeaseToken, LogName, RunId, StrictKey
-from wherry.service.ports.run_cache import Result, RunCache
+from wherry.service.ports.run_cache import RESULTS_PER_KEY_MAX, Result, RunCache
 
-_RESULTS = select(results).where(results.c.key.in_(bindparam("wanted", expanding=True)))
+# The fingerprint of what nobody looked at.
+_UNSEEN = "-"
+
+# Of moments that are the same, any order, but always one.
+_RESULTS = (
+    select(results)
+    .where(results.c.key.in_(bindparam("wanted", expanding=True)))
+    .order_by(results.c.created_at.desc(), results.c.reads)
+)
+_KEPT = results.alias("kept")
+_PRUNE = (
+    delete(results)
+    .where(results.c.key == bindparam("wanted"))
+    .where(
+        results.c.reads.not_in(
+            select(_KEPT.c.reads)
+            .where(_KEPT.c.key == bindparam("wanted"))
+            .order_by(_KEPT.c.created_at.desc(), _KEPT.c.reads)
+            .limit(RESULTS_PER_KEY_MAX)
+        )
+    )
+)
 _FAMILY = (
     select(results)
     .where(results.c.family == bindparam("wanted"))
@@ -52,11 +74,11 @@ class SqlRunCache(RunCache):
         self._database = database
         self._find = GatheredReads(self._find_all)
 
-    async def find(self, key: StrictKey) -> Result | None:
+    async def find(self, key: StrictKey) -> Sequence[Result]:
         """See the port."""
-        return (await self._find({key})).get(key)
+        return (await self._find({key})).get(key, ())
 
-    async def _find_all(self, keys: Collection[StrictKey]) -> dict[StrictKey, Result]:
+    async def _find_all(self, keys: Collection[StrictKey]) -> dict[StrictKey, list[Result]]:
         wanted = sorted(keys)
         parts = [wanted[at : at + _AT_ONCE] for at in range(0, len(wanted), _AT_ONCE)]
         rows = await self._database.run(
@@ -64,7 +86,10 @@ class SqlRunCache(RunCache):
                 row for part in parts for row in connection.execute(_RESULTS, {"wanted": part})
             ]
         )
-        return {StrictKey(row.key): result_from(row) for row in rows}
+        found: dict[StrictKey, list[Result]] = {}
+        for row in rows:
+            found.setdefault(StrictKey(row.key), []).append(result_from(row))
+        return found
 
     async def list_family(self, family: Family, *, limit: int) -> Sequence[Result]:
         """See the port."""
@@ -95,17 +120,20 @@ class SqlRunCache(RunCache):
             "family": result.family,
             "log": result.log,
             "circumstances": result.circumstances and dump_circumstances(result.circumstances),
+            "undeclared": None if result.undeclared is None else dump_reads(result.undeclared),
         }
+        reads = _UNSEEN if result.undeclared is None else result.undeclared.fingerprint
         upsert = (
             self._database.insert(results)
-            .values(key=result.key, **columns)
-            .on_conflict_do_update(index_elements=["key"], set_=columns)
+            .values(key=result.key, reads=reads, **columns)
+            .on_conflict_do_update(index_elements=["key", "reads"], set_=columns)
         )
 
         def keep(connection: Connection) -> None:
             if fence is not None:
                 _check_fence(connection, result.key, fence)
             connection.execute(upsert)
+            connection.execute(_PRUNE, {"wanted": result.key})
 
         await self._database.run(keep)
 
@@ -128,5 +156,6 @@ def result_from(row: Row[Any]) -> Result:
         created_at=row.created_at,
         family=None if row.family is None else Family(row.family),
         circumstances=None if row.circumstances is None else load_circumstances(row.circumstances),
+        undeclared=None if row.undeclared is None else load_reads(row.undeclared),
         log=None if row.log is None else LogName(row.log),
     )

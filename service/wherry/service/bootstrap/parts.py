@@ -13,7 +13,9 @@ from wherry.service.adapters.clock_system import SystemClock
 from wherry.service.adapters.containers_docker import DockerContainerEngine
 from wherry.service.adapters.database import Database
 from wherry.service.adapters.direct_transfers_s3 import S3DirectTransfers
+from wherry.service.adapters.engine_client import EngineClient
 from wherry.service.adapters.image_maker_docker import BuildLimits, DockerImageMaker, PipSettings
+from wherry.service.adapters.image_store_docker import DockerImageStore
 from wherry.service.adapters.installer_pip import pip_program
 from wherry.service.adapters.log_archive_objects import ObjectLogArchive
 from wherry.service.adapters.logs_files import FileLogStore
@@ -30,6 +32,7 @@ from wherry.service.domain.errors import StoreUnavailable
 from wherry.service.domain.findings import Finding, FindingState
 from wherry.service.domain.network import NetworkPolicy
 from wherry.service.ports.event_log import EventLog
+from wherry.service.usecases.check_service import check_reads
 from wherry.service.usecases.check_store import ONLY_NEW, CheckStore
 from wherry.service.usecases.forget_blobs import ForgetBlobs
 from wherry.service.usecases.notice_absent import NoticeAbsent
@@ -48,6 +51,7 @@ class Parts:
     objects: ObstoreObjectStore
     transfers: S3DirectTransfers
     engine: DockerContainerEngine
+    image_store: DockerImageStore
     images: ReadyImages
     secrets: SqlSecretStore
     labels: dict[str, str]
@@ -99,13 +103,16 @@ async def open_parts(settings: Settings, store: Store, stack: contextlib.AsyncEx
         parallel_max=settings.jobs, network=network, runtime=settings.container_runtime
     )
     stack.callback(engine.close)
+    client = EngineClient()
+    stack.callback(client.close)
+    image_store = DockerImageStore(client, credentials=settings.registry_config)
     maker = DockerImageMaker(
+        client=client,
         network=engine.ensure_network if settings.build_network else None,
         labels=labels,
         pip=PipSettings(config=settings.pip_config, ca_bundle=settings.pip_ca_bundle),
         limits=BuildLimits(memory_bytes=int(settings.build_memory_gb * 2**30)),
     )
-    stack.callback(maker.close)
     cache_gb = settings.node_cache_gb
     index, log = SqlBlobIndex(database, SystemClock()), structlog.get_logger("wherry")
     record = RecordContent(index=index, log=log)
@@ -123,6 +130,7 @@ async def open_parts(settings: Settings, store: Store, stack: contextlib.AsyncEx
     uid, gid = settings.stage_user
     workspaces = LocalWorkspaces(home / "workspaces", cache=node, uid=uid, gid=gid)
     stack.callback(workspaces.close)
+    _tell((check_reads(sees=workspaces.sees_reads, home=str(home)),), log)
     logs = FileLogStore(home / "logs")
     stack.callback(logs.close)
     log_archive = ObjectLogArchive(objects, spool=home / "uploads")
@@ -132,7 +140,10 @@ async def open_parts(settings: Settings, store: Store, stack: contextlib.AsyncEx
         objects=objects,
         transfers=transfers,
         engine=engine,
-        images=ReadyImages(maker=maker, node=node, installer=pip_program(), at_once=_IMAGES_AT_ONCE),
+        image_store=image_store,
+        images=ReadyImages(
+            store=image_store, maker=maker, node=node, installer=pip_program(), at_once=_IMAGES_AT_ONCE
+        ),
         secrets=SqlSecretStore(database, key=key),
         labels=labels,
         network=await network_policy(settings, engine, log, stack),
@@ -153,12 +164,19 @@ def _refuse_unfit(findings: Sequence[Finding], log: EventLog) -> None:
     Raises:
         StoreUnavailable: naming all of it.
     """
-    for finding in findings:
-        if finding.state is FindingState.WARNING:
-            log.warning(
-                "the store lacks something", check=finding.name, said=finding.message, hint=finding.hint
-            )
+    _tell(findings, log)
     failed = [finding for finding in findings if finding.state is FindingState.FAILED]
     if failed:
         said = "; ".join(f"{finding.name}: {finding.message}" for finding in failed)
         raise StoreUnavailable(f"the store cannot be used: {said}", hint=failed[0].hint)
+
+
+def _tell(findings: Sequence[Finding], log: EventLog) -> None:
+    for finding in findings:
+        if finding.state is FindingState.WARNING:
+            log.warning(
+                "something is not as it should be",
+                check=finding.name,
+                said=finding.message,
+                hint=finding.hint,
+            )

@@ -52,6 +52,10 @@ class StageRecord:
     deps: tuple[FileRecord, ...] = ()
     outs: tuple[FileRecord, ...] = ()
     params_json: str = ""
+    undeclared: tuple[FileRecord, ...] = ()
+    """Files of the project that were read without being declared."""
+    undeclared_deps: tuple[str, ...] = ()
+    """What to add to the stage's deps so that they are declared, as written there."""
     attempt_id: AttemptId | None = None
     """Whose output is kept: the newest attempt, or somebody else's that stands for it."""
     output_after: int = 0

@@ -98,6 +98,8 @@ def stage_to(stage: StageRecord) -> runs_pb2.StageRecord:
         deps=[file_to(dep) for dep in stage.deps],
         outs=[file_to(out) for out in stage.outs],
         params_json=stage.params_json,
+        undeclared=[file_to(file) for file in stage.undeclared],
+        undeclared_deps=stage.undeclared_deps,
     )
 
 

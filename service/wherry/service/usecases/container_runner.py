@@ -29,6 +29,7 @@ from wherry.service.ports.stages import StageObserver, StageRunner
 from wherry.service.ports.workspaces import CollectedOutput, LeftOutput, OutputUnusable, Workspaces
 from wherry.service.usecases.put_blobs import LocalBlob, PutBlobs
 from wherry.service.usecases.run_container import Ended, RunContainer
+from wherry.service.usecases.undeclared_reads import find_undeclared, shown_files, tell_hidden
 
 WORKSPACE_AT = "/workspace"
 HOME_AT = "/home/wherry"
@@ -74,8 +75,11 @@ class ContainerStageRunner(StageRunner):
             await observer.wrote(LogStream.SYSTEM, list(_opening(task)))
             ended = await self._run_container(spec, observer, timeout_s=task.settings.timeout_s)
             if not ended.is_good:
+                await tell_hidden(task, observer)
                 await self._tell_left(task, workspace, observer)
                 return _failed(task, ended)
+            await self._tell_changed(workspace, observer)
+            undeclared = await find_undeclared(task, self._workspaces, workspace, _at)
             outs = await self._keep_outputs(task, workspace, observer)
         except OutputUnusable as exc:
             return Failed(reason=str(exc), exit_code=0, wall_s=None)
@@ -95,7 +99,13 @@ class ContainerStageRunner(StageRunner):
             if workspace is not None:
                 await asyncio.shield(self._workspaces.remove(workspace))
         entry = StageEntry(cmd=task.stage.cmd, deps=task.deps, params=task.params, outs=outs)
-        return Succeeded(entry=entry, cache=CacheUse.MISS, wall_s=ended.wall_s, usage=ended.usage)
+        return Succeeded(
+            entry=entry,
+            cache=CacheUse.MISS,
+            wall_s=ended.wall_s,
+            usage=ended.usage,
+            undeclared=undeclared,
+        )
 
     async def _reveal_secrets(self, task: StageTask) -> Mapping[str, bytes]:
         """The stage's secrets by name.
@@ -115,12 +125,21 @@ class ContainerStageRunner(StageRunner):
         # DVC leaves the parents of outputs to the command; they are made here because a fresh
         # workspace has none of the folders that earlier runs left on a laptop.
         parents = {_parent(at) for at in _outputs_at(task)}
-        files, data = task.files, task.data
+        files, data = shown_files(task), task.data
         if task.root_at != ROOT:
             files = {_at(task, path): file for path, file in files.items()}
             data = tuple(replace(item, project_path=_at(task, item.project_path)) for item in data)
         folders = {task.root_at, _at(task, task.stage.wdir), *parents}
         return await self._workspaces.lay_out(workspace, files=files, data=data, folders=folders)
+
+    async def _tell_changed(self, workspace: Path, observer: StageObserver) -> None:
+        """Say which inputs a stage put something else in place of: that goes with the workspace."""
+        changed = await self._workspaces.changed_inputs(workspace)
+        lines = [f"changed its input {path!r}: that is not kept, others get it as it was" for path in changed]
+        if len(lines) > _LEFT_SHOWN_MAX:
+            lines[_LEFT_SHOWN_MAX:] = [f"… and {len(lines) - _LEFT_SHOWN_MAX} more inputs"]
+        if lines:
+            await observer.wrote(LogStream.SYSTEM, [line.encode() for line in lines])
 
     async def _tell_left(self, task: StageTask, workspace: Path, observer: StageObserver) -> None:
         """Say what a stage that failed had made of its outputs: it goes with the workspace."""
