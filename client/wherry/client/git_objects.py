@@ -47,7 +47,8 @@ class GitObjects:
         """Take the project, which must be in a git repository."""
         self._root = project.root
         below = "." if project.git_root is None else project.root.relative_to(project.git_root).as_posix()
-        self._prefix = "" if below == "." else below
+        self.prefix = "" if below == "." else below
+        """Where the project is in the repository; empty: it is all of it."""
         self._memory = project.root / ".dvc" / "tmp" / "wherry" / "git.db"
         self._reader: subprocess.Popen[bytes] | None = None
 
@@ -109,15 +110,18 @@ class GitObjects:
         return {sha: GitCommit(sha=sha, committed_at=int(when)) for sha, when in pairs}
 
     def names(self) -> dict[str, str]:
-        """For commits that a branch or tag points to, its name; branches go before tags."""
+        """For commits that a ref points to, what they are called: by the branch that is checked out, a tag, a branch."""
         lines = self._ask(
             "for-each-ref", "--format=%(objectname) %(*objectname) %(refname)", "refs/tags", "refs/heads"
         )
-        found: dict[str, str] = {}
+        tags: dict[str, str] = {}
+        branches: dict[str, str] = {}
         for line in lines:
             *shas, ref = line.split()
-            found[shas[-1]] = ref.split("/", 2)[2]
-        return found
+            _, kind, name = ref.split("/", 2)
+            (tags if kind == "tags" else branches).setdefault(shas[-1], name)
+        head, branch = self.find_commit("HEAD"), self.branch()
+        return {**branches, **tags, **({head: branch} if head and branch else {})}
 
     def files(self, commit: str) -> list[GitFile] | None:
         """List the project's files in a commit; None when its folder is not there. Links and submodules are left out."""
@@ -130,9 +134,9 @@ class GitObjects:
             "--full-tree",
             commit,
             "--",
-            *filter(None, [self._prefix]),
+            *filter(None, [self.prefix]),
         )
-        start = len(self._prefix) + 1 if self._prefix else 0
+        start = len(self.prefix) + 1 if self.prefix else 0
         files = []
         lines = [line for line in listed.split(b"\0") if line]
         for line in lines:
@@ -141,7 +145,7 @@ class GitObjects:
             if mode in {_EXECUTABLE, _PLAIN} and _is_text(name):
                 path = name.decode()[start:]
                 files.append(GitFile(path=path, oid=oid, size=int(size), executable=mode == _EXECUTABLE))
-        return files if lines or not self._prefix else None
+        return files if lines or not self.prefix else None
 
     def md5s(self, oids: Iterable[str]) -> Mapping[str, str]:
         """The MD5 of each blob, by memory where it can."""

@@ -6,13 +6,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from wherry.client.branching import Branched, Brancher
 from wherry.client.connection import LONG_S, Connection
 from wherry.client.errors import ClientError, Invalid, NotInGit, Refused, Unknown, UnknownRevision
 from wherry.client.git_objects import GitObjects
 from wherry.client.progress import Progress
 from wherry.client.project import Project
 from wherry.client.revision_submission import RevisionSubmitter
-from wherry.client.submission import Selection, Submitter
+from wherry.client.selection import Selection
+from wherry.client.submission import Submitter
 from wherry.v1.pipelines_pb2 import Submission
 from wherry.v1.results_pb2 import (
     RESULT_KIND_METRICS,
@@ -22,7 +24,7 @@ from wherry.v1.results_pb2 import (
     ReadResultsRequest,
     ReadResultsResponse,
 )
-from wherry.v1.runs_pb2 import GetRunRequest
+from wherry.v1.runs_pb2 import GetRunRequest, Run
 
 Json = dict[str, Any]
 Kind = Literal["metrics", "params", "plots", "records"]
@@ -57,6 +59,8 @@ class Which:
     all_branches: bool = False
     all_tags: bool = False
     all_commits: bool = False
+    count: int = 1
+    """Of each name and branch, how many commits along first parents; negative: all."""
 
     def __bool__(self) -> bool:
         """Whether more is meant than the project as it stands."""
@@ -113,6 +117,8 @@ class Revisions:
                 runs.append(found)
             else:
                 commits.setdefault(found.commit, []).append(name)
+                for earlier in self._earlier(found.commit, which.count):
+                    commits.setdefault(earlier, []).append(earlier)
         for name in self._listed(which):
             sha = self.git.find_commit(name)
             if sha is not None:
@@ -213,12 +219,21 @@ class Revisions:
                 found[revision.name] = {"data": document[kind]}
         return found
 
+    def branch(self, run: Run, name: str, *, force: bool = False) -> Branched:
+        """Make a git branch of a run: its sources, params, dvc.lock and uncached outputs, on the commit it came from."""
+        brancher = Brancher(self._project, self._connection, self._progress, self.git)
+        return brancher.make(run, name, force=force)
+
+    def _earlier(self, name: str, count: int) -> Sequence[str]:
+        return self.git.first_parents(name, count)[1:] if count != 1 else ()
+
     def _listed(self, which: Which) -> Iterator[str]:
         if which.all_commits:
             yield from self.git.all_commits()
             return
-        if which.all_branches:
-            yield from self.git.branches()
+        for branch in self.git.branches() if which.all_branches else ():
+            yield branch
+            yield from self._earlier(branch, which.count)
         if which.all_tags:
             yield from self.git.tags()
 

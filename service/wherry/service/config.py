@@ -9,6 +9,8 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from wherry.service.domain.images.image import PullPolicy
+
 # A number that no ordinary account of the host has; nothing on the host belongs to it.
 _STAGE_UID = 10001
 
@@ -43,6 +45,10 @@ class Settings(BaseSettings):
     """GPUs that stages may use together; none: the engine's."""
     default_image: str = ""
     """Image for stages that name none; empty: such a stage is refused."""
+    pull: PullPolicy = PullPolicy.ALWAYS
+    """When registries are asked what an image's name stands for, where a stage does not say: always, missing, never."""
+    registry_config: Path | None = None
+    """Docker configuration file (config.json) with credentials of registries; none: that of the service's account."""
     pip_config: Path | None = None
     """A pip.conf for installing packages into images: index, proxy, credentials. No part of images and keys."""
     pip_ca_bundle: Path | None = None
@@ -59,6 +65,10 @@ class Settings(BaseSettings):
     """`none`: the operator keeps stages from the machine and the metadata address by other means."""
     network_denied: Annotated[tuple[str, ...], NoDecode] = ()
     """IPv4 networks that stages must not reach either, separated by commas."""
+    workspace_gb: float | None = Field(default=None, gt=0)
+    """What a stage may add to its workspace, in 10^9 bytes; none: half of what is free when it starts."""
+    container_runtime: str = ""
+    """Runtime class of stages, as the engine calls it, such as runsc; empty: the engine's default."""
     node_cache_gb: float | None = Field(default=None, ge=0)
     """Bound on the node's own copies of blobs, in 10^9 bytes; none: half of the disk that home is on."""
     s3_bucket: str = ""
@@ -79,6 +89,8 @@ class Settings(BaseSettings):
     """Whether addresses have the bucket in the path; else in the host's name, as new buckets of Amazon want it."""
     s3_ca_bundle: str = ""
     """File with the certificate authorities of the endpoint; empty: the usual ones."""
+    secrets_key: SecretStr = SecretStr("")
+    """Key that secrets of projects are encrypted with, 32 bytes in Base64; empty: made up and kept in home/secrets.key."""
     database_url: str = ""
     """SQLAlchemy URL; empty: SQLite in home."""
 

@@ -7,7 +7,6 @@ import contextlib
 import importlib
 import os
 import sys
-import traceback
 from collections.abc import Sequence
 
 import click
@@ -62,7 +61,9 @@ COMMANDS = {
         "dvc_remote",
         "Show the bucket as a DVC remote, or make it one of this project.",
     ),
+    "secret": ("secret", "secret", "Keep secrets for the project's stages."),
     "cache": ("cache", "cache", "Look through the run cache, clear it, and check what the store holds."),
+    "ci": ("ci", "ci", "Tell a job in CI, and whoever reads its change, about a run."),
     "doctor": ("doctor", "doctor", "Check everything that Wherry needs, and say what to fix."),
     "login": ("profile", "login", "Keep a service and its token in a profile, and use it from now on."),
     "logout": ("profile", "logout", "Forget a profile, and its token: NAME, or the active one."),
@@ -75,6 +76,25 @@ COMMANDS = {
         "Print a script that completes commands, stages and runs in a shell.",
     ),
     "version": ("remote", "version", "Print the version of the client."),
+}
+
+# How the help is laid out; a command that stands in no section comes at the end.
+SECTIONS = {
+    "Begin": ("init", "up", "down", "service", "doctor"),
+    "Run": ("repro", "exp", "retry", "stop"),
+    "Look ahead": ("status", "why", "dag", "lint", "stage"),
+    "Look at runs": ("ps", "show", "logs", "attach", "wait"),
+    "Results": ("apply", "pull", "metrics", "params", "plots", "dvc-remote", "cache", "ci"),
+    "You and your services": (
+        "login",
+        "logout",
+        "whoami",
+        "profile",
+        "config",
+        "secret",
+        "completion",
+        "version",
+    ),
 }
 
 
@@ -98,6 +118,22 @@ class LazyGroup(click.Group):
         assert isinstance(command, click.Command)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; one that is not there may be a typing error."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            import difflib  # noqa: PLC0415 - only after a typing error
+
+            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            if near:
+                raise click.UsageError(
+                    f"there is no command {args[0]!r}; did you mean {near[0]!r}?", ctx
+                ) from error
+            raise
+
     def invoke(self, ctx: click.Context) -> object:
         """Run the command.
 
@@ -111,8 +147,13 @@ class LazyGroup(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the table, without loading anything."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, line) for name, (_, _, line) in COMMANDS.items()])
+        named = {name for names in SECTIONS.values() for name in names}
+        others = tuple(name for name in COMMANDS if name not in named)
+        for title, names in {**SECTIONS, "More": others}.items():
+            known = [(name, COMMANDS[name][2]) for name in names if name in COMMANDS]
+            if known:
+                with formatter.section(title):
+                    formatter.write_dl(known, col_max=12)
 
 
 @click.group(
@@ -152,6 +193,9 @@ def _run(given: list[str], settings: Settings) -> int:
         exits.tell_error(error, as_json=as_json)
         _tell_trace(settings)
         return exits.exit_code(error)
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.format_message(), file=sys.stderr)
+        return exits.USAGE
     except click.UsageError as error:
         exits.tell_error(_usage_error(error), as_json=as_json)
         return exits.USAGE
@@ -180,6 +224,8 @@ def _usage_error(error: click.UsageError) -> ClientError:
 
 def _tell_trace(settings: Settings) -> None:
     if settings.verbosity > 1:
+        import traceback  # noqa: PLC0415 - only who looks for a bug needs it
+
         traceback.print_exc()
 
 

@@ -6,7 +6,8 @@ import click
 
 from wherry.client.cli import exits
 from wherry.client.cli.finishing import bring_back, finish
-from wherry.client.cli.following import RunFollower, detached_line, submitted_line
+from wherry.client.cli.follower import follower_for
+from wherry.client.cli.following import detached_line, submitted_line
 from wherry.client.cli.plan import tell_plan
 from wherry.client.cli.run_flags import RunFlags, run_parameters
 from wherry.client.cli.session import open_session
@@ -14,7 +15,7 @@ from wherry.client.cli.settings import Command, Settings
 from wherry.client.cli.terminal import Terminal
 from wherry.client.client import Client
 from wherry.client.documents import run_document
-from wherry.client.submission import Selection
+from wherry.client.selection import Selection
 from wherry.v1.runs_pb2 import Run
 
 
@@ -71,7 +72,7 @@ def watch_to_end(
     # Output that nobody is shown need not travel.
     shown = logs and not terminal.quiet
     try:
-        RunFollower(terminal, run, client.stage_names(run)).follow(
+        follower_for(terminal, run, client.stage_names(run)).follow(
             client.watch(run.id, logs=shown, timeout=timeout)
         )
         return client.run(run.id)

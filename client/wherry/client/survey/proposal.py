@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from wherry.client.survey.survey import FoundVariable, Survey
 
 _WORKSPACE = "/workspace"
+_CONDA_IMAGE = "condaforge/miniforge3"
 # Older ones are not built as images any more.
 _OLDEST_MINOR = 9
 
@@ -55,7 +56,9 @@ def propose(survey: Survey, basis: Basis, *, image: str = "") -> Proposal:
     return Proposal(
         text="\n".join(lines) + "\n",
         image=chosen,
-        requirements=survey.requirements if "requirements" in basis.readable else None,
+        requirements=survey.requirements.file
+        if _is_installed(survey, basis) and survey.requirements
+        else None,
         env=env,
         secrets=secrets,
     )
@@ -66,6 +69,8 @@ def _image(survey: Survey, basis: Basis, given: str) -> tuple[str | None, str]:
         return given, "As it was given to `wherry init`."
     if survey.python is None and basis.default_image:
         return None, f"The service has one for all that say nothing: {basis.default_image}."
+    if survey.requirements is not None and survey.requirements.file.startswith("environment."):
+        return _CONDA_IMAGE, f"It has conda, which {survey.requirements.file} needs."
     if survey.python is not None:
         version, why = survey.python.version, f"Python as {survey.python.source} asks for it."
         if int(version.split(".")[1]) < _OLDEST_MINOR:
@@ -84,10 +89,19 @@ def _image_lines(image: str | None, why: str) -> list[str]:
 def _requirements_lines(survey: Survey, basis: Basis) -> list[str]:
     if survey.requirements is None:
         return []
-    line = f"requirements = {_quoted(survey.requirements)}"
-    if "requirements" in basis.readable:
-        return ["# What is installed into the image, once for each change of the file.", line]
-    return [f"# The image has to bring what {survey.requirements} lists: this service installs nothing."]
+    file = survey.requirements.file
+    if _is_installed(survey, basis):
+        said = "# What is installed on the image, once for each change of the file."
+        return [said, f"requirements = {_quoted(file)}"]
+    return [f"# The image has to bring what {file} lists: this service does not install it."]
+
+
+def _is_installed(survey: Survey, basis: Basis) -> bool:
+    return (
+        survey.requirements is not None
+        and survey.requirements.installable
+        and "requirements" in basis.readable
+    )
 
 
 def _gpu_lines(survey: Survey, basis: Basis) -> list[str]:
@@ -106,7 +120,11 @@ def _secrets_lines(survey: Survey, basis: Basis) -> list[str]:
     ]
     if "secrets" in basis.readable:
         names = ", ".join(_quoted(secret.name) for secret in secrets)
-        return [*lines, "# Give them to the service first, then:", f"# secrets = [{names}]"]
+        return [
+            *lines,
+            f"# Give each to the service first, `wherry secret set {secrets[0].name}`, then take the sign away:",
+            f"# secrets = [{names}]",
+        ]
     return [*lines, "# This service has no secrets yet: stages that need them fail, or go on without."]
 
 

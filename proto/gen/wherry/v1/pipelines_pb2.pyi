@@ -165,6 +165,8 @@ class _KeyPartEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_KeyPart.Value
     """The patterns of .dvcignore files."""
     KEY_PART_PREVIOUS: _KeyPart.ValueType  # 10
     """What a persistent output was before the stage ran."""
+    KEY_PART_UNDECLARED: _KeyPart.ValueType  # 11
+    """Not in the key: a file that the stage read without declaring it; without a name, any file of the project."""
 
 class KeyPart(_KeyPart, metaclass=_KeyPartEnumTypeWrapper):
     """What a strict key is made of."""
@@ -191,6 +193,8 @@ KEY_PART_IGNORED: KeyPart.ValueType  # 9
 """The patterns of .dvcignore files."""
 KEY_PART_PREVIOUS: KeyPart.ValueType  # 10
 """What a persistent output was before the stage ran."""
+KEY_PART_UNDECLARED: KeyPart.ValueType  # 11
+"""Not in the key: a file that the stage read without declaring it; without a name, any file of the project."""
 Global___KeyPart: _TypeAlias = KeyPart  # noqa: Y015
 
 @_typing.final
@@ -718,6 +722,8 @@ class PipelineStage(_message.Message):
     OUTS_FIELD_NUMBER: _builtins.int
     IS_SOURCE_FIELD_NUMBER: _builtins.int
     POSITION_FIELD_NUMBER: _builtins.int
+    FILE_FIELD_NUMBER: _builtins.int
+    LINE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Address relative to the working folder: "train", "sub/dvc.yaml:train"; or the path of a .dvc file."""
     cmd_is_list: _builtins.bool
@@ -732,6 +738,10 @@ class PipelineStage(_message.Message):
     """Whether this is a data source (a .dvc file) and not a stage with a command."""
     position: _builtins.int
     """Its place, from 0, in the order in which the project's files and their stages are read: drawings are in it."""
+    file: _builtins.str
+    """File that defines it, relative to the DVC root."""
+    line: _builtins.int
+    """Line in that file, from 1; 0 is unknown."""
     @_builtins.property
     def cmd(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Commands. With cmd_is_list each is an element of the list; otherwise there is one, the string."""
@@ -762,10 +772,12 @@ class PipelineStage(_message.Message):
         outs: _abc.Iterable[Global___PipelineOutput] | None = ...,
         is_source: _builtins.bool = ...,
         position: _builtins.int = ...,
+        file: _builtins.str = ...,
+        line: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["always_changed", b"always_changed", "cmd", b"cmd", "cmd_is_list", b"cmd_is_list", "deps", b"deps", "frozen", b"frozen", "is_source", b"is_source", "name", b"name", "outs", b"outs", "params", b"params", "position", b"position", "wdir", b"wdir"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["always_changed", b"always_changed", "cmd", b"cmd", "cmd_is_list", b"cmd_is_list", "deps", b"deps", "file", b"file", "frozen", b"frozen", "is_source", b"is_source", "line", b"line", "name", b"name", "outs", b"outs", "params", b"params", "position", b"position", "wdir", b"wdir"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,7 +1,7 @@
 """Containers on a Docker engine: the ContainerEngine port on the Docker SDK.
 
 Engine 20.10 (API 1.41) and newer. Works with the SDK's low-level client: one HTTP request a step. What a
-container may do is in container_spec_docker, its output in container_output_docker, images in images_docker.
+container may do is in container_spec_docker, its output in container_output_docker, images in image_store_docker.
 Not here: anything about runs and stages; taking up the output of a container that an earlier life of the
 service started.
 """
@@ -21,14 +21,14 @@ from docker import APIClient
 from docker.utils import kwargs_from_env
 
 from wherry.service.adapters.container_output_docker import OutputRelay
-from wherry.service.adapters.container_spec_docker import container_config
+from wherry.service.adapters.container_spec_docker import Means, container_config, lacks_of_isolation
 from wherry.service.adapters.engine_errors import engine_errors
-from wherry.service.adapters.images_docker import check_image_name, find_image, pull_image
 from wherry.service.adapters.machine_docker import machine_of
 from wherry.service.adapters.stage_network_docker import StageNetwork
+from wherry.service.adapters.usage_docker import ContainerUsage
 from wherry.service.domain.errors import EngineUnavailable, ImageNotFound
-from wherry.service.domain.images.image import Image
 from wherry.service.domain.resources import Machine
+from wherry.service.domain.usage import Usage
 from wherry.service.ports.containers import ContainerEngine, ContainerId, ContainerSpec, Exit, OutputPiece
 
 _T = TypeVar("_T")
@@ -36,8 +36,6 @@ _T = TypeVar("_T")
 # Docker's own default for a client; creating a container on a loaded machine takes seconds.
 _CALL_TIMEOUT_S = 120
 _CALL_THREADS = 16
-# As many as dockerd itself fetches layers at a time.
-_PULL_THREADS = 3
 
 # Between two looks at a container whose wait was broken off, or that was not started yet.
 _LOOK_AGAIN_S = 0.2
@@ -62,15 +60,19 @@ class DockerContainerEngine(ContainerEngine):
         network: StageNetwork,
         url: str | None = None,
         tmpfs_bytes: int = 1024**3,
+        runtime: str = "",
     ) -> None:
         """At most `parallel_max` containers are expected to run at a time: more wait for their output.
 
         `network` is that of containers that may use one; it is made when first needed.
-        `tmpfs_bytes` bounds each of /tmp, HOME and /dev/shm.
+        `runtime` is the engine's name for what runs containers, empty for its default. `tmpfs_bytes` bounds each of /tmp, HOME and /dev/shm.
         """
         self._url = url
         self._network = network
         self._tmpfs_bytes = tmpfs_bytes
+        self._runtime = runtime
+        # What a name by content is does not change.
+        self._volumes: dict[str, tuple[str, ...]] = {}
         self._parallel_max = parallel_max
         self._client: APIClient | None = None
         self._client_lock = threading.Lock()
@@ -78,8 +80,7 @@ class DockerContainerEngine(ContainerEngine):
         self._streams = ThreadPoolExecutor(parallel_max, "docker-output")
         # A wait and a stop for each container.
         self._waits = ThreadPoolExecutor(2 * parallel_max, "docker-wait")
-        self._pulls = ThreadPoolExecutor(_PULL_THREADS, "docker-pull")
-        self._pulling: dict[str, asyncio.Task[Image]] = {}
+        self._usage = ContainerUsage()
 
     async def version(self) -> str:
         """The engine's version, such as 20.10.24."""
@@ -106,25 +107,13 @@ class DockerContainerEngine(ContainerEngine):
         """What the engine says that it has."""
         return machine_of(await self._call(lambda client: client.info()))
 
-    async def resolve_image(self, name: str) -> Image:
-        """Describe the image, pulling it first if the engine lacks it; one pull per name at a time.
-
-        The digest is the registry's for the repository named, else the image's own id.
+    async def lacks_of_isolation(self) -> str:
+        """What the engine does not have of what confines a stage; empty: nothing.
 
         Raises:
-            ImageNotFound: if the name is malformed, or the image neither there nor to be had.
+            EngineUnavailable: if it has not the runtime that stages are to run in.
         """
-        check_image_name(name)
-        found = await self._call(lambda client: find_image(client, name))
-        if found is not None:
-            return found
-        pull = self._pulling.get(name)
-        if pull is None:
-            pull = asyncio.create_task(self._pull(name))
-            self._pulling[name] = pull
-            pull.add_done_callback(lambda _: self._pulling.pop(name, None))
-        # Shielded: another submission may wait for the same pull.
-        return await asyncio.shield(pull)
+        return lacks_of_isolation(await self._call(lambda client: client.info()), self._runtime)
 
     async def create(self, spec: ContainerSpec) -> ContainerId:
         """Make a container as container_spec_docker describes; it does not run yet.
@@ -134,8 +123,8 @@ class DockerContainerEngine(ContainerEngine):
         """
         return await self._call(lambda client: self._create(client, spec))
 
-    async def start(self, container: ContainerId) -> AsyncGenerator[OutputPiece]:
-        """Start it and yield its output, from the first byte, until it has ended.
+    async def start(self, container: ContainerId, *, stdin: bytes = b"") -> AsyncGenerator[OutputPiece]:
+        """Start it, hand it `stdin`, and yield its output, from the first byte, until it has ended.
 
         Pieces come as soon as they are written. A consumer that stops taking makes the container wait.
         Closing the iterator early does not stop the container. If the engine breaks the connection the
@@ -145,13 +134,18 @@ class DockerContainerEngine(ContainerEngine):
             ImageNotFound: if the image lacks the program to run.
         """
         connection = await self._call(
-            lambda client: client.attach_socket(container, {"stdout": 1, "stderr": 1, "stream": 1})
+            lambda client: client.attach_socket(
+                container, {"stdin": int(bool(stdin)), "stdout": 1, "stderr": 1, "stream": 1}
+            )
         )
         relay = OutputRelay(connection, asyncio.get_running_loop())
         # Attached before the start: the engine drops nothing.
         reading = self._streams.submit(relay.read_all)
         try:
             await self._call(lambda client: _start(client, container))
+            if stdin:
+                # A thread of its own kind: a container that does not read makes it wait until it ends.
+                await asyncio.get_running_loop().run_in_executor(self._waits, relay.write_all, stdin)
             async for piece in relay.pieces():
                 yield piece
         finally:
@@ -183,9 +177,19 @@ class DockerContainerEngine(ContainerEngine):
 
         await self._call(stop, self._waits)
 
+    async def usage(self, container: ContainerId) -> Usage:
+        """What it has used so far; when it has ended, where the kernel's accounts are at hand."""
+        return await self._call(lambda client: self._usage.read(client, container))
+
     async def remove(self, container: ContainerId) -> None:
         """Remove it, running or not, and its anonymous volumes. Harmless when it is gone."""
-        await self._call(lambda client: _remove(client, container))
+
+        def remove(client: APIClient) -> None:
+            account = self._usage.parent_before_removal(client, container)
+            _remove(client, container)
+            self._usage.removed(container, account)
+
+        await self._call(remove)
 
     async def list_labelled(self, labels: Mapping[str, str]) -> list[ContainerId]:
         """All containers, ended ones too, that have all these labels."""
@@ -204,7 +208,7 @@ class DockerContainerEngine(ContainerEngine):
 
     def close(self) -> None:
         """Let go of threads and connections. Containers go on; calls under way may fail."""
-        for pool in (self._calls, self._streams, self._waits, self._pulls):
+        for pool in (self._calls, self._streams, self._waits):
             pool.shutdown(wait=False, cancel_futures=True)
         with self._client_lock:
             if self._client is not None:
@@ -225,29 +229,37 @@ class DockerContainerEngine(ContainerEngine):
                 self._client = APIClient(
                     version="auto",
                     timeout=_CALL_TIMEOUT_S,
-                    max_pool_size=_CALL_THREADS + 3 * self._parallel_max + _PULL_THREADS,
+                    max_pool_size=_CALL_THREADS + 3 * self._parallel_max,
                     **where,
                 )
                 # Proxies and .netrc are not for the engine, and looking them up costs every request.
                 self._client.trust_env = False
             return self._client
 
-    async def _pull(self, name: str) -> Image:
-        def pull(client: APIClient) -> Image:
-            pull_image(client, name)
-            image = find_image(client, name)
-            if image is None:
-                raise ImageNotFound(f"the image {name!r} was pulled but is gone again")
-            return image
-
-        return await self._call(pull, self._pulls)
+    def _image_volumes(self, client: APIClient, digest: str) -> tuple[str, ...]:
+        if digest not in self._volumes:
+            untyped: Any = client
+            try:
+                image: dict[str, Any] = untyped.inspect_image(digest)
+            except docker.errors.ImageNotFound:
+                return ()  # making the container says so
+            self._volumes[digest] = tuple((image.get("Config") or {}).get("Volumes") or ())
+        return self._volumes[digest]
 
     def _create(self, client: APIClient, spec: ContainerSpec) -> ContainerId:
         network = "none"
         if spec.network:
             network = self._network.name
             self._network.ensure(client)
-        config = container_config(client, spec, network=network, tmpfs_bytes=self._tmpfs_bytes)
+        means = Means(
+            network=network,
+            runtime=self._runtime,
+            tmpfs_bytes=self._tmpfs_bytes,
+            image_volumes=self._image_volumes(client, spec.image.digest),
+        )
+        config = container_config(client, spec, means)
+        if (account := self._usage.parent_for(client, spec.name)) is not None:
+            config["HostConfig"]["CgroupParent"] = account
         untyped: Any = client
         try:
             made = untyped.create_container_from_config(config, spec.name)
@@ -256,6 +268,7 @@ class DockerContainerEngine(ContainerEngine):
                 f"the image {spec.image.name!r} ({spec.image.digest}) is no longer on the engine",
                 hint="Submit again: the image is then fetched anew.",
             ) from exc
+        self._usage.made(made["Id"], account)
         return ContainerId(made["Id"])
 
 

@@ -13,13 +13,16 @@ from wherry.service.adapters.clock_system import SystemClock
 from wherry.service.adapters.containers_docker import DockerContainerEngine
 from wherry.service.adapters.database import Database
 from wherry.service.adapters.direct_transfers_s3 import S3DirectTransfers
+from wherry.service.adapters.engine_client import EngineClient
 from wherry.service.adapters.image_maker_docker import BuildLimits, DockerImageMaker, PipSettings
+from wherry.service.adapters.image_store_docker import DockerImageStore
 from wherry.service.adapters.installer_pip import pip_program
 from wherry.service.adapters.log_archive_objects import ObjectLogArchive
 from wherry.service.adapters.logs_files import FileLogStore
 from wherry.service.adapters.node_cache_local import LocalNodeCache
 from wherry.service.adapters.objects_obstore import ObstoreObjectStore
 from wherry.service.adapters.objects_s3 import S3Settings
+from wherry.service.adapters.secrets_sql import SqlSecretStore, read_or_make_key
 from wherry.service.adapters.store_probe_s3 import S3StoreProbe
 from wherry.service.adapters.workspaces_local import LocalWorkspaces
 from wherry.service.bootstrap.network import network_policy, stage_network
@@ -29,6 +32,7 @@ from wherry.service.domain.errors import StoreUnavailable
 from wherry.service.domain.findings import Finding, FindingState
 from wherry.service.domain.network import NetworkPolicy
 from wherry.service.ports.event_log import EventLog
+from wherry.service.usecases.check_service import check_reads
 from wherry.service.usecases.check_store import ONLY_NEW, CheckStore
 from wherry.service.usecases.forget_blobs import ForgetBlobs
 from wherry.service.usecases.notice_absent import NoticeAbsent
@@ -47,7 +51,9 @@ class Parts:
     objects: ObstoreObjectStore
     transfers: S3DirectTransfers
     engine: DockerContainerEngine
+    image_store: DockerImageStore
     images: ReadyImages
+    secrets: SqlSecretStore
     labels: dict[str, str]
     """What containers and networks of this service carry."""
     network: NetworkPolicy
@@ -69,6 +75,7 @@ async def open_parts(settings: Settings, store: Store, stack: contextlib.AsyncEx
     home = settings.home
     database = await Database.open(settings.database_url or f"sqlite:///{home / 'wherry.db'}")
     stack.push_async_callback(database.close)
+    key = read_or_make_key(settings.secrets_key.get_secret_value(), home / "secrets.key")
     s3 = S3Settings(
         bucket=store.bucket,
         prefix=settings.s3_prefix,
@@ -92,15 +99,20 @@ async def open_parts(settings: Settings, store: Store, stack: contextlib.AsyncEx
     _refuse_unfit(findings, structlog.get_logger("wherry"))
     labels = {"wherry.home": hashlib.sha256(str(home).encode()).hexdigest()[:16]}
     network = stage_network(settings, labels, service=labels["wherry.home"])
-    engine = DockerContainerEngine(parallel_max=settings.jobs, network=network)
+    engine = DockerContainerEngine(
+        parallel_max=settings.jobs, network=network, runtime=settings.container_runtime
+    )
     stack.callback(engine.close)
+    client = EngineClient()
+    stack.callback(client.close)
+    image_store = DockerImageStore(client, credentials=settings.registry_config)
     maker = DockerImageMaker(
+        client=client,
         network=engine.ensure_network if settings.build_network else None,
         labels=labels,
         pip=PipSettings(config=settings.pip_config, ca_bundle=settings.pip_ca_bundle),
         limits=BuildLimits(memory_bytes=int(settings.build_memory_gb * 2**30)),
     )
-    stack.callback(maker.close)
     cache_gb = settings.node_cache_gb
     index, log = SqlBlobIndex(database, SystemClock()), structlog.get_logger("wherry")
     record = RecordContent(index=index, log=log)
@@ -118,6 +130,7 @@ async def open_parts(settings: Settings, store: Store, stack: contextlib.AsyncEx
     uid, gid = settings.stage_user
     workspaces = LocalWorkspaces(home / "workspaces", cache=node, uid=uid, gid=gid)
     stack.callback(workspaces.close)
+    _tell((check_reads(sees=workspaces.sees_reads, home=str(home)),), log)
     logs = FileLogStore(home / "logs")
     stack.callback(logs.close)
     log_archive = ObjectLogArchive(objects, spool=home / "uploads")
@@ -127,7 +140,11 @@ async def open_parts(settings: Settings, store: Store, stack: contextlib.AsyncEx
         objects=objects,
         transfers=transfers,
         engine=engine,
-        images=ReadyImages(maker=maker, node=node, installer=pip_program(), at_once=_IMAGES_AT_ONCE),
+        image_store=image_store,
+        images=ReadyImages(
+            store=image_store, maker=maker, node=node, installer=pip_program(), at_once=_IMAGES_AT_ONCE
+        ),
+        secrets=SqlSecretStore(database, key=key),
         labels=labels,
         network=await network_policy(settings, engine, log, stack),
         node=node,
@@ -147,12 +164,19 @@ def _refuse_unfit(findings: Sequence[Finding], log: EventLog) -> None:
     Raises:
         StoreUnavailable: naming all of it.
     """
-    for finding in findings:
-        if finding.state is FindingState.WARNING:
-            log.warning(
-                "the store lacks something", check=finding.name, said=finding.message, hint=finding.hint
-            )
+    _tell(findings, log)
     failed = [finding for finding in findings if finding.state is FindingState.FAILED]
     if failed:
         said = "; ".join(f"{finding.name}: {finding.message}" for finding in failed)
         raise StoreUnavailable(f"the store cannot be used: {said}", hint=failed[0].hint)
+
+
+def _tell(findings: Sequence[Finding], log: EventLog) -> None:
+    for finding in findings:
+        if finding.state is FindingState.WARNING:
+            log.warning(
+                "something is not as it should be",
+                check=finding.name,
+                said=finding.message,
+                hint=finding.hint,
+            )

@@ -29,6 +29,7 @@ from wherry.service.rpc.blobs import BlobServicer
 from wherry.service.rpc.pipelines import PipelineServicer
 from wherry.service.rpc.results import ResultServicer
 from wherry.service.rpc.runs import RunServicer
+from wherry.service.rpc.secrets import SecretServicer
 from wherry.service.rpc.server import RpcServer, Servicers
 from wherry.service.rpc.system import SystemFacts, SystemServicer
 from wherry.service.usecases.add_stage import AddStage
@@ -43,6 +44,7 @@ from wherry.service.usecases.compare_with_lock import CompareWithLock
 from wherry.service.usecases.container_runner import ContainerStageRunner
 from wherry.service.usecases.describe_pipeline import DescribePipeline
 from wherry.service.usecases.direct_blobs import DirectBlobs
+from wherry.service.usecases.disk_limit import DiskLimit
 from wherry.service.usecases.drive_run import DriveRun
 from wherry.service.usecases.explain_stage import ExplainStage
 from wherry.service.usecases.explaining_runner import ExplainingStageRunner
@@ -58,6 +60,7 @@ from wherry.service.usecases.forget_blobs import ForgetBlobs
 from wherry.service.usecases.hold_lease import HoldLease
 from wherry.service.usecases.image_runner import ImageStageRunner
 from wherry.service.usecases.keep_logs import KeepLogs
+from wherry.service.usecases.keep_secrets import CheckSecrets, KeepSecrets
 from wherry.service.usecases.keep_snapshot import KeepSnapshot
 from wherry.service.usecases.known_runner import KnownStageRunner
 from wherry.service.usecases.lint_project import LintProject
@@ -77,6 +80,7 @@ from wherry.service.usecases.read_results import ReadResults
 from wherry.service.usecases.read_run_results import ReadRunResults
 from wherry.service.usecases.recover_runs import RecoverRuns
 from wherry.service.usecases.replay_log import ReplayLog
+from wherry.service.usecases.resolve_builds import ResolveBuilds
 from wherry.service.usecases.resolve_images import ResolveImages
 from wherry.service.usecases.resolve_requirements import ResolveRequirements
 from wherry.service.usecases.resolve_stage import ResolveStage
@@ -147,9 +151,11 @@ async def build_server(
         check=CheckData(index=index, adopt=adopt, adopt_legacy=adopt_legacy, read=read),
         rules=ReadIgnoreRules(read),
         images=ResolveImages(
-            engine=parts.engine,
+            images=parts.image_store,
+            builds=ResolveBuilds(read=read),
             requirements=ResolveRequirements(read=read, installer=pip_version()),
             default_image=settings.default_image,
+            pull=settings.pull,
         ),
         find_vanished=find_vanished,
         machine=machine,
@@ -162,9 +168,20 @@ async def build_server(
     keep_logs = KeepLogs(logs=parts.logs, archive=parts.log_archive, log=log)
     stack.push_async_callback(keep_logs.close)
     container = ContainerStageRunner(
-        run_container=RunContainer(engine=parts.engine, clock=clock),
+        run_container=RunContainer(
+            engine=parts.engine,
+            clock=clock,
+            disk=DiskLimit(
+                engine=parts.engine,
+                workspaces=parts.workspaces,
+                clock=clock,
+                free_bytes=lambda: shutil.disk_usage(settings.home).free,
+                bytes_max=None if settings.workspace_gb is None else int(settings.workspace_gb * 10**9),
+            ),
+        ),
         workspaces=parts.workspaces,
         put=put,
+        secrets=parts.secrets,
         user=f"{uid}:{gid}",
         labels=labels,
     )
@@ -254,6 +271,7 @@ async def build_server(
             runs=RunServicer(
                 submit=SubmitRun(
                     open_project=open_project,
+                    check_secrets=CheckSecrets(parts.secrets),
                     runs=runs,
                     drive=drive,
                     clock=clock,
@@ -269,6 +287,7 @@ async def build_server(
                     replay=ReplayLog(archive=parts.log_archive, keep=keep_logs, clock=clock),
                 ),
             ),
+            secrets=SecretServicer(KeepSecrets(store=parts.secrets, clock=clock)),
             system=SystemServicer(
                 facts=_facts(settings, store),
                 engine=parts.engine,
@@ -278,6 +297,7 @@ async def build_server(
                     store=parts.check_store,
                     free_bytes=lambda: shutil.disk_usage(settings.home).free,
                     home=str(settings.home),
+                    sees_reads=parts.workspaces.sees_reads,
                 ),
                 clock=clock,
             ),

@@ -119,6 +119,12 @@ class BlobMissing(NotFound):
     reason = "BLOB_MISSING"
 
 
+class SecretUnknown(NotFound):
+    """No secret of the project has this name."""
+
+    reason = "SECRET_UNKNOWN"
+
+
 class Precondition(WherryError):
     """Something in the world must change before the request can succeed."""
 
@@ -147,6 +153,18 @@ class DataChanged(Precondition):
     """Tracked data is not what its .dvc file says."""
 
     reason = "DATA_CHANGED"
+
+
+class SecretMissing(Precondition):
+    """A stage wants a secret that nobody has set."""
+
+    reason = "SECRET_MISSING"
+
+
+class SecretUnreadable(Precondition):
+    """A secret was encrypted with another key."""
+
+    reason = "SECRET_UNREADABLE"
 
 
 class SubmissionGone(Precondition):

@@ -8,6 +8,7 @@ from typing import NewType, Protocol
 
 from wherry.service.domain.images.image import Image
 from wherry.service.domain.resources import Machine
+from wherry.service.domain.usage import Usage
 
 ContainerId = NewType("ContainerId", str)
 
@@ -33,6 +34,8 @@ class ContainerSpec:
     read_only: Mapping[str, Path] = field(default_factory=dict)
     """Folders of the host that appear at these absolute paths, and cannot be changed there."""
     labels: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, bytes] = field(repr=False, default_factory=dict)
+    """Values that must stand in no record of the engine: handed over when it runs, masked in what it writes."""
     memory_bytes: int | None = None
     """With everything in /tmp, HOME and /dev/shm; there is no swap beyond it."""
     cpus: float | None = None
@@ -86,11 +89,11 @@ class ContainerEngine(Protocol):
         """What there is for containers."""
         ...
 
-    async def resolve_image(self, name: str) -> Image:
-        """Make sure that the image is on the engine, fetching it if it is not, and say what it is.
+    async def lacks_of_isolation(self) -> str:
+        """What the engine does not have of what confines a stage; empty: nothing.
 
         Raises:
-            ImageNotFound: if it is neither there nor to be had.
+            EngineUnavailable: if it has not the runtime that stages are to run in.
         """
         ...
 
@@ -98,8 +101,8 @@ class ContainerEngine(Protocol):
         """Make a container: unprivileged, no capabilities, read-only root, limits set."""
         ...
 
-    def start(self, container: ContainerId) -> AsyncGenerator[OutputPiece]:
-        """Start it and yield its output, from the first byte, until it has ended."""
+    def start(self, container: ContainerId, *, stdin: bytes = b"") -> AsyncGenerator[OutputPiece]:
+        """Start it, hand it `stdin` if its spec has secrets, and yield its output, from the first byte, until it has ended."""
         ...
 
     async def wait(self, container: ContainerId) -> Exit:
@@ -108,6 +111,10 @@ class ContainerEngine(Protocol):
 
     async def stop(self, container: ContainerId, *, grace_s: float) -> None:
         """SIGTERM, then after the grace SIGKILL. Harmless when it has ended."""
+        ...
+
+    async def usage(self, container: ContainerId) -> Usage:
+        """What it has used so far; when it has ended, where the engine still knows."""
         ...
 
     async def remove(self, container: ContainerId) -> None:

@@ -15,6 +15,7 @@ from wherry.service.rpc.errors import ErrorInterceptor
 from wherry.service.rpc.pipelines import PipelineServicer
 from wherry.service.rpc.results import ResultServicer
 from wherry.service.rpc.runs import RunServicer
+from wherry.service.rpc.secrets import SecretServicer
 from wherry.service.rpc.system import SystemServicer
 from wherry.v1 import (
     blobs_pb2,
@@ -27,6 +28,8 @@ from wherry.v1 import (
     results_pb2_grpc,
     runs_pb2,
     runs_pb2_grpc,
+    secrets_pb2,
+    secrets_pb2_grpc,
     system_pb2,
     system_pb2_grpc,
 )
@@ -43,6 +46,7 @@ _NAMES = tuple(
         (pipelines_pb2, "PipelineService"),
         (results_pb2, "ResultService"),
         (runs_pb2, "RunService"),
+        (secrets_pb2, "SecretService"),
         (system_pb2, "SystemService"),
     )
 )
@@ -57,6 +61,7 @@ class Servicers:
     pipelines: PipelineServicer
     results: ResultServicer
     runs: RunServicer
+    secrets: SecretServicer
     system: SystemServicer
 
 
@@ -80,6 +85,7 @@ class RpcServer:
         pipelines_pb2_grpc.add_PipelineServiceServicer_to_server(servicers.pipelines, self._server)
         results_pb2_grpc.add_ResultServiceServicer_to_server(servicers.results, self._server)
         runs_pb2_grpc.add_RunServiceServicer_to_server(servicers.runs, self._server)
+        secrets_pb2_grpc.add_SecretServiceServicer_to_server(servicers.secrets, self._server)
         system_pb2_grpc.add_SystemServiceServicer_to_server(servicers.system, self._server)
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)

@@ -8,7 +8,14 @@ from pathlib import Path
 from wherry.service.domain.blob import Digest
 from wherry.service.domain.dvc.stage import Output
 from wherry.service.domain.endings import why_failed
-from wherry.service.domain.errors import DISK_FULL, BlobMissing, Unavailable, WherryError, disk_full
+from wherry.service.domain.errors import (
+    DISK_FULL,
+    BlobMissing,
+    SecretMissing,
+    Unavailable,
+    WherryError,
+    disk_full,
+)
 from wherry.service.domain.paths import ROOT, ProjectPath, resolve_project_path
 from wherry.service.domain.records import FileEntry, StageEntry
 from wherry.service.domain.resources import size_text, thread_limits
@@ -17,10 +24,12 @@ from wherry.service.domain.states import CacheUse, Phase, State
 from wherry.service.domain.task import AttemptId, Failed, Lost, Outcome, StageTask, Succeeded, Vanished
 from wherry.service.ports.containers import ContainerSpec
 from wherry.service.ports.logs import LogStream
+from wherry.service.ports.secrets import SecretStore
 from wherry.service.ports.stages import StageObserver, StageRunner
 from wherry.service.ports.workspaces import CollectedOutput, LeftOutput, OutputUnusable, Workspaces
 from wherry.service.usecases.put_blobs import LocalBlob, PutBlobs
 from wherry.service.usecases.run_container import Ended, RunContainer
+from wherry.service.usecases.undeclared_reads import find_undeclared, shown_files, tell_hidden
 
 WORKSPACE_AT = "/workspace"
 HOME_AT = "/home/wherry"
@@ -41,6 +50,7 @@ class ContainerStageRunner(StageRunner):
         run_container: RunContainer,
         workspaces: Workspaces,
         put: PutBlobs,
+        secrets: SecretStore,
         user: str,
         labels: dict[str, str],
     ) -> None:
@@ -48,6 +58,7 @@ class ContainerStageRunner(StageRunner):
         self._run_container = run_container
         self._workspaces = workspaces
         self._put = put
+        self._secrets = secrets
         self._user = user
         self._labels = labels
 
@@ -58,12 +69,17 @@ class ContainerStageRunner(StageRunner):
             await observer.began(attempt)
             await observer.entered(State.PREPARING, Phase.FETCHING)
             workspace = await self._workspaces.create(attempt)
-            spec = self._spec(task, attempt, workspace, await self._lay_out(task, workspace))
+            secrets = await self._reveal_secrets(task)
+            mounts = await self._lay_out(task, workspace)
+            spec = replace(self._spec(task, attempt, workspace, mounts), secrets=secrets)
             await observer.wrote(LogStream.SYSTEM, list(_opening(task)))
             ended = await self._run_container(spec, observer, timeout_s=task.settings.timeout_s)
-            if ended.exit.code != 0 or ended.exit.out_of_memory or ended.timed_out:
+            if not ended.is_good:
+                await tell_hidden(task, observer)
                 await self._tell_left(task, workspace, observer)
                 return _failed(task, ended)
+            await self._tell_changed(workspace, observer)
+            undeclared = await find_undeclared(task, self._workspaces, workspace, _at)
             outs = await self._keep_outputs(task, workspace, observer)
         except OutputUnusable as exc:
             return Failed(reason=str(exc), exit_code=0, wall_s=None)
@@ -83,19 +99,47 @@ class ContainerStageRunner(StageRunner):
             if workspace is not None:
                 await asyncio.shield(self._workspaces.remove(workspace))
         entry = StageEntry(cmd=task.stage.cmd, deps=task.deps, params=task.params, outs=outs)
-        return Succeeded(entry=entry, cache=CacheUse.MISS, wall_s=ended.wall_s)
+        return Succeeded(
+            entry=entry,
+            cache=CacheUse.MISS,
+            wall_s=ended.wall_s,
+            usage=ended.usage,
+            undeclared=undeclared,
+        )
+
+    async def _reveal_secrets(self, task: StageTask) -> Mapping[str, bytes]:
+        """The stage's secrets by name.
+
+        Raises:
+            SecretMissing: if one was removed since the run was submitted.
+        """
+        wanted = task.settings.secrets or ()
+        found = await self._secrets.reveal(task.project, wanted)
+        for name in wanted:
+            if name not in found:
+                raise SecretMissing(f"the secret {name!r} was removed after the run was submitted")
+        return found
 
     async def _lay_out(self, task: StageTask, workspace: Path) -> Mapping[ProjectPath, Path]:
         """Lay the workspace out; returns what is to be mounted in it."""
         # DVC leaves the parents of outputs to the command; they are made here because a fresh
         # workspace has none of the folders that earlier runs left on a laptop.
         parents = {_parent(at) for at in _outputs_at(task)}
-        files, data = task.files, task.data
+        files, data = shown_files(task), task.data
         if task.root_at != ROOT:
             files = {_at(task, path): file for path, file in files.items()}
             data = tuple(replace(item, project_path=_at(task, item.project_path)) for item in data)
         folders = {task.root_at, _at(task, task.stage.wdir), *parents}
         return await self._workspaces.lay_out(workspace, files=files, data=data, folders=folders)
+
+    async def _tell_changed(self, workspace: Path, observer: StageObserver) -> None:
+        """Say which inputs a stage put something else in place of: that goes with the workspace."""
+        changed = await self._workspaces.changed_inputs(workspace)
+        lines = [f"changed its input {path!r}: that is not kept, others get it as it was" for path in changed]
+        if len(lines) > _LEFT_SHOWN_MAX:
+            lines[_LEFT_SHOWN_MAX:] = [f"… and {len(lines) - _LEFT_SHOWN_MAX} more inputs"]
+        if lines:
+            await observer.wrote(LogStream.SYSTEM, [line.encode() for line in lines])
 
     async def _tell_left(self, task: StageTask, workspace: Path, observer: StageObserver) -> None:
         """Say what a stage that failed had made of its outputs: it goes with the workspace."""
@@ -110,7 +154,9 @@ class ContainerStageRunner(StageRunner):
         return ContainerSpec(
             name=f"wherry-{attempt}",
             image=task.image,
-            argv=shell_argv(stage.commands),
+            argv=shell_argv(
+                stage.commands, shell=task.settings.shell, takes_secrets=bool(task.settings.secrets)
+            ),
             # As DVC sets them (research: running a stage), and what the stage declares.
             environment={
                 "DVC_ROOT": _in_container(task.root_at),
@@ -207,13 +253,16 @@ def _parent(path: ProjectPath) -> ProjectPath:
 
 def _failed(task: StageTask, ended: Ended) -> Failed:
     settings = task.settings
+    if ended.over_disk_bytes is not None:
+        reason = f"was stopped: it wrote more than {size_text(ended.over_disk_bytes)} to its workspace"
+        return Failed(reason=reason, exit_code=ended.exit.code, wall_s=ended.wall_s)
     reason = why_failed(
         ended.exit.code,
         out_of_memory=ended.exit.out_of_memory,
         memory_bytes=settings.memory_bytes,
         timed_out_after_s=settings.timeout_s if ended.timed_out else None,
     )
-    return Failed(reason=reason, exit_code=ended.exit.code, wall_s=ended.wall_s)
+    return Failed(reason=reason, exit_code=ended.exit.code, wall_s=ended.wall_s, usage=ended.usage)
 
 
 def _left_text(left: LeftOutput) -> str:

@@ -128,18 +128,19 @@ class DriveRun:
     async def _go_through(self, going: GoingRun) -> None:
         """Keep every stage going that can go; return when nothing more can."""
         pipeline = going.state.project.pipeline
-        waiting = list(going.state.project.stages)
+        waiting = going.progress.let_wait(going.state.project.stages, pipeline)
         started: set[asyncio.Task[list[Stage]]] = set()
         try:
             while True:
-                for stage in going.progress.take_ready(waiting, pipeline, going.options):
+                for stage in going.progress.take_ready(waiting, going.options):
                     call = self._attempt(going, stage)
                     started.add(asyncio.create_task(call, name=f"run {going.run.id} stage {stage.name}"))
                 if not started:
                     break
                 done, started = await asyncio.wait(started, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
-                    waiting += task.result()
+                    for stage in task.result():
+                        waiting.add(stage)
         finally:
             for task in started:
                 task.cancel()

@@ -2,14 +2,17 @@
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
 from wherry.service.domain.errors import Unavailable
 from wherry.service.domain.limits import LOG_BYTES_PER_STAGE_MAX, LOG_LINE_BYTES_MAX
 from wherry.service.domain.lines import LineSplitter
+from wherry.service.domain.secrets import SecretMask
+from wherry.service.domain.shell import secrets_script
 from wherry.service.domain.states import State
+from wherry.service.domain.usage import Usage
 from wherry.service.ports.clock import Clock
 from wherry.service.ports.containers import (
     ContainerEngine,
@@ -21,6 +24,8 @@ from wherry.service.ports.containers import (
 )
 from wherry.service.ports.logs import LogStream
 from wherry.service.ports.stages import StageObserver
+from wherry.service.usecases.disk_limit import DiskLimit
+from wherry.service.usecases.measure_usage import UsageMeter
 
 # What a process gets to put its things in order after SIGTERM; Docker's own default.
 _STOP_GRACE_S = 10.0
@@ -40,13 +45,23 @@ class Ended:
     """Seconds from the start of the command to its end."""
     timed_out: bool = False
     """Whether it was stopped because its time was up."""
+    usage: Usage
+    over_disk_bytes: int | None = None
+    """How much it may add to its workspace, if it was stopped for adding more."""
+
+    @property
+    def is_good(self) -> bool:
+        """Whether the command ended by itself, and well."""
+        stopped = self.timed_out or self.over_disk_bytes is not None
+        return self.exit.code == 0 and not self.exit.out_of_memory and not stopped
 
 
 class RunContainer:
     """Makes a container, goes along with it to its end, and removes it."""
 
-    def __init__(self, *, engine: ContainerEngine, clock: Clock) -> None:
-        """Run on `engine`; durations are those of `clock`."""
+    def __init__(self, *, engine: ContainerEngine, clock: Clock, disk: DiskLimit) -> None:
+        """Run on `engine`; durations are those of `clock`; `disk` watches what is written."""
+        self._disk = disk
         self._engine = engine
         self._clock = clock
 
@@ -65,11 +80,21 @@ class RunContainer:
         try:
             await observer.entered(State.RUNNING)
             started = self._clock.monotonic_s()
-            async with _TimeLimit(self._engine, container, timeout_s) as limit:
-                await _Output(observer).pass_on(self._engine, container)
+            async with (
+                UsageMeter(self._engine, container) as meter,
+                _TimeLimit(self._engine, container, timeout_s) as limit,
+                self._disk.watched(container, spec.workspace) as disk,
+            ):
+                await _Output(observer, spec.secrets).pass_on(self._engine, container)
                 ended = await self._engine.wait(container)
-            wall_s = self._clock.monotonic_s() - started
-            return Ended(exit=ended, wall_s=wall_s, timed_out=limit.has_passed)
+                wall_s = self._clock.monotonic_s() - started
+            return Ended(
+                exit=ended,
+                wall_s=wall_s,
+                timed_out=limit.has_passed,
+                over_disk_bytes=disk.exceeded_bytes,
+                usage=meter.usage,
+            )
         except asyncio.CancelledError:
             await asyncio.shield(self._engine.stop(container, grace_s=_STOP_GRACE_S))
             raise
@@ -114,21 +139,25 @@ class _TimeLimit:
 class _Output:
     """Cuts a container's output into lines and hands them on, up to the limit for one stage."""
 
-    def __init__(self, observer: StageObserver) -> None:
+    def __init__(self, observer: StageObserver, secrets: Mapping[str, bytes]) -> None:
         self._observer = observer
+        self._stdin = secrets_script(secrets)
+        self._masks = {source: SecretMask(secrets.values()) for source in Source}
         self._splitters = {source: LineSplitter(LOG_LINE_BYTES_MAX) for source in Source}
         self._bytes = 0
 
     async def pass_on(self, engine: ContainerEngine, container: ContainerId) -> None:
         """Hand on everything until the container has ended."""
-        async with contextlib.aclosing(engine.start(container)) as pieces:
+        async with contextlib.aclosing(engine.start(container, stdin=self._stdin)) as pieces:
             async for piece in pieces:
                 await self._take(piece)
         for source, splitter in self._splitters.items():
-            await self._hand_on(source, splitter.finish())
+            rest = splitter.feed(self._masks[source].finish())
+            await self._hand_on(source, [*rest, *splitter.finish()])
 
     async def _take(self, piece: OutputPiece) -> None:
-        await self._hand_on(piece.source, self._splitters[piece.source].feed(piece.data))
+        clean = self._masks[piece.source].feed(piece.data)
+        await self._hand_on(piece.source, self._splitters[piece.source].feed(clean))
 
     async def _hand_on(self, source: Source, lines: Sequence[bytes]) -> None:
         if not lines or self._bytes > LOG_BYTES_PER_STAGE_MAX:

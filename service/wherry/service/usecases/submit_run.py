@@ -6,11 +6,13 @@ from difflib import get_close_matches
 from wherry.service.domain.dvc.graph import active_downstream, reachable
 from wherry.service.domain.dvc.stage import StageName
 from wherry.service.domain.errors import StageUnknown
+from wherry.service.domain.images.image import warnings_of
 from wherry.service.domain.run import NewRun, Run
 from wherry.service.domain.submission import Needs, RunOptions, Submission
 from wherry.service.ports.clock import Clock
 from wherry.service.ports.runs import RunStore
 from wherry.service.usecases.drive_run import DriveRun
+from wherry.service.usecases.keep_secrets import CheckSecrets
 from wherry.service.usecases.keep_snapshot import KeepSnapshot
 from wherry.service.usecases.note_use import NoteUse
 from wherry.service.usecases.open_project import OpenProject
@@ -33,6 +35,7 @@ class SubmitRun:
         self,
         *,
         open_project: OpenProject,
+        check_secrets: CheckSecrets,
         runs: RunStore,
         drive: DriveRun,
         clock: Clock,
@@ -43,6 +46,7 @@ class SubmitRun:
         self._snapshots = snapshots
         self._note_use = note_use
         self._open_project = open_project
+        self._check_secrets = check_secrets
         self._runs = runs
         self._drive = drive
         self._clock = clock
@@ -54,6 +58,7 @@ class SubmitRun:
         state = await self._open_project(submission, upload=True)
         if isinstance(state, Needs):
             return state
+        await self._check_secrets(state.project)
         snapshot = await self._snapshots.keep(state)
         options = replace(options, forced=_forced(state.project, options))
         run, is_new = await self._runs.create(
@@ -77,7 +82,7 @@ class SubmitRun:
             self._note_use((snapshot.hash,))
             self._note_use(data.hash for data in state.placed.values())
             self._drive.start(run, state, options)
-        return Accepted(run, find_unlooked(state.project))
+        return Accepted(run, (*find_unlooked(state.project), *warnings_of(state.images.values())))
 
 
 def _forced(project: Project, options: RunOptions) -> frozenset[StageName]:

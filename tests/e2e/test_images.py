@@ -1,4 +1,4 @@
-"""Packages that a project lists are installed into an image, once for everybody; and what is told when one is missing."""
+"""Images that are made of a project: packages that it lists, Dockerfiles; and what is told when something is missing."""
 
 import hashlib
 import json
@@ -10,7 +10,8 @@ from typing import Any
 import docker
 import pytest
 
-from tests.e2e.harness import STAGE_IMAGE, Project, Service, new_project
+from tests.e2e.harness import STAGE_IMAGE, Project, Service, new_project, states
+from tests.registry import forget_images, running_registry, shell_files
 from tests.wheels import BACKEND, wheel
 
 DEFAULTS = f'[defaults]\nimage = "{STAGE_IMAGE}"\nrequirements = "requirements.txt"\n'
@@ -107,3 +108,89 @@ def test_what_is_missing_is_told_with_what_to_do(image_service: Service, tmp_pat
     assert f"ERROR: Could not find a version that satisfies the requirement {absent}" in text
     assert "$ touch a" not in text
     assert 'with requirements = "requirements.txt" under [defaults] of .dvc/wherry.toml' in text
+
+
+DOCKERFILE = """\
+ARG TAG=none
+FROM wherry/base:${TAG} AS tools
+COPY tools/ /opt/
+RUN mv /opt/shout /usr/local/bin/shout && test ! -e /opt/notes
+
+FROM wherry/base:bookworm
+ARG WORD
+COPY --from=tools /usr/local/bin/shout /usr/local/bin/
+RUN chmod 755 /usr/local/bin/shout && echo "$WORD" >/etc/word
+"""
+
+
+def test_a_dockerfile_of_the_project_is_built_once_for_its_content(
+    image_service: Service, tmp_path: Path
+) -> None:
+    word = uuid.uuid4().hex
+    build = {"args": {"TAG": "bookworm", "WORD": word}}
+    project = new_project(
+        tmp_path / "project",
+        image_service,
+        {
+            "dvc.yaml": (
+                "stages:\n  shout: {cmd: shout >said, deps: [input], outs: [said], "
+                f"meta: {{wherry: {{build: {json.dumps(build)}}}}}}}\n"
+            ),
+            "Dockerfile": DOCKERFILE,
+            ".dockerignore": "tools/notes\n",
+            "tools/shout": "#!/bin/sh\ntr a-z A-Z </etc/word\n",
+            "tools/notes": "1",
+            "input": "1",
+        },
+    )
+
+    first = project.repro()
+    project.wherry("pull").expect(0)
+    # Neither is what the Dockerfile copies.
+    project.write({"input": "2", "tools/notes": "2"})
+    second = project.repro()
+    why = project.wherry("why", "shout").expect(0).out
+    project.write({"tools/shout": "#!/bin/sh\nexit 3\n"})
+    changed = project.wherry("why", "shout").expect(0).out
+
+    assert (project.root / "said").read_text() == f"{word.upper()}\n"
+    assert "Successfully built" in said(project, first)
+    assert "Successfully built" not in said(project, second)
+    assert first["stages"][0]["image"] == second["stages"][0]["image"]
+    assert first["stages"][0]["image"].startswith("wherry/build:")
+    assert "shout: hit" in why
+    assert "image Dockerfile: " in changed
+
+
+def test_a_moved_tag_is_another_image_and_each_run_keeps_its_digest(
+    image_service: Service, tmp_path: Path
+) -> None:
+    with running_registry() as registry:
+        first_digest = registry.put("team/tool:1", {**shell_files(), "word": b"first\n"})
+        name = f"{registry.host}/team/tool:1"
+        project = new_project(
+            tmp_path / "project",
+            image_service,
+            {
+                "dvc.yaml": "stages:\n  ask: {cmd: read word </word; echo $word >out, deps: [input], outs: [out]}\n",
+                ".dvc/wherry.toml": f'[defaults]\nimage = "{name}"\n',
+                "input": uuid.uuid4().hex,
+            },
+        )
+        first, again = project.repro(), project.repro()
+        second_digest = registry.put("team/tool:1", {**shell_files(), "word": b"second\n"})
+        why = project.wherry("why", "ask").expect(0).out
+        second = project.repro()
+        project.wherry("pull").expect(0)
+        registry.answers = False
+        warned = project.wherry("repro").expect(0).err
+        forget_images(registry)
+
+    assert f"pulled {registry.host}/team/tool@{first_digest}" in said(project, first)
+    assert states(again) == {"ask": ("succeeded", "hit")}
+    assert f"image {name}: {first_digest[7:19]} -> {second_digest[7:19]}" in why
+    assert states(second) == {"ask": ("succeeded", "miss")}
+    assert second["stages"][0]["image"] == f"{registry.host}/team/tool@{second_digest}"
+    assert (project.root / "out").read_text() == "second\n"
+    assert "the registry was asked in vain" in warned
+    assert "cached" in warned
