@@ -10,7 +10,7 @@ import pytest
 
 from tests.engine_fixtures import STAGE_UID, Bench, bench, engine
 from tests.fakes.object_store import FakeObjectStore
-from tests.workspace_fixtures import ATTEMPT, House, data
+from tests.workspace_fixtures import ATTEMPT, House, data, remove_all
 from wherry.service.adapters.node_cache_local import LocalNodeCache
 from wherry.service.adapters.workspaces_local import LocalWorkspaces
 from wherry.service.domain.paths import ProjectPath
@@ -48,7 +48,7 @@ def house(tmp_path: Path) -> Iterator[MountingHouse]:
     root = tmp_path / "workspaces"
     workspaces = LocalWorkspaces(root, cache=cache, uid=STAGE_UID, gid=STAGE_UID, mount_from_files=3)
     yield MountingHouse(store, cache, workspaces, root)
-    asyncio.run(workspaces.remove_all())
+    asyncio.run(remove_all(workspaces))
     workspaces.close()
     cache.close()
 

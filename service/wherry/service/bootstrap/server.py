@@ -9,33 +9,28 @@ import structlog
 
 from wherry.service.adapters.blob_index_sql import SqlBlobIndex
 from wherry.service.adapters.clock_system import SystemClock, SystemIdentities
-from wherry.service.adapters.leases_sql import SqlLeases
 from wherry.service.adapters.param_composer_hydra import HydraParamComposer
 from wherry.service.adapters.run_cache_sql import SqlRunCache
 from wherry.service.adapters.runs_sql import SqlRunStore
 from wherry.service.adapters.submissions_sql import SqlSubmissionStore
 from wherry.service.bootstrap.cache_service import build_cache_servicer
 from wherry.service.bootstrap.parts import Parts
+from wherry.service.bootstrap.runners import RunnerParts, Runners
 from wherry.service.bootstrap.store import Store
 from wherry.service.config import Settings, read_or_make_token
 from wherry.service.domain.resources import allotted
-from wherry.service.domain.run import Run
-from wherry.service.domain.submission import RunOptions
-from wherry.service.ports.stages import StageRunner
 from wherry.service.rpc.blobs import BlobServicer
 from wherry.service.rpc.pipelines import PipelineServicer
-from wherry.service.rpc.runs import RunServicer
+from wherry.service.rpc.runs import RunServicer, read_submission
 from wherry.service.rpc.server import RpcServer, Servicers
 from wherry.service.rpc.system import SystemFacts, SystemServicer
 from wherry.service.usecases.add_stage import AddStage
 from wherry.service.usecases.adopt_blobs import AdoptBlobs
 from wherry.service.usecases.attempt_stage import AttemptStage
-from wherry.service.usecases.caching_runner import CachingStageRunner
 from wherry.service.usecases.check_blobs import CheckBlobs
 from wherry.service.usecases.check_data import CheckData
 from wherry.service.usecases.check_service import CheckService
 from wherry.service.usecases.compare_with_lock import CompareWithLock
-from wherry.service.usecases.container_runner import ContainerStageRunner
 from wherry.service.usecases.describe_pipeline import DescribePipeline
 from wherry.service.usecases.direct_blobs import DirectBlobs
 from wherry.service.usecases.drive_run import DriveRun
@@ -47,31 +42,28 @@ from wherry.service.usecases.find_result import FindResult
 from wherry.service.usecases.find_vanished import FindVanished
 from wherry.service.usecases.follow_run import FollowRun
 from wherry.service.usecases.forget_blobs import ForgetBlobs
-from wherry.service.usecases.hold_lease import HoldLease
 from wherry.service.usecases.keep_logs import KeepLogs
-from wherry.service.usecases.known_runner import KnownStageRunner
+from wherry.service.usecases.keep_succeeded import KeepSucceeded
 from wherry.service.usecases.lint_project import LintProject
-from wherry.service.usecases.logged_runner import LoggedStageRunner
-from wherry.service.usecases.merging_runner import Flights, MergingStageRunner
 from wherry.service.usecases.note_use import NoteUse
 from wherry.service.usecases.open_project import OpenProject
 from wherry.service.usecases.plan_run import PlanRun
 from wherry.service.usecases.publish_legacy import PublishLegacy
 from wherry.service.usecases.put_blobs import PutBlobs
-from wherry.service.usecases.rank_stages import RankStages
 from wherry.service.usecases.read_blobs import ReadBlobs
 from wherry.service.usecases.read_dvc_files import ReadDvcFiles
 from wherry.service.usecases.read_ignore_rules import ReadIgnoreRules
-from wherry.service.usecases.read_project import Project, ReadProject
+from wherry.service.usecases.read_project import ReadProject
 from wherry.service.usecases.recover_runs import RecoverRuns
+from wherry.service.usecases.remains import Remains
+from wherry.service.usecases.reopen_run import ReopenRun
 from wherry.service.usecases.replay_log import ReplayLog
 from wherry.service.usecases.resolve_images import ResolveImages
 from wherry.service.usecases.resolve_stage import ResolveStage
 from wherry.service.usecases.restore_inputs import RestoreInputs
-from wherry.service.usecases.run_container import RunContainer
-from wherry.service.usecases.scheduled_runner import Places, ScheduledStageRunner
 from wherry.service.usecases.send_blobs import SendBlobs
 from wherry.service.usecases.set_params import SetParams
+from wherry.service.usecases.stop_run import StopRun
 from wherry.service.usecases.submit_run import SubmitRun
 from wherry.service.usecases.write_backs import WriteBacks
 
@@ -85,14 +77,14 @@ async def build_server(
     """Put the use cases together over the parts, and take up what an earlier life of the service left."""
     log, clock, identities = structlog.get_logger("wherry"), SystemClock(), SystemIdentities()
     index, cache = SqlBlobIndex(parts.database, clock), SqlRunCache(parts.database)
-    runs = SqlRunStore(parts.database, random.Random())  # noqa: S311 - chooses names for runs
     spool = settings.home / "uploads"
     spool.mkdir(exist_ok=True)
-    labels = parts.labels
-    await RecoverRuns(
-        runs=runs, engine=parts.engine, workspaces=parts.workspaces, clock=clock, log=log, labels=labels
-    )()
-
+    runs = SqlRunStore(
+        parts.database,
+        random.Random(),  # noqa: S311 - chooses names for runs
+        owner=parts.labels["wherry.home"],
+    )
+    submissions = SqlSubmissionStore(parts.database)
     machine = allotted(
         await parts.engine.machine(),
         at_once=settings.jobs,
@@ -134,42 +126,12 @@ async def build_server(
     find, nearest = FindResult(cache=cache, index=index, adopt=adopt, dvc=dvc), FindNearestResult(cache)
     resolve = ResolveStage(index=index, read=read, legacy=legacy, network=parts.network)
     plan = PlanRun(open_project=open_project, resolve=resolve, find=find, nearest=nearest)
-    uid, gid = settings.stage_user
     keep_logs = KeepLogs(logs=parts.logs, archive=parts.log_archive, log=log)
     stack.push_async_callback(keep_logs.close)
-    container = ContainerStageRunner(
-        run_container=RunContainer(engine=parts.engine, clock=clock),
-        workspaces=parts.workspaces,
-        put=put,
-        user=f"{uid}:{gid}",
-        labels=labels,
+    made = RunnerParts(
+        cache=cache, find=find, put=put, keep_logs=keep_logs, clock=clock, identities=identities, log=log
     )
-    places = Places(machine, at_once=settings.jobs)
-    flights = Flights()
-    lease = HoldLease(
-        leases=SqlLeases(parts.database),
-        find=find,
-        clock=clock,
-        identities=identities,
-        log=log,
-        owner=labels["wherry.home"],
-    )
-
-    def runner_for(run: Run, project: Project, options: RunOptions) -> StageRunner:
-        """Innermost first: a known result needs no place, and its lines are those of its run."""
-        scheduled = ScheduledStageRunner(
-            container,
-            places=places,
-            rank=RankStages(cache),
-            run=run,
-            project=project,
-            options=options,
-        )
-        logged = LoggedStageRunner(scheduled, keep_logs)
-        caching = CachingStageRunner(logged, find=find, cache=cache, objects=parts.objects, clock=clock)
-        merging = MergingStageRunner(caching, flights=flights, lease=lease, find=find, logs=parts.logs)
-        return KnownStageRunner(merging, find=find)
-
+    runners = Runners(settings, parts, machine, made)
     drive = DriveRun(
         attempt=RestoreInputs(
             attempt=AttemptStage(
@@ -183,8 +145,10 @@ async def build_server(
             ),
             find_vanished=find_vanished,
         ),
-        runner_for=runner_for,
+        runner_for=runners.for_run,
         runs=runs,
+        keep_succeeded=KeepSucceeded(resolve),
+        reopen=ReopenRun(submissions=submissions, read_submission=read_submission, open_project=open_project),
         write_backs=WriteBacks(
             put=put,
             index=index,
@@ -194,7 +158,11 @@ async def build_server(
         clock=clock,
         log=log,
     )
-    stack.push_async_callback(drive.close)
+    recover = RecoverRuns(
+        runs=runs, drive=drive, leftovers=runners.leftovers, workspaces=parts.workspaces, clock=clock, log=log
+    )
+    await recover.start()
+    stack.push_async_callback(_leave, recover, drive, runners.remains)
     return RpcServer(
         Servicers(
             blobs=BlobServicer(
@@ -224,9 +192,9 @@ async def build_server(
                 submit=SubmitRun(
                     open_project=open_project, runs=runs, drive=drive, clock=clock, note_use=note_use
                 ),
-                submissions=SqlSubmissionStore(parts.database),
+                submissions=submissions,
                 runs=runs,
-                drive=drive,
+                stop=StopRun(runs=runs, drive=drive),
                 follow=FollowRun(
                     runs=runs,
                     logs=parts.logs,
@@ -249,6 +217,13 @@ async def build_server(
         token=read_or_make_token(settings),
         log=log,
     )
+
+
+async def _leave(recover: RecoverRuns, drive: DriveRun, remains: Remains) -> None:
+    """Stop without stopping what runs: containers go on, and are taken up when the service is back."""
+    remains.stay = True
+    await recover.close()
+    await drive.close()
 
 
 def _facts(settings: Settings, store: Store) -> SystemFacts:

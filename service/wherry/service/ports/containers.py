@@ -60,6 +60,18 @@ class Exit:
     code: int
     """128 + n for signal n, as shells count."""
     out_of_memory: bool
+    ran_s: float | None = None
+    """Seconds from its start to its end, as the engine has noted them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundContainer:
+    """A container that is there."""
+
+    id: ContainerId
+    labels: Mapping[str, str]
+    has_started: bool
+    """Whether it runs or has run."""
 
 
 class ContainerEngine(Protocol):
@@ -97,6 +109,10 @@ class ContainerEngine(Protocol):
         """Start it and yield its output, from the first byte, until it has ended."""
         ...
 
+    def output(self, container: ContainerId) -> AsyncGenerator[OutputPiece]:
+        """Yield the output of a container that was started before, from the first byte, until it has ended."""
+        ...
+
     async def wait(self, container: ContainerId) -> Exit:
         """Return when it has ended."""
         ...
@@ -109,6 +125,6 @@ class ContainerEngine(Protocol):
         """Remove it, running or not, and its anonymous volumes. Harmless when it is gone."""
         ...
 
-    async def list_labelled(self, labels: Mapping[str, str]) -> list[ContainerId]:
+    async def list_labelled(self, labels: Mapping[str, str]) -> list[FoundContainer]:
         """All containers, ended ones too, that have these labels."""
         ...

@@ -1,9 +1,9 @@
 """The real StageRunner: inputs, container, outputs."""
 
-import asyncio
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Coroutine, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from wherry.service.domain.blob import Digest
 from wherry.service.domain.dvc.stage import Output
@@ -11,14 +11,26 @@ from wherry.service.domain.errors import DISK_FULL, BlobMissing, Unavailable, Wh
 from wherry.service.domain.paths import ROOT, ProjectPath, resolve_project_path
 from wherry.service.domain.records import FileEntry, StageEntry
 from wherry.service.domain.shell import shell_argv
+from wherry.service.domain.snapshot import SnapshotFile
 from wherry.service.domain.states import CacheUse, Phase, State
-from wherry.service.domain.task import AttemptId, Failed, Lost, Outcome, StageTask, Succeeded, Vanished
+from wherry.service.domain.task import (
+    AttemptId,
+    Failed,
+    InputData,
+    Lost,
+    Outcome,
+    StageTask,
+    Succeeded,
+    Vanished,
+)
 from wherry.service.ports.containers import ContainerSpec, Exit
 from wherry.service.ports.logs import LogStream
 from wherry.service.ports.stages import StageObserver, StageRunner
 from wherry.service.ports.workspaces import CollectedOutput, OutputUnusable, Workspaces
+from wherry.service.usecases.leftovers import Leftover, attempt_labels
 from wherry.service.usecases.put_blobs import LocalBlob, PutBlobs
-from wherry.service.usecases.run_container import RunContainer
+from wherry.service.usecases.remains import Remains
+from wherry.service.usecases.run_container import Ended, RunContainer
 
 WORKSPACE_AT = "/workspace"
 HOME_AT = "/home/wherry"
@@ -35,6 +47,7 @@ class ContainerStageRunner(StageRunner):
         put: PutBlobs,
         user: str,
         labels: dict[str, str],
+        remains: Remains,
     ) -> None:
         """Containers run as `user` (uid:gid) and carry `labels` beside those of the attempt."""
         self._run_container = run_container
@@ -42,51 +55,72 @@ class ContainerStageRunner(StageRunner):
         self._put = put
         self._user = user
         self._labels = labels
+        self._remains = remains
 
     async def run(self, task: StageTask, attempt: AttemptId, observer: StageObserver) -> Outcome:
-        """Run the stage; whatever happens, container and workspace are gone afterwards."""
-        workspace: Path | None = None
+        """Run the stage. Container and workspace of a success stay among the remains, until its result is kept."""
+        return await self._told(attempt, self._run(task, attempt, observer))
+
+    async def resume(self, task: StageTask, leftover: Leftover, observer: StageObserver) -> Outcome:
+        """Go on with a stage whose container an earlier life of the service has started."""
+        return await self._told(leftover.attempt, self._resume(task, leftover, observer))
+
+    async def _told(self, attempt: AttemptId, work: Coroutine[Any, Any, Outcome]) -> Outcome:
+        """The outcome, whatever happens. Nothing is left of what is no success."""
+        outcome: Outcome | None = None
         try:
-            await observer.began(attempt)
-            await observer.entered(State.PREPARING, Phase.FETCHING)
-            workspace = await self._workspaces.create(attempt)
-            spec = self._spec(task, attempt, workspace, await self._lay_out(task, workspace))
-            await observer.wrote(LogStream.SYSTEM, list(_opening(task)))
-            ended = await self._run_container(spec, observer)
-            if ended.exit.code != 0 or ended.exit.out_of_memory:
-                return Failed(reason=_why(ended.exit), exit_code=ended.exit.code, wall_s=ended.wall_s)
-            outs = await self._keep_outputs(task, workspace, observer)
+            outcome = await work
         except OutputUnusable as exc:
-            return Failed(reason=str(exc), exit_code=0, wall_s=None)
+            outcome = Failed(reason=str(exc), exit_code=0, wall_s=None)
         except BlobMissing as exc:
-            return Vanished(reason=exc.message)
+            outcome = Vanished(reason=exc.message)
         except Unavailable as exc:
-            return Lost(reason=exc.message)
+            outcome = Lost(reason=exc.message)
         except OSError as exc:
             if exc.errno not in DISK_FULL:
                 raise
-            return Lost(reason=disk_full(exc).message)
+            outcome = Lost(reason=disk_full(exc).message)
         except WherryError as exc:
             # What is left is the project's own: a tree that cannot be laid out, an image without a shell, content
             # that collides with other content.
-            return Failed(reason=exc.message, exit_code=None, wall_s=None)
+            outcome = Failed(reason=exc.message, exit_code=None, wall_s=None)
         finally:
-            if workspace is not None:
-                await asyncio.shield(self._workspaces.remove(workspace))
+            if not isinstance(outcome, Succeeded):
+                await self._remains.clear(attempt)
+        return outcome
+
+    async def _run(self, task: StageTask, attempt: AttemptId, observer: StageObserver) -> Outcome:
+        await observer.began(attempt)
+        await observer.entered(State.PREPARING, Phase.FETCHING)
+        workspace = await self._workspaces.create(attempt)
+        self._remains.add_workspace(attempt, workspace)
+        contents = _contents(task)
+        mounts = await self._workspaces.lay_out(
+            workspace, files=contents.files, data=contents.data, folders=contents.folders
+        )
+        spec = self._spec(task, attempt, workspace, mounts)
+        await observer.wrote(LogStream.SYSTEM, list(_opening(task)))
+        ended = await self._run_container(spec, attempt, observer)
+        return await self._outcome(task, workspace, ended, observer)
+
+    async def _resume(self, task: StageTask, leftover: Leftover, observer: StageObserver) -> Outcome:
+        contents, attempt = _contents(task), leftover.attempt
+        workspace = await self._workspaces.adopt(
+            attempt, files=contents.files, data=contents.data, folders=contents.folders
+        )
+        self._remains.add_workspace(attempt, workspace)
+        await observer.resumed(attempt)
+        ended = await self._run_container.resume(leftover.container, attempt, observer)
+        return await self._outcome(task, workspace, ended, observer)
+
+    async def _outcome(
+        self, task: StageTask, workspace: Path, ended: Ended, observer: StageObserver
+    ) -> Outcome:
+        if ended.exit.code != 0 or ended.exit.out_of_memory:
+            return Failed(reason=_why(ended.exit), exit_code=ended.exit.code, wall_s=ended.wall_s)
+        outs = await self._keep_outputs(task, workspace, observer)
         entry = StageEntry(cmd=task.stage.cmd, deps=task.deps, params=task.params, outs=outs)
         return Succeeded(entry=entry, cache=CacheUse.MISS, wall_s=ended.wall_s)
-
-    async def _lay_out(self, task: StageTask, workspace: Path) -> Mapping[ProjectPath, Path]:
-        """Lay the workspace out; returns what is to be mounted in it."""
-        # DVC leaves the parents of outputs to the command; they are made here because a fresh
-        # workspace has none of the folders that earlier runs left on a laptop.
-        parents = {_parent(at) for at in _outputs_at(task)}
-        files, data = task.files, task.data
-        if task.root_at != ROOT:
-            files = {_at(task, path): file for path, file in files.items()}
-            data = tuple(replace(item, project_path=_at(task, item.project_path)) for item in data)
-        folders = {task.root_at, _at(task, task.stage.wdir), *parents}
-        return await self._workspaces.lay_out(workspace, files=files, data=data, folders=folders)
 
     def _spec(
         self, task: StageTask, attempt: AttemptId, workspace: Path, mounts: Mapping[ProjectPath, Path]
@@ -111,9 +145,7 @@ class ContainerStageRunner(StageRunner):
             read_only={f"{WORKSPACE_AT}/{path}": folder for path, folder in mounts.items()},
             labels={
                 **self._labels,
-                "wherry.run": task.run_id,
-                "wherry.stage": stage.name,
-                "wherry.attempt": attempt,
+                **attempt_labels(task, attempt),
             },
         )
 
@@ -160,6 +192,26 @@ def _opening(task: StageTask) -> Iterator[bytes]:
         yield f"without a network: {task.network_withheld}".encode()
     for command in task.stage.commands:
         yield f"$ {command}".encode()
+
+
+@dataclass(frozen=True, slots=True)
+class _Contents:
+    """What a workspace has, by paths from the top of the repository."""
+
+    files: Mapping[ProjectPath, SnapshotFile]
+    data: tuple[InputData, ...]
+    folders: frozenset[ProjectPath]
+
+
+def _contents(task: StageTask) -> _Contents:
+    # DVC leaves the parents of outputs to the command; they are made here because a fresh
+    # workspace has none of the folders that earlier runs left on a laptop.
+    parents = {_parent(at) for at in _outputs_at(task)}
+    files, data = task.files, task.data
+    if task.root_at != ROOT:
+        files = {_at(task, path): file for path, file in files.items()}
+        data = tuple(replace(item, project_path=_at(task, item.project_path)) for item in data)
+    return _Contents(files, data, frozenset({task.root_at, _at(task, task.stage.wdir), *parents}))
 
 
 def _declared(task: StageTask) -> list[Output]:

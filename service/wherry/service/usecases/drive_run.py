@@ -1,11 +1,12 @@
 """Drive runs to their end: start every stage whose inputs are ready, record how each ends."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from wherry.service.domain.dvc.stage import Stage
-from wherry.service.domain.run import SERVICE_STOPPED, Run, RunError
+from wherry.service.domain.errors import Unavailable, WherryError
+from wherry.service.domain.run import Run, RunError, WriteBack
 from wherry.service.domain.states import State, run_state_from
 from wherry.service.domain.submission import RunOptions
 from wherry.service.domain.task import RunId
@@ -14,6 +15,7 @@ from wherry.service.ports.event_log import EventLog
 from wherry.service.ports.runs import RunStore
 from wherry.service.ports.stages import StageRunner
 from wherry.service.usecases.attempt_stage import GoingRun
+from wherry.service.usecases.keep_succeeded import KeepSucceeded
 from wherry.service.usecases.read_project import Project
 from wherry.service.usecases.resolve_stage import ProjectState
 from wherry.service.usecases.restore_inputs import RestoreInputs
@@ -27,6 +29,11 @@ _BUG = RunError(
     hint="The service's log has the details: wherry service logs.",
 )
 
+# How long the parts of the service are waited for before a run that was going on is given up: about ten minutes.
+_REOPEN_AGAIN_S = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, *(30.0 for _ in range(19)))
+
+_Opened = Callable[[], Awaitable[tuple[ProjectState, RunOptions]]]
+
 
 class DriveRun:
     """Owns the runs that are going on in this process."""
@@ -37,11 +44,15 @@ class DriveRun:
         attempt: RestoreInputs,
         runner_for: Callable[[Run, Project, RunOptions], StageRunner],
         runs: RunStore,
+        keep_succeeded: KeepSucceeded,
+        reopen: Callable[[Run], Awaitable[tuple[ProjectState, RunOptions]]],
         write_backs: WriteBacks,
         clock: Clock,
         log: EventLog,
     ) -> None:
-        """Make each run a runner for its stages; keep it in `runs`."""
+        """Make each run a runner for its stages; keep it in `runs`, from which it may be reopened."""
+        self._keep_succeeded = keep_succeeded
+        self._reopen = reopen
         self._runner_for = runner_for
         self._attempt = attempt
         self._runs = runs
@@ -52,10 +63,16 @@ class DriveRun:
         self._is_closing = False
 
     def start(self, run: Run, state: ProjectState, options: RunOptions) -> None:
-        """Set a run going; returns at once."""
-        task = asyncio.create_task(self._drive(run, state, options), name=f"run {run.id}")
-        self._going[run.id] = task
-        task.add_done_callback(lambda _: self._going.pop(run.id, None))
+        """Set a new run going; returns at once."""
+
+        async def opened() -> tuple[ProjectState, RunOptions]:
+            return state, options
+
+        _ = self._go(run, opened)
+
+    def resume(self, run: Run) -> asyncio.Task[None]:
+        """Go on with a run of an earlier life of the service; returns at once, with what ends when the run does."""
+        return self._go(run, lambda: self._reopen_patiently(run))
 
     def cancel(self, run_id: RunId) -> bool:
         """Ask a run to stop; False when it is not going on here."""
@@ -63,30 +80,56 @@ class DriveRun:
         return task is not None and task.cancel()
 
     async def close(self) -> None:
-        """Stop all runs and record them as lost; their containers are gone when this returns."""
+        """Leave all runs as they are: the next life of the service goes on with them."""
         self._is_closing = True
         tasks = list(self._going.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _drive(self, run: Run, state: ProjectState, options: RunOptions) -> None:
+    def _go(self, run: Run, opened: _Opened) -> asyncio.Task[None]:
+        task = asyncio.create_task(self._drive(run, opened), name=f"run {run.id}")
+        self._going[run.id] = task
+        task.add_done_callback(lambda _: self._going.pop(run.id, None))
+        return task
+
+    async def _reopen_patiently(self, run: Run) -> tuple[ProjectState, RunOptions]:
+        """Wait for parts that do not answer yet: when a machine comes up the service may be the first."""
+        for wait_s in _REOPEN_AGAIN_S:
+            try:
+                return await self._reopen(run)
+            except Unavailable as exc:
+                self._log.warning("run cannot be gone on with yet", run_id=run.id, reason=exc.message)
+                await self._clock.sleep(wait_s)
+        return await self._reopen(run)
+
+    async def _drive(self, run: Run, opened: _Opened) -> None:
         progress = RunProgress(run_id=run.id, runs=self._runs, clock=self._clock, stages=run.stages)
-        run = replace(run, state=State.RUNNING, started_at=self._clock.now())
+        run = replace(run, state=State.RUNNING, started_at=run.started_at or self._clock.now())
+        state: ProjectState | None = None
         error: RunError | None = None
         try:
             await self._runs.save_run(run)
-            await self._go_through(
-                GoingRun(
-                    run=run,
-                    state=state,
-                    options=options,
-                    progress=progress,
-                    runner=self._runner_for(run, state.project, options),
-                )
+            state, options = await opened()
+            going = GoingRun(
+                run=run,
+                state=state,
+                options=options,
+                progress=progress,
+                runner=self._runner_for(run, state.project, options),
             )
+            await self._keep_succeeded(going)
+            if run.stop_requested:
+                error = _CANCELLED
+            else:
+                await self._go_through(going)
         except asyncio.CancelledError:
-            error = SERVICE_STOPPED if self._is_closing else _CANCELLED
+            if self._is_closing:
+                await asyncio.shield(progress.settle())
+                return
+            error = _CANCELLED
+        except WherryError as exc:
+            error = RunError(reason=exc.reason, message=exc.message, hint=exc.hint)
         except Exception:  # noqa: BLE001 - one broken run must not stop the others; told and recorded
             self._log.exception("run failed unexpectedly", run_id=run.id)
             error = _BUG
@@ -96,7 +139,8 @@ class DriveRun:
     async def _go_through(self, going: GoingRun) -> None:
         """Keep every stage going that can go; return when nothing more can."""
         pipeline = going.state.project.pipeline
-        waiting = list(going.state.project.stages)
+        stages = going.progress.stages
+        waiting = [stage for stage in going.state.project.stages if not stages[stage.name].state.is_final]
         started: set[asyncio.Task[list[Stage]]] = set()
         try:
             while True:
@@ -115,20 +159,24 @@ class DriveRun:
         await going.progress.skip_rest(waiting, pipeline)
 
     async def _finish(
-        self, run: Run, state: ProjectState, progress: RunProgress, error: RunError | None
+        self, run: Run, state: ProjectState | None, progress: RunProgress, error: RunError | None
     ) -> None:
-        """Record the end. `error` says what ended the run from outside, if anything did."""
+        """Record the end. `error` says what ended the run from outside, if anything did; `state` where it came to."""
         if error is not None:
             stopped = State.CANCELLED if error is _CANCELLED else State.LOST
             await progress.stop_rest(stopped, error.message)
         await progress.settle()
         final = run_state_from(stage.state for stage in progress.stages.values())
+        write_backs: tuple[WriteBack, ...] = ()
         try:
-            write_backs = await self._write_backs(state.project, progress.entries, state.legacy, state.placed)
+            if state is not None:
+                write_backs = await self._write_backs(
+                    state.project, progress.entries, state.legacy, state.placed
+                )
         except Exception:  # noqa: BLE001 - a run must end even when its lock cannot be written; told
             self._log.exception("write-backs could not be made", run_id=run.id)
-            write_backs, error = (), _BUG
-        if error is _BUG:
+            error = _BUG
+        if error is not None and error is not _CANCELLED:
             final = State.LOST
         await self._runs.save_run(
             replace(

@@ -27,7 +27,7 @@ class RunProgress:
     def __init__(
         self, *, run_id: RunId, runs: RunStore, clock: Clock, stages: Mapping[StageName, StageRecord]
     ) -> None:
-        """Begin with the records of a fresh run."""
+        """Begin with the records of a run, which may have come some way in an earlier life of the service."""
         self._clock = clock
         self._run_id = run_id
         self._runs = runs
@@ -39,7 +39,7 @@ class RunProgress:
         self.restoring: dict[StageName, int] = {}
         """Stages that run again because their outputs went from the store, and how often."""
         self._former: dict[StageName, StageEntry] = {}
-        self._failed: list[StageName] = []
+        self._failed = [name for name, stage in stages.items() if stage.state in {State.FAILED, State.LOST}]
         self._unsaved: list[StageRecord] = []
         self._writing: asyncio.Task[None] | None = None
 
