@@ -12,7 +12,7 @@ import pytest
 
 from wherry.service.adapters.containers_docker import DockerContainerEngine
 from wherry.service.adapters.stage_network_docker import StageNetwork
-from wherry.service.domain.task import Image
+from wherry.service.domain.images.image import Image
 from wherry.service.ports.containers import ContainerId, ContainerSpec, Exit, OutputPiece, Source
 
 IMAGE = "wherry/base:bookworm"

@@ -101,5 +101,5 @@ def data(path: str, name: BlobHash, *, executable: bool = False, writable: bool 
 
 async def remove_all(workspaces: LocalWorkspaces) -> None:
     """Remove what an earlier life of the service left."""
-    for attempt in await workspaces.list_left():
-        await workspaces.remove_left(attempt)
+    for attempt in await workspaces.list_attempts():
+        await workspaces.remove_attempt(attempt)

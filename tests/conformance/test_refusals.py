@@ -47,6 +47,10 @@ def _file(text: str) -> Mapping[str, str]:
     return {"dvc.yaml": text}
 
 
+def _config(more: str) -> Mapping[str, str]:
+    return {".dvc/config": f"[core]\n    no_scm = True\n{more}"}
+
+
 _MD5 = "b026324c6904b2a9cb4b88d6d61c81d1"
 _DATA = f"outs:\n- {{md5: {_MD5}, size: 2, hash: md5, path: data}}\n"
 
@@ -137,6 +141,18 @@ REFUSED_BY_DVC: Mapping[str, Mapping[str, str]] = {
     "data out unknown key": {"data.dvc": f"outs: [{{md5: {_MD5}, hash: md5, path: data, metric: true}}]\n"},
     "data out size text": {"data.dvc": f"outs: [{{md5: {_MD5}, size: '2', hash: md5, path: data}}]\n"},
     "data tracked twice": {"a.dvc": _DATA, "b.dvc": _DATA},
+    "config with a line of neither kind": _config("junk\n"),
+    "config with a colon": _config("remote: x\n"),
+    "config with another comment": _config("; x\n"),
+    "config with text behind a section": _config("[cache] x\n"),
+    "config with an open section": _config("[cache\n"),
+    "config with a section without a name": _config("[]\n"),
+    "config with a stray bracket": _config("]\n"),
+    "config with a section twice": _config("['core']\n"),
+    "config with a setting twice": _config("no_scm = True\n"),
+    "config with an open text": _config("remote = '''x\n"),
+    "config with an unknown option": _config("[parsing]\nlists = append\n"),
+    "config with an unknown value": _config("[parsing]\nlist = x\n"),
 }
 
 TAKEN_BY_BOTH: Mapping[str, Mapping[str, str]] = {
@@ -179,6 +195,10 @@ TAKEN_BY_BOTH: Mapping[str, Mapping[str, str]] = {
     },
     "import from beside the project that is not frozen": {"data.dvc": "deps: [{path: ../src/z}]\n" + _DATA},
     "no outs": {"data.dvc": "outs:\n"},
+    "config of every kind": _config(
+        "  # x\n\nremote = '''a\njunk\n'''  # y\n'autostage' = true\nNO_SCM = True\n"
+        "[ CACHE ]  # x\n\ttype = copy, 'symlink'\n['remote \"a b\"']\nurl = \"/t/a#b\" # c\n"
+    ),
 }
 
 NOT_READ_YET: Mapping[str, tuple[Mapping[str, str], str, int]] = {

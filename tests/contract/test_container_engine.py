@@ -155,6 +155,26 @@ def test_stop_lets_the_stage_put_its_things_in_order(bench: Bench) -> None:
     assert asyncio.run(check()) == (b"tidy\n", Exit(code=5, out_of_memory=False))
 
 
+def test_stop_reaches_the_command_that_a_shell_waits_for_and_not_its_helpers(bench: Bench) -> None:
+    program = (
+        "import signal, subprocess, sys\n"
+        "helper = subprocess.Popen(['sleep', '1000'])\n"
+        "signal.signal(signal.SIGTERM, lambda *_: sys.exit(print(helper.poll()) or 3))\n"
+        "print('ready', flush=True)\n"
+        "helper.wait()\n"
+    )
+
+    async def check() -> tuple[bytes, Exit]:
+        (bench.workspace / "train.py").write_text(program)
+        async with bench.started(bench.spec("python3 train.py; exit $?")) as (container, pieces):
+            assert (await anext(pieces)).data == b"ready\n"
+            await bench.engine.stop(container, grace_s=DEADLINE_S)
+            rest = b"".join([piece.data async for piece in pieces])
+            return rest, await bench.engine.wait(container)
+
+    assert asyncio.run(check()) == (b"None\n", Exit(code=3, out_of_memory=False))
+
+
 def test_stop_kills_a_stage_that_ignores_it_and_can_be_repeated(bench: Bench) -> None:
     async def check() -> Exit:
         async with bench.started(bench.spec("trap '' TERM; echo ready; sleep 1000")) as (container, pieces):

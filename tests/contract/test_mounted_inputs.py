@@ -116,6 +116,20 @@ def test_outputs_may_link_into_it_and_it_is_found_where_it_was_moved_to(
     assert "does not exist" in house.refusal("broken")
 
 
+def test_a_workspace_that_is_taken_up_again_has_its_mounts(house: MountingHouse, bench: Bench) -> None:
+    inputs = [data("in/data", house.keep_tree(FILES)), data("small", house.keep(b"small"))]
+    run(house, bench, house.mounts(*inputs), "ln -s in/data/a one; cp small two")
+    house.workspaces = LocalWorkspaces(
+        house.root, cache=house.cache, uid=STAGE_UID, gid=STAGE_UID, mount_from_files=3
+    )
+    assert asyncio.run(house.workspaces.list_attempts()) == [ATTEMPT]
+    taken_up = asyncio.run(house.workspaces.adopt(ATTEMPT, files={}, data=inputs, folders=[]))
+
+    assert taken_up == house.workspace
+    one, two = house.collect("one", "two")
+    assert (one.files[0].source.read_bytes(), two.files[0].source.read_bytes()) == (b"one", b"small")
+
+
 def test_links_to_members_count_by_their_content(house: MountingHouse, bench: Bench) -> None:
     mounts = house.mounts(data("data", house.keep_tree(FILES)))
     command = """

@@ -9,9 +9,10 @@ from tests.fakes.run_cache import FakeRunCache
 from wherry.service.adapters.run_cache_sql import SqlRunCache
 from wherry.service.domain.blob import BlobHash
 from wherry.service.domain.explanation import Circumstances, DeclaredOutput, Family
+from wherry.service.domain.images.image import Image
 from wherry.service.domain.paths import ProjectPath
 from wherry.service.domain.records import FileEntry, OutputKind, StageEntry
-from wherry.service.domain.task import Image, RunId, StrictKey
+from wherry.service.domain.task import RunId, StrictKey
 from wherry.service.ports.run_cache import Result, RunCache
 
 KEY = StrictKey("ab" * 32)

@@ -13,7 +13,8 @@ def test_people_see_and_type_names_as_they_are_called_in_the_folder(make_project
             "dvc.yaml": "stages:\n  prepare: {cmd: echo first && cp raw x, deps: [raw], outs: [x]}\n",
             "sub/dvc.yaml": "stages:\n"
             "  train: {cmd: echo second && cp ../x m, deps: [../x], outs: [m]}\n"
-            "  bad: {cmd: exit 3, deps: [m], outs: [b]}\n",
+            "  bad: {cmd: exit 3, deps: [m], outs: [b]}\n"
+            "  after: {cmd: cp b c, deps: [b], outs: [c]}\n",
             "raw": "names\n",
         }
     )
@@ -32,6 +33,8 @@ def test_people_see_and_type_names_as_they_are_called_in_the_folder(make_project
             assert name in [line.split()[0] for line in text.splitlines() if line.strip()]
     assert "needs what ../dvc.yaml:prepare makes" in plan
     assert "error: stage 'bad' failed" in run.err
+    assert "sub/dvc.yaml:bad" not in run.err + shown
+    assert "bad did not succeed" in shown
     assert "../dvc.yaml:prepare | first" in logs
     assert "train | second" in logs
     for name, said in {

@@ -40,6 +40,7 @@ class FakeRunStore(RunStore):
             state=State.QUEUED,
             created_at=new.created_at,
             stages={name: StageRecord(name=name) for name in new.stages},
+            snapshot=new.snapshot,
             labels=new.labels,
             priority=new.priority,
         )

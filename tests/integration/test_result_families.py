@@ -13,9 +13,10 @@ from wherry.service.adapters.database import Database
 from wherry.service.adapters.run_cache_sql import SqlRunCache
 from wherry.service.domain.blob import BlobHash
 from wherry.service.domain.explanation import Circumstances, Family
+from wherry.service.domain.images.image import Image
 from wherry.service.domain.paths import ROOT
 from wherry.service.domain.records import FileEntry, StageEntry
-from wherry.service.domain.task import Image, RunId, StrictKey
+from wherry.service.domain.task import RunId, StrictKey
 from wherry.service.ports.run_cache import Result
 
 _OLD = Result(

@@ -19,10 +19,11 @@ from wherry.client.documents import state_word
 from wherry.client.editing import Edited, NewStage, prepare_stage, write_added
 from wherry.client.errors import NotInProject
 from wherry.client.known_names import KnownNames
-from wherry.client.progress import Progress, Silent
+from wherry.client.progress import Progress, Silent, WarningsOnly
 from wherry.client.project import Project, find_project
 from wherry.client.results import ApplyReport, PullReport, Results
 from wherry.client.results_cache import RunCache
+from wherry.client.revisions import Revisions
 from wherry.client.stage_names import StageNames
 from wherry.client.submission import RunOptions, Selection, Submitter
 from wherry.client.tailing import tail_logs
@@ -61,6 +62,12 @@ from wherry.v1.runs_pb2 import (
     SubmitRunRequest,
     SubmitRunResponse,
 )
+from wherry.v1.secrets_pb2 import (
+    DeleteSecretRequest,
+    ListSecretsRequest,
+    PutSecretRequest,
+    SecretRecord,
+)
 from wherry.v1.system_pb2 import (
     CheckServiceRequest,
     CheckServiceResponse,
@@ -96,6 +103,7 @@ class Client:
         self._environ = environ
         self._progress = progress or Silent()
         self._project: Project | None = None
+        self._revisions: Revisions | None = None
         self._connection = Connection(
             lambda: find_endpoint(server, environ, folder=self._folder, profile=profile),
             user=user_name(environ),
@@ -111,6 +119,8 @@ class Client:
 
     def close(self) -> None:
         """Close the connection."""
+        if self._revisions is not None:
+            self._revisions.close()
         self._connection.close()
 
     @property
@@ -136,6 +146,21 @@ class Client:
     def dvc_remote(self) -> GetDvcRemoteResponse:
         """Return the bucket as a DVC remote, with its credentials."""
         return self._connection.unary(self._connection.system.GetDvcRemote, GetDvcRemoteRequest())
+
+    def put_secret(self, name: str, value: bytes) -> None:
+        """Keep a secret for the project's stages, in place of the one that was called so before."""
+        request = PutSecretRequest(project=self.project.name, name=name, value=value)
+        self._connection.unary(self._connection.secrets.PutSecret, request)
+
+    def list_secrets(self) -> Sequence[SecretRecord]:
+        """Return the project's secrets, by name, without values."""
+        request = ListSecretsRequest(project=self.project.name)
+        return self._connection.unary(self._connection.secrets.ListSecrets, request).secrets
+
+    def delete_secret(self, name: str) -> None:
+        """Remove one of the project's secrets."""
+        request = DeleteSecretRequest(project=self.project.name, name=name)
+        self._connection.unary(self._connection.secrets.DeleteSecret, request)
 
     @contextlib.contextmanager
     def at_rev(self, rev: str) -> Iterator["Client"]:
@@ -362,6 +387,12 @@ class Client:
         """List outputs and sources that are known for the project as it stands, without running anything."""
         plan = self.plan()
         return [*plan.sources, *(out for stage in plan.stages for out in stage.outs)]
+
+    def revisions(self) -> Revisions:
+        """Return what reads metrics, params and plots of the workspace, of commits and of runs."""
+        if self._revisions is None:
+            self._revisions = Revisions(self.project, self._connection, WarningsOnly(self._progress))
+        return self._revisions
 
     def _keep_names(
         self, *, stages: Sequence[str] = (), runs: Sequence[Run] = (), whole: bool = False

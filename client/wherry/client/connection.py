@@ -15,7 +15,15 @@ from wherry.client import __version__
 from wherry.client.address import Endpoint
 from wherry.client.errors import ClientError
 from wherry.client.faults import from_rpc
-from wherry.v1 import blobs_pb2_grpc, cache_pb2_grpc, pipelines_pb2_grpc, runs_pb2_grpc, system_pb2_grpc
+from wherry.v1 import (
+    blobs_pb2_grpc,
+    cache_pb2_grpc,
+    pipelines_pb2_grpc,
+    results_pb2_grpc,
+    runs_pb2_grpc,
+    secrets_pb2_grpc,
+    system_pb2_grpc,
+)
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
@@ -77,9 +85,19 @@ class Connection:
         return pipelines_pb2_grpc.PipelineServiceStub(self._channel)
 
     @property
+    def results(self) -> results_pb2_grpc.ResultServiceStub:
+        """The service that reads results."""
+        return results_pb2_grpc.ResultServiceStub(self._channel)
+
+    @property
     def runs(self) -> runs_pb2_grpc.RunServiceStub:
         """The service that runs."""
         return runs_pb2_grpc.RunServiceStub(self._channel)
+
+    @property
+    def secrets(self) -> secrets_pb2_grpc.SecretServiceStub:
+        """The service that keeps secrets."""
+        return secrets_pb2_grpc.SecretServiceStub(self._channel)
 
     @property
     def system(self) -> system_pb2_grpc.SystemServiceStub:

@@ -83,3 +83,15 @@ class ProtocolBroken(ClientError):
     """The service said something that it must not say: a bug of Wherry's, or worse."""
 
     default_reason = "PROTOCOL_BROKEN"
+
+
+class NotInGit(ClientError):
+    """A commit is asked for where there is no git."""
+
+    default_reason = "NOT_IN_GIT"
+
+
+class UnknownRevision(ClientError):
+    """A name is neither that of a commit nor that of a run."""
+
+    default_reason = "REVISION_UNKNOWN"

@@ -52,3 +52,19 @@ class Silent(Progress):
 
     def end(self) -> None:
         """Ignore it."""
+
+
+class WarningsOnly(Silent):
+    """Passes on what is about the user's files, and nothing of small transfers."""
+
+    def __init__(self, progress: Progress) -> None:
+        """Tell `progress`."""
+        self._progress = progress
+
+    def warn(self, text: str) -> None:
+        """Pass it on."""
+        self._progress.warn(text)
+
+    def detail(self, text: str) -> None:
+        """Pass it on."""
+        self._progress.detail(text)

@@ -170,8 +170,13 @@ def _below(files: Iterable[LocalFile], prefix: str) -> Iterator[LocalFile]:
     return (file for file in files if file.path.startswith(prefix))
 
 
+def holds_secret(config: bytes) -> bool:
+    """Whether a configuration of DVC has a key that is no one else's business."""
+    return _SECRET.search(config) is not None
+
+
 def _holds_secret(file: Path) -> bool:
     try:
-        return _SECRET.search(file.read_bytes()) is not None
+        return holds_secret(file.read_bytes())
     except OSError as exc:
         raise FileTrouble(f"cannot read {file}: {exc.strerror or exc}") from exc

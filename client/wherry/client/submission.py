@@ -37,6 +37,7 @@ from wherry.v1.pipelines_pb2 import (
     Surroundings,
 )
 from wherry.v1.pipelines_pb2 import Selection as SelectionFlags
+from wherry.v1.results_pb2 import ReadResultsResponse
 from wherry.v1.runs_pb2 import SubmitRunResponse
 
 # Data may be found stage by stage, so several rounds are honest; an endless exchange is not.
@@ -103,11 +104,14 @@ AnswerT = TypeVar(
     CompareWithLockResponse,
     AddStageResponse,
     LintProjectResponse,
+    ReadResultsResponse,
 )
 
 
 @dataclass(slots=True)
-class _Asked:
+class Asked:
+    """What was provided already."""
+
     blobs: set[str] = field(default_factory=set)
     data: set[str] = field(default_factory=set)
     legacy: set[str] = field(default_factory=set)
@@ -136,7 +140,7 @@ class Submitter:
             ClientError: as the call, the scan or the upload says.
         """
         submission = self._prepare(selection)
-        asked = _Asked()
+        asked = Asked()
         for _ in range(_ROUNDS_MAX):
             answer = call(submission)
             if answer.WhichOneof("outcome") != "needs":
@@ -193,7 +197,7 @@ class Submitter:
             files.append(SnapshotFile(path=path, digest=digest, executable=file.executable))
         return files
 
-    def _provide(self, needs: Needs, submission: Submission, asked: _Asked) -> None:
+    def _provide(self, needs: Needs, submission: Submission, asked: Asked) -> None:
         data = {need.path for need in needs.data} - asked.data
         legacy = {need.path for need in needs.data if need.legacy} - asked.legacy
         blobs = {digest.hash for digest in needs.blobs}

@@ -64,6 +64,10 @@ class Holdings:
         """Hold a file."""
         self._sources[file.md5] = Source.of_file(file)
 
+    def add_content(self, md5: str, content: bytes, label: str) -> None:
+        """Hold bytes that are in no file."""
+        self._sources[md5] = Source(hash=md5, size=len(content), label=label, content=content)
+
     def add_tree(self, tree: LocalTree, label: str) -> None:
         """Hold a folder and its members."""
         self._sources[tree.hash] = Source.of_tree(tree, label)

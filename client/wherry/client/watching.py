@@ -268,6 +268,10 @@ class Watcher:
                 error: ClientError = cut_short()
             except grpc.RpcError as exc:
                 error = self._connection.fault(exc)
+            except ValueError:  # nobody watches any more, and the channel is closed
+                if self._stop.is_set():
+                    return None
+                raise
             if not isinstance(error, Unreachable):
                 return error
             wait = self._state.broke(stream)

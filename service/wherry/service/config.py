@@ -43,6 +43,14 @@ class Settings(BaseSettings):
     """GPUs that stages may use together; none: the engine's."""
     default_image: str = ""
     """Image for stages that name none; empty: such a stage is refused."""
+    pip_config: Path | None = None
+    """A pip.conf for installing packages into images: index, proxy, credentials. No part of images and keys."""
+    pip_ca_bundle: Path | None = None
+    """File with the certificate authorities of the package index; none: the usual ones."""
+    build_memory_gb: float = Field(default=4.0, gt=0)
+    """What making an image may use, in 2^30 bytes."""
+    build_network: bool = True
+    """Whether images are made with a network."""
     network: bool = True
     """Whether stages that do not say have a network."""
     network_limit: Literal["allow", "deny"] = "allow"
@@ -71,6 +79,8 @@ class Settings(BaseSettings):
     """Whether addresses have the bucket in the path; else in the host's name, as new buckets of Amazon want it."""
     s3_ca_bundle: str = ""
     """File with the certificate authorities of the endpoint; empty: the usual ones."""
+    secrets_key: SecretStr = SecretStr("")
+    """Key that secrets of projects are encrypted with, 32 bytes in Base64; empty: made up and kept in home/secrets.key."""
     database_url: str = ""
     """SQLAlchemy URL; empty: SQLite in home."""
 

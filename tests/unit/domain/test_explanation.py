@@ -22,10 +22,11 @@ from wherry.service.domain.explanation import (
     find_nearest,
     parts_of,
 )
+from wherry.service.domain.images.image import Image
 from wherry.service.domain.keys import strict_key
 from wherry.service.domain.paths import ProjectPath
 from wherry.service.domain.records import FileEntry
-from wherry.service.domain.task import Image, RunId, StageTask
+from wherry.service.domain.task import RunId, StageTask
 
 _IMAGE = Image(name="team/base", digest="sha256:" + "a" * 64, platform="linux/amd64")
 
@@ -100,7 +101,7 @@ CHANGES: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "image": (
         {"image": dataclasses.replace(_IMAGE, digest="repo/x@sha256:" + "b" * 64)},
-        ["image: aaaaaaaaaaaa -> bbbbbbbbbbbb"],
+        ["image team/base: aaaaaaaaaaaa -> bbbbbbbbbbbb"],
     ),
     "ignored": (
         {"ignore": IgnoreRules({ProjectPath(".dvcignore"): b"*.log"})},

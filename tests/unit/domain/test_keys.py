@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from wherry.service.domain.blob import hash_content
 from wherry.service.domain.dvc.pipeline_file import parse_pipeline_file
 from wherry.service.domain.dvc.stage import Stage
+from wherry.service.domain.images.image import Image
 from wherry.service.domain.keys import strict_key
 from wherry.service.domain.paths import ProjectPath
 from wherry.service.domain.records import FileEntry
-from wherry.service.domain.task import Image, StrictKey
+from wherry.service.domain.task import StrictKey
 
 _IMAGE = Image(name="team/base", digest="sha256:aa", platform="linux/amd64")
 

@@ -34,7 +34,7 @@ def _obstacle(declared: str, around: Surroundings = _AROUND) -> PipelineInvalid 
         ("outs: [/tmp/o]", "'/tmp/o' lies outside", "relative path inside"),
         ("outs: [/home/ana/repository/o: {cache: false}]", "an absolute path", "relative path"),
         ("outs: [../o]", "outside the DVC root", "cache: false"),
-        ("wdir: ../../..", "wdir lies outside the repository", "cd"),
+        ("wdir: ../../..", "lies outside the repository", "cd"),
         ("wdir: ..\n    deps: [i]\n    outs: [project/o]", "run cache", "cd"),
     ],
 )

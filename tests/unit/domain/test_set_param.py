@@ -34,7 +34,7 @@ def test_a_colon_without_a_file_is_refused() -> None:
         ("train.lrr=1", "params.yaml has no 'lrr' there", "Did you mean 'lr'? A new key takes '+' in front."),
         ("other=1", "params.yaml has no 'other' there", "A new key takes '+' in front."),
         ("l.5=1", "params.yaml has no '5' there", "The list there has 2 items, counted from 0."),
-        ("~nope", "params.yaml has no 'nope' there", "A new key takes '+' in front."),
+        ("~nope", "params.yaml has no 'nope' there", "There are 'train', 'l'."),
         (
             "+train.lr=1",
             "train.lr is in params.yaml already",

@@ -14,6 +14,7 @@ from wherry.service.domain.dvc.interpolation import (
     Effort,
     Rules,
     TemplateError,
+    TemplateTexts,
     expressions,
     resolve,
     to_text,
@@ -36,7 +37,9 @@ def _refusal(text: str, files: Mapping[str, str] | None = None) -> PipelineInval
 
 
 def _rules(**values: object) -> Rules:
-    return Rules(select=lambda name, _: values[name], accepts=Accepts.COMMAND, effort=Effort())
+    return Rules(
+        select=lambda name, _: values[name], accepts=Accepts.COMMAND, effort=Effort(), texts=TemplateTexts()
+    )
 
 
 def test_generated_stages_are_addressed_by_group_and_key_and_stand_where_the_group_does() -> None:
@@ -173,7 +176,9 @@ def test_a_matrix_too_large_to_run_is_refused_before_it_is_made() -> None:
 
 
 def test_values_that_grow_beyond_bounds_are_refused() -> None:
-    rules = Rules(select=lambda _, __: "x" * 1_000_000, accepts=Accepts.SCALARS, effort=Effort())
+    rules = Rules(
+        select=lambda _, __: "x" * 1_000_000, accepts=Accepts.SCALARS, effort=Effort(), texts=TemplateTexts()
+    )
     with pytest.raises(TemplateError, match="too large"):
         resolve(["a ${x}"] * 100, rules)
 

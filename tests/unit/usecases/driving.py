@@ -18,6 +18,7 @@ from wherry.service.adapters.param_composer_hydra import HydraParamComposer
 from wherry.service.domain.blob import digest_content, object_key
 from wherry.service.domain.dvc.ignore import IgnoreRules
 from wherry.service.domain.errors import SubmissionGone
+from wherry.service.domain.images.image import Image
 from wherry.service.domain.network import NetworkPolicy
 from wherry.service.domain.paths import ProjectPath
 from wherry.service.domain.records import FileEntry, StageEntry
@@ -25,7 +26,7 @@ from wherry.service.domain.run import NewRun, Run
 from wherry.service.domain.snapshot import Snapshot, SnapshotFile
 from wherry.service.domain.states import CacheUse, State
 from wherry.service.domain.submission import Needs, RunOptions, Submission
-from wherry.service.domain.task import AttemptId, Failed, Image, Outcome, StageTask, Succeeded
+from wherry.service.domain.task import AttemptId, Failed, Outcome, StageTask, Succeeded
 from wherry.service.ports.clock import Identities
 from wherry.service.ports.event_log import EventLog
 from wherry.service.ports.stages import StageObserver, StageRunner

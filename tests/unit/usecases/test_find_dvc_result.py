@@ -13,13 +13,14 @@ from wherry.service.adapters.node_cache_local import LocalNodeCache
 from wherry.service.adapters.param_composer_hydra import HydraParamComposer
 from wherry.service.domain.blob import BlobHash, digest_content, hash_content, object_key
 from wherry.service.domain.dvc.run_cache import entries_folder
+from wherry.service.domain.images.image import Image
 from wherry.service.domain.network import NetworkPolicy
 from wherry.service.domain.paths import ProjectPath
 from wherry.service.domain.records import FileEntry
 from wherry.service.domain.snapshot import Snapshot, SnapshotFile
 from wherry.service.domain.states import HitSource
 from wherry.service.domain.submission import Needs, Submission
-from wherry.service.domain.task import Image, RunId, StageTask
+from wherry.service.domain.task import RunId, StageTask
 from wherry.service.domain.tree import Tree, TreeEntry
 from wherry.service.usecases.adopt_blobs import AdoptBlobs
 from wherry.service.usecases.find_dvc_result import FindDvcResult

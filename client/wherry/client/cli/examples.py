@@ -94,6 +94,10 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("wherry cache fsck", "read a sample of the store again"),
         ("wherry cache fsck --full", "read all of it"),
     ),
+    "ci report": (
+        ("wherry ci report 7", "Markdown: states, savings, metrics, graph"),
+        ("wherry ci report 7 --base origin/main -o report.md", "against a branch, into a file"),
+    ),
     "doctor": (("wherry doctor", "what works, and what to fix"),),
     "login": (
         ("wherry login grpcs://wherry.example.org --token - < token.txt", "keep it, and use it from now on"),

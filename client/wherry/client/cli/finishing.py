@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from wherry.client.cli import exits
+from wherry.client.cli.ci_log import ci_kind
 from wherry.client.cli.following import summary_line, tell_failures
 from wherry.client.cli.terminal import Terminal, plain, table
 from wherry.client.client import Client
@@ -49,8 +50,12 @@ def finish(
     terminal: Terminal, client: Client, run: Run, *, root: Path | None, as_json: bool, logs_shown: bool
 ) -> int:
     """Print how the run ended; returns the exit code. With `root`, its metrics as they are in the project."""
+    if ci_kind():
+        from wherry.client.cli.ci import tell_job  # noqa: PLC0415 - it needs this module
+
+        tell_job(terminal, client, run)
     if run.state not in {STATE_SUCCEEDED, STATE_CANCELLED}:
-        tell_failures(terminal, client, run, with_logs=not logs_shown)
+        tell_failures(terminal, client, run, with_logs=terminal.is_live or not logs_shown)
     if as_json:
         terminal.document(run_document(run))
         return run_exit_code(run)

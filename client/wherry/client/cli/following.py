@@ -105,8 +105,8 @@ class RunFollower:
         return plain(self._names.seen(name) or "run").ljust(self._column)
 
 
-def stage_words(stage: StageRecord) -> str:
-    """Say what is with a stage; empty while there is nothing to say."""
+def stage_words(stage: StageRecord, *, with_phase: bool = False) -> str:
+    """Say what is with a stage, `with_phase` also what is done after its command; empty while there is nothing to say."""
     if stage.state == STATE_SUCCEEDED:
         return _success_words(stage)
     took = f" after {duration_words(stage.wall_s)}" if stage.HasField("wall_s") else ""
@@ -114,7 +114,7 @@ def stage_words(stage: StageRecord) -> str:
     words: dict[State.ValueType, str] = {
         STATE_QUEUED: "",
         STATE_PREPARING: "preparing",
-        STATE_RUNNING: _PHASE_WORDS.get(stage.phase, "running")
+        STATE_RUNNING: (_PHASE_WORDS.get(stage.phase, "running") if with_phase else "running")
         + (f" (attempt {stage.attempt})" if stage.attempt > 1 else ""),
         STATE_FAILED: f"failed{took}{reason}",
         STATE_CANCELLED: f"cancelled{took}",

@@ -6,7 +6,8 @@ import click
 
 from wherry.client.cli import exits
 from wherry.client.cli.finishing import bring_back, finish
-from wherry.client.cli.following import RunFollower, detached_line, submitted_line
+from wherry.client.cli.follower import follower_for
+from wherry.client.cli.following import detached_line, submitted_line
 from wherry.client.cli.plan import tell_plan
 from wherry.client.cli.run_flags import RunFlags, run_parameters
 from wherry.client.cli.session import open_session
@@ -71,7 +72,7 @@ def watch_to_end(
     # Output that nobody is shown need not travel.
     shown = logs and not terminal.quiet
     try:
-        RunFollower(terminal, run, client.stage_names(run)).follow(
+        follower_for(terminal, run, client.stage_names(run)).follow(
             client.watch(run.id, logs=shown, timeout=timeout)
         )
         return client.run(run.id)

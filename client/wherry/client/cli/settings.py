@@ -22,6 +22,7 @@ class Settings:
     verbosity: int = 0
     color: str = "auto"
     yes: bool = False
+    progress: str = "auto"
 
 
 def global_options() -> list[click.Parameter]:
@@ -68,6 +69,13 @@ def global_options() -> list[click.Parameter]:
             expose_value=False,
             callback=_set("yes"),
             help="Answer every question of confirmation with yes.",
+        ),
+        click.Option(
+            ["--progress"],
+            type=click.Choice(["auto", "live", "plain"]),
+            expose_value=False,
+            callback=_set("progress"),
+            help="Watch runs in place, or line by line. Default: in place on a terminal, unless CI is set.",
         ),
         click.Option(
             ["--color"],

@@ -46,8 +46,11 @@ class Terminal(Progress):
         """Decide colour and liveliness once."""
         self.quiet = settings.quiet
         self.verbosity = settings.verbosity
+        self.progress = settings.progress
         self._color = settings.color
-        self._live = sys.stderr.isatty() and not settings.quiet and not os.environ.get("CI")
+        can_draw = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+        is_wanted = settings.progress == "live" or (settings.progress == "auto" and not os.environ.get("CI"))
+        self._live = can_draw and is_wanted and not settings.quiet
         self._lock = threading.Lock()
         self._meter = Meter(None)
         self._is_shown = False
@@ -56,6 +59,11 @@ class Terminal(Progress):
     def width(self) -> int:
         """Columns of the terminal; 80 when there is none."""
         return shutil.get_terminal_size((80, 24)).columns
+
+    @property
+    def is_live(self) -> bool:
+        """Whether stderr is a terminal on which things may be drawn and wiped."""
+        return self._live
 
     def answer(self, text: str) -> None:
         """Print a line of the answer."""

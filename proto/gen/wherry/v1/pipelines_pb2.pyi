@@ -718,6 +718,8 @@ class PipelineStage(_message.Message):
     OUTS_FIELD_NUMBER: _builtins.int
     IS_SOURCE_FIELD_NUMBER: _builtins.int
     POSITION_FIELD_NUMBER: _builtins.int
+    FILE_FIELD_NUMBER: _builtins.int
+    LINE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Address relative to the working folder: "train", "sub/dvc.yaml:train"; or the path of a .dvc file."""
     cmd_is_list: _builtins.bool
@@ -732,6 +734,10 @@ class PipelineStage(_message.Message):
     """Whether this is a data source (a .dvc file) and not a stage with a command."""
     position: _builtins.int
     """Its place, from 0, in the order in which the project's files and their stages are read: drawings are in it."""
+    file: _builtins.str
+    """File that defines it, relative to the DVC root."""
+    line: _builtins.int
+    """Line in that file, from 1; 0 is unknown."""
     @_builtins.property
     def cmd(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Commands. With cmd_is_list each is an element of the list; otherwise there is one, the string."""
@@ -762,10 +768,12 @@ class PipelineStage(_message.Message):
         outs: _abc.Iterable[Global___PipelineOutput] | None = ...,
         is_source: _builtins.bool = ...,
         position: _builtins.int = ...,
+        file: _builtins.str = ...,
+        line: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["always_changed", b"always_changed", "cmd", b"cmd", "cmd_is_list", b"cmd_is_list", "deps", b"deps", "frozen", b"frozen", "is_source", b"is_source", "name", b"name", "outs", b"outs", "params", b"params", "position", b"position", "wdir", b"wdir"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["always_changed", b"always_changed", "cmd", b"cmd", "cmd_is_list", b"cmd_is_list", "deps", b"deps", "file", b"file", "frozen", b"frozen", "is_source", b"is_source", "line", b"line", "name", b"name", "outs", b"outs", "params", b"params", "position", b"position", "wdir", b"wdir"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1559,7 +1567,7 @@ class Difference(_message.Message):
     part: Global___KeyPart.ValueType
     """Which part."""
     name: _builtins.str
-    """Path of a dependency or output, "FILE:KEY" of a parameter, name of a variable; empty for the other parts."""
+    """Path of a dependency or output, "FILE:KEY" of a parameter, name of a variable or of the image; empty for the other parts."""
     before: _builtins.str
     """In the nearest result; unset: it was not there. Values of variables are never told."""
     after: _builtins.str

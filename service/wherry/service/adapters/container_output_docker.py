@@ -11,7 +11,7 @@ import os
 import socket
 import struct
 import threading
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from typing import Any
 
 from wherry.service.ports.containers import OutputPiece, Source
@@ -84,6 +84,13 @@ class OutputRelay:
         finally:
             self._hand_over(None)
 
+    def write_all(self, data: bytes) -> None:
+        """Write to the container's standard input, and close that. Blocks: run it in a thread."""
+        # A container that ended meanwhile takes nothing; how it ended is for wait() to say.
+        with contextlib.suppress(OSError, ValueError), self._same_socket() as connection:
+            connection.sendall(data)
+            connection.shutdown(socket.SHUT_WR)
+
     async def pieces(self) -> AsyncGenerator[OutputPiece]:
         """Yield output in the order in which it was written, until its end."""
         while (batch := await self._queue.get()) is not None:
@@ -95,12 +102,8 @@ class OutputRelay:
         """End the connection; a thread that reads it returns at once."""
         self._closed = True
         self._free.release()
-        with contextlib.suppress(OSError, ValueError):
-            if isinstance(self._connection, socket.socket):
-                self._connection.shutdown(socket.SHUT_RDWR)
-            else:
-                with socket.socket(fileno=os.dup(self._connection.fileno())) as same:
-                    same.shutdown(socket.SHUT_RDWR)
+        with contextlib.suppress(OSError, ValueError), self._same_socket() as connection:
+            connection.shutdown(socket.SHUT_RDWR)
 
     def release(self) -> None:
         """Give the connection's descriptors back; call it when no thread reads any more."""
@@ -109,6 +112,14 @@ class OutputRelay:
         if response is not None:
             response.close()
         self._connection.close()
+
+    @contextlib.contextmanager
+    def _same_socket(self) -> Iterator[socket.socket]:
+        if isinstance(self._connection, socket.socket):
+            yield self._connection
+        else:
+            with socket.socket(fileno=os.dup(self._connection.fileno())) as same:
+                yield same
 
     def _hand_over(self, pieces: list[OutputPiece] | None) -> None:
         # The loop is closed when the service was stopped without waiting for us.

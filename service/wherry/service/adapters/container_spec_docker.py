@@ -8,12 +8,16 @@ import math
 from typing import Any
 
 from docker import APIClient
-from docker.types import Healthcheck, HostConfig, LogConfig, Mount
+from docker.types import DeviceRequest, Healthcheck, HostConfig, LogConfig, Mount
 
+from wherry.service.domain.shell import SECRETS_AT
 from wherry.service.ports.containers import ContainerSpec
 
 # Docker's unit of CPU share: a billionth of one CPU.
 _NANO = 1_000_000_000
+
+# Room for as many and as large secrets as a project can have.
+_SECRETS_BYTES = 16 * 1024**2
 
 # The engine's own copy of the output, so that what a container writes while the service is being restarted
 # can be read again. The "local" driver keeps it in a compact form: flooding it costs a third less time than
@@ -42,9 +46,12 @@ def container_config(
         labels=dict(spec.labels),
         healthcheck=Healthcheck(test=["NONE"]),
         host_config=_host_config(client, spec, network=network, tmpfs_bytes=tmpfs_bytes),
-        stdin_open=False,
+        # Secrets come that way: what is in a container's configuration the engine writes to its disk.
+        stdin_open=bool(spec.secrets),
         tty=False,
     )
+    # Whoever is attached closes it: the command then sees its end.
+    config["StdinOnce"] = bool(spec.secrets)
     return config
 
 
@@ -57,6 +64,10 @@ def _host_config(client: APIClient, spec: ContainerSpec, *, network: str, tmpfs_
         limits |= {"mem_limit": spec.memory_bytes, "memswap_limit": spec.memory_bytes}
     if spec.cpus is not None:
         limits["nano_cpus"] = math.ceil(spec.cpus * _NANO)
+    if spec.gpus:
+        # By index, as `docker run --gpus device=0,1` does: no two stages have one.
+        ids = [str(index) for index in spec.gpus]
+        limits["device_requests"] = [DeviceRequest(device_ids=ids, capabilities=[["gpu"]])]
     return client.create_host_config(
         network_mode=network,
         cap_drop=["ALL"],
@@ -64,10 +75,17 @@ def _host_config(client: APIClient, spec: ContainerSpec, *, network: str, tmpfs_
         read_only=True,
         ipc_mode="private",
         # Docker's 64 MiB are too little for workers that share arrays; counted as the stage's memory.
-        shm_size=tmpfs_bytes,
+        shm_size=spec.shm_bytes or tmpfs_bytes,
         pids_limit=spec.pids_max,
         tmpfs={
             "/tmp": f"{in_memory},mode=1777",  # noqa: S108 - a path inside the container
+            **(
+                {
+                    SECRETS_AT: f"rw,nosuid,nodev,noexec,size={_SECRETS_BYTES},mode=0700,uid={uid},gid={gid or uid}"
+                }
+                if spec.secrets
+                else {}
+            ),
             spec.home: f"{in_memory},mode=0700,uid={uid},gid={gid or uid}",
         },
         # A mount and not a bind "a:b": a colon in the path is harmless, a missing folder is an error.

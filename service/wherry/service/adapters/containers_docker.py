@@ -10,9 +10,9 @@ import contextlib
 import math
 import threading
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import docker.errors
@@ -23,12 +23,13 @@ from docker.utils import kwargs_from_env
 from wherry.service.adapters.container_logs_docker import LogConnection
 from wherry.service.adapters.container_output_docker import OutputRelay
 from wherry.service.adapters.container_spec_docker import container_config
+from wherry.service.adapters.engine_errors import engine_errors
 from wherry.service.adapters.images_docker import check_image_name, find_image, pull_image
 from wherry.service.adapters.machine_docker import machine_of
 from wherry.service.adapters.stage_network_docker import StageNetwork
 from wherry.service.domain.errors import EngineUnavailable, ImageNotFound
+from wherry.service.domain.images.image import Image
 from wherry.service.domain.resources import Machine
-from wherry.service.domain.task import Image
 from wherry.service.ports.containers import (
     ContainerEngine,
     ContainerId,
@@ -54,8 +55,6 @@ _BAD_REQUEST = 400
 _CONFLICT = 409
 
 _ENDED = frozenset({"exited", "dead"})
-
-_HINT = "Start Docker on this machine, or set DOCKER_HOST to the engine's address."
 
 
 class DockerContainerEngine(ContainerEngine):
@@ -143,8 +142,8 @@ class DockerContainerEngine(ContainerEngine):
         """
         return await self._call(lambda client: self._create(client, spec))
 
-    async def start(self, container: ContainerId) -> AsyncGenerator[OutputPiece]:
-        """Start it and yield its output, from the first byte, until it has ended.
+    async def start(self, container: ContainerId, *, stdin: bytes = b"") -> AsyncGenerator[OutputPiece]:
+        """Start it, hand it `stdin`, and yield its output, from the first byte, until it has ended.
 
         Pieces come as soon as they are written. A consumer that stops taking makes the container wait.
         Closing the iterator early does not stop the container. If the engine breaks the connection the
@@ -154,11 +153,16 @@ class DockerContainerEngine(ContainerEngine):
             ImageNotFound: if the image lacks the program to run.
         """
         connection = await self._call(
-            lambda client: client.attach_socket(container, {"stdout": 1, "stderr": 1, "stream": 1})
+            lambda client: client.attach_socket(
+                container, {"stdin": int(bool(stdin)), "stdout": 1, "stderr": 1, "stream": 1}
+            )
         )
         # Attached before the start: the engine drops nothing.
         async with self._reading(connection) as relay:
             await self._call(lambda client: _start(client, container))
+            if stdin:
+                # A thread of its own kind: a container that does not read makes it wait until it ends.
+                await asyncio.get_running_loop().run_in_executor(self._waits, relay.write_all, stdin)
             async for piece in relay.pieces():
                 yield piece
 
@@ -184,10 +188,15 @@ class DockerContainerEngine(ContainerEngine):
         return await self._call(lambda client: _wait(client, container), self._waits)
 
     async def stop(self, container: ContainerId, *, grace_s: float) -> None:
-        """SIGTERM, then after the grace (rounded up to whole seconds, as the engine counts) SIGKILL."""
+        """SIGTERM, then after the grace (rounded up to whole seconds, as the engine counts) SIGKILL.
+
+        Where the first process is a shell that does not handle the signal, the command that it waits for gets it.
+        """
         grace = math.ceil(grace_s)
 
         def stop(client: APIClient) -> None:
+            if grace:
+                _terminate_command(client, container)
             with contextlib.suppress(docker.errors.NotFound):
                 client.stop(container, timeout=grace)
 
@@ -206,9 +215,19 @@ class DockerContainerEngine(ContainerEngine):
                 id=ContainerId(container["Id"]),
                 labels=container["Labels"] or {},
                 has_started=container["State"] != "created",
+                created_at=datetime.fromtimestamp(container["Created"], UTC),
             )
             for container in found
         ]
+
+    async def ensure_network(self) -> str:
+        """Make the network of containers that may use one, if it is not there; returns its name.
+
+        Raises:
+            EngineUnavailable: also if one of that name is there that is not Wherry's.
+        """
+        await self._call(self._network.ensure)
+        return self._network.name
 
     def close(self) -> None:
         """Let go of threads and connections. Containers go on; calls under way may fail."""
@@ -233,7 +252,7 @@ class DockerContainerEngine(ContainerEngine):
 
     async def _call(self, action: Callable[[APIClient], _T], pool: Executor | None = None) -> _T:
         def run() -> _T:
-            with _engine_errors():
+            with engine_errors():
                 return action(self._connect())
 
         return await asyncio.get_running_loop().run_in_executor(pool or self._calls, run)
@@ -277,18 +296,6 @@ class DockerContainerEngine(ContainerEngine):
                 hint="Submit again: the image is then fetched anew.",
             ) from exc
         return ContainerId(made["Id"])
-
-
-@contextlib.contextmanager
-def _engine_errors() -> Iterator[None]:
-    """Say in the domain's words what the SDK, or the HTTP library below it, raises."""
-    try:
-        yield
-    except docker.errors.APIError as exc:
-        said = " ".join(str(exc.explanation or exc).split())
-        raise EngineUnavailable(f"the Docker engine refused: {said}") from exc
-    except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as exc:
-        raise EngineUnavailable(f"the Docker engine does not answer: {exc}", hint=_HINT) from exc
 
 
 def _start(client: APIClient, container: ContainerId) -> None:
@@ -338,6 +345,23 @@ def _seconds(state: Mapping[str, Any]) -> float | None:
     except ValueError:
         return None
     return max(0.0, (ended - started).total_seconds())
+
+
+# The engine signals the first process only, and that takes no signal that it does not handle: what a plain shell
+# waits for would never know. Bit 14 of SigCgt says whether SIGTERM is handled (proc(5)).
+_TERMINATE = """\
+while read -r name caught; do [ "$name" = SigCgt: ] && break; done </proc/1/status
+case ${caught%???} in *[4567cdef]) exit;; esac
+read -r children </proc/1/task/1/children
+kill -TERM $children
+"""
+
+
+def _terminate_command(client: APIClient, container: ContainerId) -> None:
+    """From within. Where that is not possible so be it: the grace passes, and it is killed."""
+    with contextlib.suppress(docker.errors.APIError):
+        made = client.exec_create(container, ["/bin/sh", "-c", _TERMINATE])
+        client.exec_start(made["Id"])
 
 
 def _remove(client: APIClient, container: ContainerId) -> None:

@@ -12,7 +12,7 @@ import docker.errors
 from docker import APIClient
 
 from wherry.service.domain.errors import ImageNotFound
-from wherry.service.domain.task import Image
+from wherry.service.domain.images.image import Image
 
 # The form of the distribution project's "reference": [host[:port]/]path[:tag][@digest], or the id of an image.
 _HOST = r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::[0-9]{1,5})?"

@@ -13,11 +13,12 @@ from typing import Any
 from wherry.service.domain.blob import BlobHash, Digest
 from wherry.service.domain.dvc.stage import StageName
 from wherry.service.domain.explanation import Circumstances, DeclaredOutput
+from wherry.service.domain.images.image import Image
 from wherry.service.domain.paths import ProjectPath
 from wherry.service.domain.records import FileEntry, OutputKind, StageEntry
 from wherry.service.domain.run import FileRecord, Run, RunError, StageRecord, WriteBack, WriteBackKind
 from wherry.service.domain.states import CacheUse, HitSource, Phase, State
-from wherry.service.domain.task import AttemptId, Image, RunId
+from wherry.service.domain.task import AttemptId, RunId
 
 _TAG = "$"
 

@@ -172,6 +172,7 @@ class SqlRunStore(RunStore):
             "compute_s": 0.0,
             "saved_s": 0.0,
             "write_backs": records_json.dump_write_backs(()),
+            "snapshot": new.snapshot or None,
         }
         insertion = (
             self._database.insert(runs)
@@ -340,6 +341,7 @@ def _run(row: Row[Any], stages: Mapping[StageName, StageRecord]) -> Run:
         error=None if row.error is None else records_json.load_error(row.error),
         write_backs=records_json.load_write_backs(row.write_backs),
         stop_requested=row.stop_requested,
+        snapshot=row.snapshot or "",
         labels=records_json.load_labels(row.labels),
         priority=row.priority,
     )

@@ -86,6 +86,8 @@ runs = Table(
     Column("saved_s", Float, nullable=False),
     Column("error", Text),
     Column("write_backs", Text, nullable=False),
+    # Null in rows that were written before migration 0008.
+    Column("snapshot", Text),
     Column("labels", Text, nullable=False, server_default="{}"),
     Column("priority", Integer, nullable=False, server_default="0"),
     Column("owner", Text, nullable=False, server_default=""),
@@ -142,6 +144,18 @@ results = Table(
     PrimaryKeyConstraint("key", name="pk_results"),
 )
 Index("ix_results_family_created_at", results.c.family, results.c.created_at)
+
+secrets = Table(
+    "secrets",
+    metadata,
+    Column("project", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    # Nonce and ciphertext, in Base64.
+    Column("sealed", Text, nullable=False),
+    Column("user", Text, nullable=False),
+    Column("set_at", Instant, nullable=False),
+    PrimaryKeyConstraint("project", "name", name="pk_secrets"),
+)
 
 leases = Table(
     "leases",

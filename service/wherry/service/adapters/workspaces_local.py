@@ -23,6 +23,7 @@ from wherry.service.adapters.file_copy import copy_file
 from wherry.service.adapters.folder_removal import remove_folder
 from wherry.service.adapters.node_trees_local import NO_LINK
 from wherry.service.adapters.output_collection import OutputCollection
+from wherry.service.adapters.output_listing import list_left
 from wherry.service.domain.blob import TREE_SUFFIX
 from wherry.service.domain.dvc.ignore import IgnoreRules
 from wherry.service.domain.errors import InvalidInput, Unavailable
@@ -31,7 +32,7 @@ from wherry.service.domain.paths import ROOT, ProjectPath, is_within, parse_proj
 from wherry.service.domain.snapshot import SnapshotFile
 from wherry.service.domain.task import AttemptId, InputData
 from wherry.service.domain.tree import parse_tree
-from wherry.service.ports.workspaces import CollectedOutput, NodeCache, NodeLease, Workspaces
+from wherry.service.ports.workspaces import CollectedOutput, LeftOutput, NodeCache, NodeLease, Workspaces
 
 _T = TypeVar("_T")
 
@@ -185,6 +186,12 @@ class LocalWorkspaces(Workspaces):
             collected.append(found.assemble([file for part in hashed for file in part]))
         return tuple(collected)
 
+    async def list_left(self, workspace: Path, outputs: Sequence[ProjectPath]) -> Sequence[LeftOutput]:
+        """See the port."""
+        self._check_is_ours(workspace)
+        mounts = self._held[workspace].mounts if workspace in self._held else {}
+        return await self._in_thread(lambda: list_left(workspace, self._workspace_at, mounts, list(outputs)))
+
     async def remove(self, workspace: Path) -> None:
         """Remove a workspace whatever the stage did to it. Harmless when it is gone."""
         self._check_is_ours(workspace)
@@ -222,12 +229,12 @@ class LocalWorkspaces(Workspaces):
                     held.mounts[identify((workspace / item.project_path).lstat())] = folder
         return workspace
 
-    async def list_left(self) -> Sequence[AttemptId]:
+    async def list_attempts(self) -> Sequence[AttemptId]:
         """The attempts of which there are workspaces."""
         left = await self._in_thread(lambda: sorted(folder.name for folder in self._root.iterdir()))
         return [AttemptId(name) for name in left]
 
-    async def remove_left(self, attempt: AttemptId) -> None:
+    async def remove_attempt(self, attempt: AttemptId) -> None:
         """Remove the workspace of an attempt of an earlier life. Harmless when there is none."""
         await self.remove(self._root / attempt)
 

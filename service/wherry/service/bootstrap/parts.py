@@ -13,11 +13,14 @@ from wherry.service.adapters.clock_system import SystemClock
 from wherry.service.adapters.containers_docker import DockerContainerEngine
 from wherry.service.adapters.database import Database
 from wherry.service.adapters.direct_transfers_s3 import S3DirectTransfers
+from wherry.service.adapters.image_maker_docker import BuildLimits, DockerImageMaker, PipSettings
+from wherry.service.adapters.installer_pip import pip_program
 from wherry.service.adapters.log_archive_objects import ObjectLogArchive
 from wherry.service.adapters.logs_files import FileLogStore
 from wherry.service.adapters.node_cache_local import LocalNodeCache
 from wherry.service.adapters.objects_obstore import ObstoreObjectStore
 from wherry.service.adapters.objects_s3 import S3Settings
+from wherry.service.adapters.secrets_sql import SqlSecretStore, read_or_make_key
 from wherry.service.adapters.store_probe_s3 import S3StoreProbe
 from wherry.service.adapters.workspaces_local import LocalWorkspaces
 from wherry.service.bootstrap.network import network_policy, stage_network
@@ -30,7 +33,11 @@ from wherry.service.ports.event_log import EventLog
 from wherry.service.usecases.check_store import ONLY_NEW, CheckStore
 from wherry.service.usecases.forget_blobs import ForgetBlobs
 from wherry.service.usecases.notice_absent import NoticeAbsent
+from wherry.service.usecases.ready_images import ReadyImages
 from wherry.service.usecases.record_content import RecordContent
+
+# Mostly download and compile; the bound of memory counts for each.
+_IMAGES_AT_ONCE = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +48,8 @@ class Parts:
     objects: ObstoreObjectStore
     transfers: S3DirectTransfers
     engine: DockerContainerEngine
+    images: ReadyImages
+    secrets: SqlSecretStore
     labels: dict[str, str]
     """What containers and networks of this service carry."""
     network: NetworkPolicy
@@ -62,6 +71,7 @@ async def open_parts(settings: Settings, store: Store, stack: contextlib.AsyncEx
     home = settings.home
     database = await Database.open(settings.database_url or f"sqlite:///{home / 'wherry.db'}")
     stack.push_async_callback(database.close)
+    key = read_or_make_key(settings.secrets_key.get_secret_value(), home / "secrets.key")
     s3 = S3Settings(
         bucket=store.bucket,
         prefix=settings.s3_prefix,
@@ -87,6 +97,13 @@ async def open_parts(settings: Settings, store: Store, stack: contextlib.AsyncEx
     network = stage_network(settings, labels, service=labels["wherry.home"])
     engine = DockerContainerEngine(parallel_max=settings.jobs, network=network)
     stack.callback(engine.close)
+    maker = DockerImageMaker(
+        network=engine.ensure_network if settings.build_network else None,
+        labels=labels,
+        pip=PipSettings(config=settings.pip_config, ca_bundle=settings.pip_ca_bundle),
+        limits=BuildLimits(memory_bytes=int(settings.build_memory_gb * 2**30)),
+    )
+    stack.callback(maker.close)
     cache_gb = settings.node_cache_gb
     index, log = SqlBlobIndex(database, SystemClock()), structlog.get_logger("wherry")
     record = RecordContent(index=index, log=log)
@@ -113,6 +130,8 @@ async def open_parts(settings: Settings, store: Store, stack: contextlib.AsyncEx
         objects=objects,
         transfers=transfers,
         engine=engine,
+        images=ReadyImages(maker=maker, node=node, installer=pip_program(), at_once=_IMAGES_AT_ONCE),
+        secrets=SqlSecretStore(database, key=key),
         labels=labels,
         network=await network_policy(settings, engine, log, stack),
         node=node,

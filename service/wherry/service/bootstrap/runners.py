@@ -14,12 +14,14 @@ from wherry.service.ports.event_log import EventLog
 from wherry.service.ports.faults import Faults
 from wherry.service.ports.run_cache import RunCache
 from wherry.service.ports.stages import StageRunner
-from wherry.service.usecases.adopting_runner import AdoptingStageRunner
+from wherry.service.usecases.adopting_runner import AdoptingStageRunner, PlacedStageRunner
 from wherry.service.usecases.caching_runner import CachingStageRunner
 from wherry.service.usecases.container_runner import ContainerStageRunner
+from wherry.service.usecases.explaining_runner import ExplainingStageRunner
 from wherry.service.usecases.faulty_runner import FaultyStageRunner
 from wherry.service.usecases.find_result import FindResult
 from wherry.service.usecases.hold_lease import HoldLease
+from wherry.service.usecases.image_runner import ImageStageRunner
 from wherry.service.usecases.keep_logs import KeepLogs
 from wherry.service.usecases.known_runner import KnownStageRunner
 from wherry.service.usecases.leftovers import Leftovers
@@ -29,6 +31,7 @@ from wherry.service.usecases.put_blobs import PutBlobs
 from wherry.service.usecases.rank_stages import RankStages
 from wherry.service.usecases.read_project import Project
 from wherry.service.usecases.remains import Remains
+from wherry.service.usecases.retrying_runner import RetryingStageRunner
 from wherry.service.usecases.run_container import RunContainer
 from wherry.service.usecases.scheduled_runner import Places, ScheduledStageRunner
 from wherry.service.usecases.tidying_runner import TidyingStageRunner
@@ -63,6 +66,8 @@ class Runners:
             run_container=RunContainer(engine=parts.engine, clock=made.clock, remains=self.remains),
             workspaces=parts.workspaces,
             put=made.put,
+            secrets=parts.secrets,
+            clock=made.clock,
             user=f"{uid}:{gid}",
             labels=parts.labels,
             remains=self.remains,
@@ -82,20 +87,27 @@ class Runners:
     def for_run(self, run: Run, project: Project, options: RunOptions) -> StageRunner:
         """Innermost first: a known result needs no lease and no place; what is left is cleared once a result is kept."""
         made = self._made
+        attempting = ExplainingStageRunner(
+            RetryingStageRunner(AdoptingStageRunner(self._container, self.leftovers), made.identities)
+        )
         scheduled = ScheduledStageRunner(
-            self._container,
+            attempting,
             places=self._places,
             rank=RankStages(made.cache),
             run=run,
             project=project,
             options=options,
         )
-        adopting = AdoptingStageRunner(scheduled, leftovers=self.leftovers, container=self._container)
-        logged: StageRunner = LoggedStageRunner(adopting, made.keep_logs)
+        placed = PlacedStageRunner(scheduled, attempting, self.leftovers)
+        logged: StageRunner = LoggedStageRunner(placed, made.keep_logs)
         if self._faults is not None:
             logged = FaultyStageRunner(logged, self._faults, before="queued", after="ended")
         caching: StageRunner = CachingStageRunner(
-            logged, find=made.find, cache=made.cache, objects=self._parts.objects, clock=made.clock
+            ImageStageRunner(logged, ready=self._parts.images),
+            find=made.find,
+            cache=made.cache,
+            objects=self._parts.objects,
+            clock=made.clock,
         )
         if self._faults is not None:
             caching = FaultyStageRunner(caching, self._faults, before="leased", after="published")

@@ -9,6 +9,7 @@ import structlog
 
 from wherry.service.adapters.blob_index_sql import SqlBlobIndex
 from wherry.service.adapters.clock_system import SystemClock, SystemIdentities
+from wherry.service.adapters.installer_pip import pip_version
 from wherry.service.adapters.param_composer_hydra import HydraParamComposer
 from wherry.service.adapters.run_cache_sql import SqlRunCache
 from wherry.service.adapters.runs_sql import SqlRunStore
@@ -19,9 +20,13 @@ from wherry.service.bootstrap.runners import RunnerParts, Runners
 from wherry.service.bootstrap.store import Store
 from wherry.service.config import Settings, read_or_make_token
 from wherry.service.domain.resources import allotted
+from wherry.service.ports.blob_index import BlobIndex
+from wherry.service.ports.runs import RunStore
 from wherry.service.rpc.blobs import BlobServicer
 from wherry.service.rpc.pipelines import PipelineServicer
+from wherry.service.rpc.results import ResultServicer
 from wherry.service.rpc.runs import RunServicer, read_submission
+from wherry.service.rpc.secrets import SecretServicer
 from wherry.service.rpc.server import RpcServer, Servicers
 from wherry.service.rpc.system import SystemFacts, SystemServicer
 from wherry.service.usecases.add_stage import AddStage
@@ -35,6 +40,7 @@ from wherry.service.usecases.describe_pipeline import DescribePipeline
 from wherry.service.usecases.direct_blobs import DirectBlobs
 from wherry.service.usecases.drive_run import DriveRun
 from wherry.service.usecases.explain_stage import ExplainStage
+from wherry.service.usecases.find_contents import FindContents
 from wherry.service.usecases.find_dvc_result import FindDvcResult
 from wherry.service.usecases.find_legacy_hashes import FindLegacyHashes
 from wherry.service.usecases.find_nearest_result import FindNearestResult
@@ -43,6 +49,8 @@ from wherry.service.usecases.find_vanished import FindVanished
 from wherry.service.usecases.follow_run import FollowRun
 from wherry.service.usecases.forget_blobs import ForgetBlobs
 from wherry.service.usecases.keep_logs import KeepLogs
+from wherry.service.usecases.keep_secrets import CheckSecrets, KeepSecrets
+from wherry.service.usecases.keep_snapshot import KeepSnapshot
 from wherry.service.usecases.keep_succeeded import KeepSucceeded
 from wherry.service.usecases.lint_project import LintProject
 from wherry.service.usecases.note_use import NoteUse
@@ -54,11 +62,14 @@ from wherry.service.usecases.read_blobs import ReadBlobs
 from wherry.service.usecases.read_dvc_files import ReadDvcFiles
 from wherry.service.usecases.read_ignore_rules import ReadIgnoreRules
 from wherry.service.usecases.read_project import ReadProject
+from wherry.service.usecases.read_results import ReadResults
+from wherry.service.usecases.read_run_results import ReadRunResults
 from wherry.service.usecases.recover_runs import RecoverRuns
 from wherry.service.usecases.remains import Remains
 from wherry.service.usecases.reopen_run import ReopenRun
 from wherry.service.usecases.replay_log import ReplayLog
 from wherry.service.usecases.resolve_images import ResolveImages
+from wherry.service.usecases.resolve_requirements import ResolveRequirements
 from wherry.service.usecases.resolve_stage import ResolveStage
 from wherry.service.usecases.restore_inputs import RestoreInputs
 from wherry.service.usecases.send_blobs import SendBlobs
@@ -96,7 +107,7 @@ async def build_server(
     put = PutBlobs(
         objects=parts.objects, index=index, node=parts.node, spool=spool, first_stays=parts.first_stays
     )
-    read = ReadBlobs(parts.node)
+    read, snapshots = ReadBlobs(parts.node), KeepSnapshot(put=put, node=parts.node)
     direct = DirectBlobs(transfers=parts.transfers, objects=parts.objects, index=index)
     await direct.sweep()
     adopt = AdoptBlobs(index=index, objects=parts.objects, read=read)
@@ -118,7 +129,11 @@ async def build_server(
         read=read_project,
         check=CheckData(index=index, adopt=adopt, read=read),
         rules=ReadIgnoreRules(read),
-        images=ResolveImages(engine=parts.engine, default_image=settings.default_image),
+        images=ResolveImages(
+            engine=parts.engine,
+            requirements=ResolveRequirements(read=read, installer=pip_version()),
+            default_image=settings.default_image,
+        ),
         find_vanished=find_vanished,
         machine=machine,
     )
@@ -188,9 +203,16 @@ async def build_server(
                 lint=LintProject(ReadDvcFiles(put=put, read=read)),
                 composer=composer,
             ),
+            results=_results(put=put, read=read, index=index, adopt=adopt, runs=runs, snapshots=snapshots),
             runs=RunServicer(
                 submit=SubmitRun(
-                    open_project=open_project, runs=runs, drive=drive, clock=clock, note_use=note_use
+                    open_project=open_project,
+                    check_secrets=CheckSecrets(parts.secrets),
+                    runs=runs,
+                    drive=drive,
+                    clock=clock,
+                    note_use=note_use,
+                    snapshots=snapshots,
                 ),
                 submissions=submissions,
                 runs=runs,
@@ -201,6 +223,7 @@ async def build_server(
                     replay=ReplayLog(archive=parts.log_archive, keep=keep_logs, clock=clock),
                 ),
             ),
+            secrets=SecretServicer(KeepSecrets(store=parts.secrets, clock=clock)),
             system=SystemServicer(
                 facts=_facts(settings, store),
                 engine=parts.engine,
@@ -224,6 +247,27 @@ async def _leave(recover: RecoverRuns, drive: DriveRun, remains: Remains) -> Non
     remains.stay = True
     await recover.close()
     await drive.close()
+
+
+def _results(
+    *,
+    put: PutBlobs,
+    read: ReadBlobs,
+    index: BlobIndex,
+    adopt: AdoptBlobs,
+    runs: RunStore,
+    snapshots: KeepSnapshot,
+) -> ResultServicer:
+    results = ReadResults(
+        read=ReadDvcFiles(put=put, read=read),
+        find=FindContents(index=index, adopt=adopt, put=put, read=read),
+    )
+    return ResultServicer(
+        results=results,
+        of_run=ReadRunResults(results=results, runs=runs, snapshots=snapshots),
+        snapshots=snapshots,
+        runs=runs,
+    )
 
 
 def _facts(settings: Settings, store: Store) -> SystemFacts:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import structlog
 
+from wherry.service.bootstrap.collector import set_up_collector
 from wherry.service.bootstrap.last_ports import LastPorts
 from wherry.service.bootstrap.parts import open_parts
 from wherry.service.bootstrap.server import build_server
@@ -29,6 +30,7 @@ async def open_service(settings: Settings) -> AsyncIterator[None]:
     Raises:
         Unavailable: if a part that the service stands on does not answer.
     """
+    set_up_collector()
     home = settings.home
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     log = structlog.get_logger("wherry")

@@ -119,6 +119,12 @@ class BlobMissing(NotFound):
     reason = "BLOB_MISSING"
 
 
+class SecretUnknown(NotFound):
+    """No secret of the project has this name."""
+
+    reason = "SECRET_UNKNOWN"
+
+
 class Precondition(WherryError):
     """Something in the world must change before the request can succeed."""
 
@@ -149,6 +155,18 @@ class DataChanged(Precondition):
     reason = "DATA_CHANGED"
 
 
+class SecretMissing(Precondition):
+    """A stage wants a secret that nobody has set."""
+
+    reason = "SECRET_MISSING"
+
+
+class SecretUnreadable(Precondition):
+    """A secret was encrypted with another key."""
+
+    reason = "SECRET_UNREADABLE"
+
+
 class SubmissionGone(Precondition):
     """What a run was submitted with is not known any more."""
 
@@ -159,6 +177,18 @@ class ImageNotFound(Precondition):
     """A container image cannot be had."""
 
     reason = "IMAGE_NOT_FOUND"
+
+
+class SnapshotUnknown(Precondition):
+    """The project of a run was not kept."""
+
+    reason = "SNAPSHOT_UNKNOWN"
+
+
+class ImageNotMade(Precondition):
+    """An image could not be made of what the project says. The stage's fault: nothing of ours gave way."""
+
+    reason = "IMAGE_NOT_MADE"
 
 
 class LeaseLost(Precondition):

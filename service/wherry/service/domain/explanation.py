@@ -13,10 +13,11 @@ from enum import StrEnum
 from typing import Any, NewType, TypeVar
 
 from wherry.service.domain.dvc.stage import Stage
+from wherry.service.domain.images.image import Image
 from wherry.service.domain.paths import ROOT, ProjectPath
 from wherry.service.domain.records import FileEntry, OutputKind, Params
 from wherry.service.domain.run import FileRecord
-from wherry.service.domain.task import Image, StageTask
+from wherry.service.domain.task import StageTask
 
 Family = NewType("Family", str)
 """SHA-256 over a stage's wdir and the paths of its outputs: results of "the same stage" share it."""
@@ -49,7 +50,7 @@ class Difference:
 
     part: Part
     name: str = ""
-    """Path of a dependency or output, "FILE:KEY" of a parameter, name of a variable; else empty."""
+    """Path of a dependency or output, "FILE:KEY" of a parameter, name of a variable or an image; else empty."""
     before: str | None = None
     after: str | None = None
 
@@ -166,6 +167,8 @@ def describe(difference: Difference) -> str:
             return f"{difference.name} {change}"
         case Part.ENVIRONMENT:
             return f"environment: {difference.name} {change}"
+        case Part.IMAGE if difference.name:
+            return f"image {difference.name}: {change}"
         case Part.OUTPUT:
             return f"output {difference.name} {change}"
         case Part.PREVIOUS:
@@ -185,7 +188,9 @@ def _change_words(before: str | None, after: str | None) -> str:
 def _compare_circumstances(before: Circumstances, after: Circumstances) -> Iterator[Difference]:
     yield from _compare_texts(Part.OUTPUT, _kinds(before), _kinds(after))
     if before.image.digest != after.image.digest:
-        yield Difference(part=Part.IMAGE, before=before.image.digest, after=after.image.digest)
+        yield Difference(
+            part=Part.IMAGE, name=after.image.name, before=before.image.digest, after=after.image.digest
+        )
     if before.image.platform != after.image.platform:
         yield Difference(part=Part.PLATFORM, before=before.image.platform, after=after.image.platform)
     for changed in _compare_texts(Part.ENVIRONMENT, before.environment, after.environment):

@@ -13,9 +13,10 @@ from types import MappingProxyType
 from typing import Any
 
 from wherry.service.domain.dvc.stage import Stage
+from wherry.service.domain.images.image import Image
 from wherry.service.domain.paths import ROOT, ProjectPath
 from wherry.service.domain.records import FileEntry, Params
-from wherry.service.domain.task import Image, StrictKey
+from wherry.service.domain.task import StrictKey
 
 KEY_VERSION = 1
 

@@ -54,3 +54,10 @@ LABELS_MAX = 50
 PRIORITY_MAX = 100
 RUNS_PAGE_MAX = 500
 RUNS_PAGE_DEFAULT = 50
+
+# What an image is made of travels to the engine each time one is made: sources and wheels, not data.
+CONTEXT_FILES_MAX = 20_000
+CONTEXT_BYTES_MAX = 512 * 1024 * 1024
+
+# Of what is said while an image is made, the last lines are given to whoever comes to wait for it, and at a failure.
+BUILD_LINES_KEPT = 200

@@ -105,6 +105,8 @@ class NewRun:
     created_at: datetime
     stages: tuple[StageName, ...]
     """In topological order."""
+    snapshot: str = ""
+    """Hash of the document in which its project is kept; empty: it is not."""
     labels: Mapping[str, str] = field(default_factory=dict)
     priority: int = 0
     content: bytes = field(repr=False, default=b"")
@@ -131,6 +133,8 @@ class Run:
     stages: Mapping[StageName, StageRecord]
     error: RunError | None = None
     write_backs: tuple[WriteBack, ...] = ()
+    snapshot: str = ""
+    """As of a NewRun."""
     labels: Mapping[str, str] = field(default_factory=dict)
     """What the submitter sorts runs by."""
     priority: int = 0

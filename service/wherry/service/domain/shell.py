@@ -2,15 +2,31 @@
 
 DVC starts each line of a string `cmd`, and each element of a list, in a shell of its own, in wdir, and
 stops at the first that fails (research: command execution). On a laptop the shell is mostly bash without
-its start-up files; in an image without bash it is sh.
+its start-up files; in an image without bash it is sh. The setting `shell` says which, whatever the image has.
+
+Secrets come as a shell script on the standard input of the container, so that they stand neither in its
+configuration, which the engine keeps on disk, nor in any argument list.
 """
 
-from collections.abc import Sequence
+import shlex
+from collections.abc import Mapping, Sequence
+
+SECRETS_AT = "/run/secrets"
+"""Where the stage finds its secrets as files: a folder in memory."""
+
+_BASH = "bash --noprofile --norc"
+_CHOICES = {
+    None: f'if command -v bash >/dev/null 2>&1; then shell="{_BASH}"; else shell=sh; fi\n',
+    "bash": f'shell="{_BASH}"\n',
+    "sh": "shell=sh\n",
+}
+
+# `cat` sees the end of the input, and nothing of it is left for the commands.
+_TAKE_SECRETS = 'eval "$(cat)"\n'
 
 # PID 1 gets no default signal handlers: the trap passes SIGTERM on to the command, so that a stop
 # does not have to wait for SIGKILL. `wait` returns early when the trap ran: hence the second one.
 _DRIVER = """\
-if command -v bash >/dev/null 2>&1; then shell="bash --noprofile --norc"; else shell=sh; fi
 trap 'kill -TERM "$child" 2>/dev/null' TERM
 for command in "$@"; do
   $shell -c "$command" </dev/null &
@@ -22,6 +38,31 @@ done
 """
 
 
-def shell_argv(commands: Sequence[str]) -> tuple[str, ...]:
-    """The argument list for a container that runs the commands in order."""
-    return ("/bin/sh", "-c", _DRIVER, "wherry", *commands)
+def shell_argv(
+    commands: Sequence[str], *, shell: str | None = None, takes_secrets: bool = False
+) -> tuple[str, ...]:
+    """The argument list for a container that runs the commands in order.
+
+    `shell` is bash or sh, None for what the image has. With `takes_secrets` it first reads what `secrets_script` says.
+    """
+    script = f"{_TAKE_SECRETS if takes_secrets else ''}{_CHOICES[shell]}{_DRIVER}"
+    return ("/bin/sh", "-c", script, "wherry", *commands)
+
+
+def secrets_script(secrets: Mapping[str, bytes]) -> bytes:
+    """A shell script that makes a variable and a file of each secret; empty when there is none.
+
+    The names must be those of variables.
+    """
+    lines = []
+    for name, value in secrets.items():
+        # Bytes that are no text pass unchanged both ways.
+        quoted = shlex.quote(value.decode(errors="surrogateescape")).encode(errors="surrogateescape")
+        lines.append(
+            f"{name}=".encode()
+            + quoted
+            + f"\nexport {name}\n".encode()
+            # A file that only its owner can read: 0400.
+            + f'(umask 377; printf %s "${name}" >{SECRETS_AT}/{name})\n'.encode()
+        )
+    return b"".join(lines)

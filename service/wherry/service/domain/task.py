@@ -7,6 +7,7 @@ from typing import NewType
 from wherry.service.domain.blob import BlobHash
 from wherry.service.domain.dvc.ignore import IgnoreRules
 from wherry.service.domain.dvc.stage import Stage
+from wherry.service.domain.images.image import Image
 from wherry.service.domain.paths import ROOT, ProjectPath
 from wherry.service.domain.records import FileEntry, Params, StageEntry
 from wherry.service.domain.settings import StageSettings
@@ -30,18 +31,6 @@ LeaseToken = NewType("LeaseToken", str)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Image:
-    """A container image, resolved once for a run."""
-
-    name: str
-    """As somebody wrote it."""
-    digest: str
-    """repo@sha256:… where a registry knows it, else the engine's own sha256:… of its configuration."""
-    platform: str
-    """os/architecture."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class InputData:
     """A dependency that does not stand in the snapshot's files: produced, tracked, or ignored data."""
 
@@ -58,6 +47,8 @@ class StageTask:
 
     run_id: RunId
     user: str
+    project: str = ""
+    """Whose secrets the stage may get."""
     stage: Stage
     deps: tuple[FileEntry, ...]
     """In lock order: sorted by path as written."""

@@ -2,12 +2,13 @@
 
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import NewType, Protocol
 
+from wherry.service.domain.images.image import Image
 from wherry.service.domain.resources import Machine
-from wherry.service.domain.task import Image
 
 ContainerId = NewType("ContainerId", str)
 
@@ -33,8 +34,15 @@ class ContainerSpec:
     read_only: Mapping[str, Path] = field(default_factory=dict)
     """Folders of the host that appear at these absolute paths, and cannot be changed there."""
     labels: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, bytes] = field(repr=False, default_factory=dict)
+    """Values that must stand in no record of the engine: handed over when it runs, masked in what it writes."""
     memory_bytes: int | None = None
+    """With everything in /tmp, HOME and /dev/shm; there is no swap beyond it."""
     cpus: float | None = None
+    gpus: tuple[int, ...] = ()
+    """By index."""
+    shm_bytes: int | None = None
+    """Size of /dev/shm; None: as much as the engine is set to give."""
     pids_max: int = 4096
 
 
@@ -60,7 +68,7 @@ class Exit:
     code: int
     """128 + n for signal n, as shells count."""
     out_of_memory: bool
-    ran_s: float | None = None
+    ran_s: float | None = field(default=None, compare=False)
     """Seconds from its start to its end, as the engine has noted them."""
 
 
@@ -72,6 +80,7 @@ class FoundContainer:
     labels: Mapping[str, str]
     has_started: bool
     """Whether it runs or has run."""
+    created_at: datetime
 
 
 class ContainerEngine(Protocol):
@@ -105,8 +114,8 @@ class ContainerEngine(Protocol):
         """Make a container: unprivileged, no capabilities, read-only root, limits set."""
         ...
 
-    def start(self, container: ContainerId) -> AsyncGenerator[OutputPiece]:
-        """Start it and yield its output, from the first byte, until it has ended."""
+    def start(self, container: ContainerId, *, stdin: bytes = b"") -> AsyncGenerator[OutputPiece]:
+        """Start it, hand it `stdin` if its spec has secrets, and yield its output, from the first byte, until it has ended."""
         ...
 
     def output(self, container: ContainerId) -> AsyncGenerator[OutputPiece]:

@@ -37,6 +37,16 @@ class CollectedOutput:
     executable: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftOutput:
+    """A declared output as a stage that failed has left it."""
+
+    project_path: ProjectPath
+    total_bytes: int
+    files: int | None = None
+    """For a folder: how many, at least."""
+
+
 class OutputUnusable(Exception):
     """A declared output is missing or cannot be kept: the stage's fault. The text says which and why."""
 
@@ -81,6 +91,10 @@ class Workspaces(Protocol):
         """
         ...
 
+    async def list_left(self, workspace: Path, outputs: Sequence[ProjectPath]) -> Sequence[LeftOutput]:
+        """Look which outputs a stage has left that failed. What cannot be read is left out."""
+        ...
+
     async def remove(self, workspace: Path) -> None:
         """Remove a workspace whatever the stage did to it. Harmless when it is gone."""
         ...
@@ -100,11 +114,11 @@ class Workspaces(Protocol):
         """
         ...
 
-    async def list_left(self) -> Sequence[AttemptId]:
+    async def list_attempts(self) -> Sequence[AttemptId]:
         """The attempts of which there are workspaces."""
         ...
 
-    async def remove_left(self, attempt: AttemptId) -> None:
+    async def remove_attempt(self, attempt: AttemptId) -> None:
         """Remove the workspace of an attempt of an earlier life. Harmless when there is none."""
         ...
 

@@ -121,6 +121,8 @@ def _stage_to(stage: Stage) -> pipelines_pb2.PipelineStage:
         cmd=[stage.cmd] if isinstance(stage.cmd, str) else stage.cmd,
         cmd_is_list=not isinstance(stage.cmd, str),
         wdir=stage.wdir,
+        file=stage.place.path,
+        line=stage.place.line,
         frozen=stage.frozen,
         always_changed=stage.always_changed,
         deps=[dep.project_path for dep in stage.deps],

@@ -13,7 +13,9 @@ from wherry.service.rpc.cache import CacheServicer
 from wherry.service.rpc.caller import TokenInterceptor
 from wherry.service.rpc.errors import ErrorInterceptor
 from wherry.service.rpc.pipelines import PipelineServicer
+from wherry.service.rpc.results import ResultServicer
 from wherry.service.rpc.runs import RunServicer
+from wherry.service.rpc.secrets import SecretServicer
 from wherry.service.rpc.system import SystemServicer
 from wherry.v1 import (
     blobs_pb2,
@@ -22,8 +24,12 @@ from wherry.v1 import (
     cache_pb2_grpc,
     pipelines_pb2,
     pipelines_pb2_grpc,
+    results_pb2,
+    results_pb2_grpc,
     runs_pb2,
     runs_pb2_grpc,
+    secrets_pb2,
+    secrets_pb2_grpc,
     system_pb2,
     system_pb2_grpc,
 )
@@ -38,7 +44,9 @@ _NAMES = tuple(
         (blobs_pb2, "BlobService"),
         (cache_pb2, "CacheService"),
         (pipelines_pb2, "PipelineService"),
+        (results_pb2, "ResultService"),
         (runs_pb2, "RunService"),
+        (secrets_pb2, "SecretService"),
         (system_pb2, "SystemService"),
     )
 )
@@ -51,7 +59,9 @@ class Servicers:
     blobs: BlobServicer
     cache: CacheServicer
     pipelines: PipelineServicer
+    results: ResultServicer
     runs: RunServicer
+    secrets: SecretServicer
     system: SystemServicer
 
 
@@ -73,7 +83,9 @@ class RpcServer:
         blobs_pb2_grpc.add_BlobServiceServicer_to_server(servicers.blobs, self._server)
         cache_pb2_grpc.add_CacheServiceServicer_to_server(servicers.cache, self._server)
         pipelines_pb2_grpc.add_PipelineServiceServicer_to_server(servicers.pipelines, self._server)
+        results_pb2_grpc.add_ResultServiceServicer_to_server(servicers.results, self._server)
         runs_pb2_grpc.add_RunServiceServicer_to_server(servicers.runs, self._server)
+        secrets_pb2_grpc.add_SecretServiceServicer_to_server(servicers.secrets, self._server)
         system_pb2_grpc.add_SystemServiceServicer_to_server(servicers.system, self._server)
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)

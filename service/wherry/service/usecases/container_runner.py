@@ -1,39 +1,59 @@
 """The real StageRunner: inputs, container, outputs."""
 
 from collections.abc import Coroutine, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from wherry.service.domain.blob import Digest
-from wherry.service.domain.dvc.stage import Output
-from wherry.service.domain.errors import DISK_FULL, BlobMissing, Unavailable, WherryError, disk_full
-from wherry.service.domain.paths import ROOT, ProjectPath, resolve_project_path
+from wherry.service.domain.endings import why_failed
+from wherry.service.domain.errors import (
+    DISK_FULL,
+    BlobMissing,
+    SecretMissing,
+    Unavailable,
+    WherryError,
+    disk_full,
+)
+from wherry.service.domain.paths import ROOT, ProjectPath
 from wherry.service.domain.records import FileEntry, StageEntry
+from wherry.service.domain.resources import size_text, thread_limits
 from wherry.service.domain.shell import shell_argv
-from wherry.service.domain.snapshot import SnapshotFile
 from wherry.service.domain.states import CacheUse, Phase, State
 from wherry.service.domain.task import (
     AttemptId,
     Failed,
-    InputData,
     Lost,
     Outcome,
     StageTask,
     Succeeded,
     Vanished,
 )
-from wherry.service.ports.containers import ContainerSpec, Exit
+from wherry.service.ports.clock import Clock
+from wherry.service.ports.containers import ContainerSpec
 from wherry.service.ports.logs import LogStream
+from wherry.service.ports.secrets import SecretStore
 from wherry.service.ports.stages import StageObserver, StageRunner
-from wherry.service.ports.workspaces import CollectedOutput, OutputUnusable, Workspaces
+from wherry.service.ports.workspaces import CollectedOutput, LeftOutput, OutputUnusable, Workspaces
 from wherry.service.usecases.leftovers import Leftover, attempt_labels
 from wherry.service.usecases.put_blobs import LocalBlob, PutBlobs
 from wherry.service.usecases.remains import Remains
 from wherry.service.usecases.run_container import Ended, RunContainer
+from wherry.service.usecases.workspace_contents import (
+    at_in_workspace,
+    contents_of,
+    declared_outputs,
+    outputs_at,
+)
 
 WORKSPACE_AT = "/workspace"
 HOME_AT = "/home/wherry"
+
+# Enough for any build or training, and too few for a fork bomb to harm the machine.
+_PIDS_MAX = 4096
+
+# More outputs than this of a stage that failed are not listed.
+_LEFT_SHOWN_MAX = 20
 
 
 class ContainerStageRunner(StageRunner):
@@ -45,6 +65,8 @@ class ContainerStageRunner(StageRunner):
         run_container: RunContainer,
         workspaces: Workspaces,
         put: PutBlobs,
+        secrets: SecretStore,
+        clock: Clock,
         user: str,
         labels: dict[str, str],
         remains: Remains,
@@ -53,6 +75,8 @@ class ContainerStageRunner(StageRunner):
         self._run_container = run_container
         self._workspaces = workspaces
         self._put = put
+        self._secrets = secrets
+        self._clock = clock
         self._user = user
         self._labels = labels
         self._remains = remains
@@ -94,54 +118,89 @@ class ContainerStageRunner(StageRunner):
         await observer.entered(State.PREPARING, Phase.FETCHING)
         workspace = await self._workspaces.create(attempt)
         self._remains.add_workspace(attempt, workspace)
-        contents = _contents(task)
+        secrets = await self._reveal_secrets(task)
+        contents = contents_of(task)
         mounts = await self._workspaces.lay_out(
             workspace, files=contents.files, data=contents.data, folders=contents.folders
         )
-        spec = self._spec(task, attempt, workspace, mounts)
+        spec = replace(self._spec(task, attempt, workspace, mounts), secrets=secrets)
         await observer.wrote(LogStream.SYSTEM, list(_opening(task)))
-        ended = await self._run_container(spec, attempt, observer)
+        ended = await self._run_container(spec, attempt, observer, timeout_s=task.settings.timeout_s)
         return await self._outcome(task, workspace, ended, observer)
 
     async def _resume(self, task: StageTask, leftover: Leftover, observer: StageObserver) -> Outcome:
-        contents, attempt = _contents(task), leftover.attempt
+        contents, attempt = contents_of(task), leftover.attempt
         workspace = await self._workspaces.adopt(
             attempt, files=contents.files, data=contents.data, folders=contents.folders
         )
         self._remains.add_workspace(attempt, workspace)
         await observer.resumed(attempt)
-        ended = await self._run_container.resume(leftover.container, attempt, observer)
+        ended = await self._run_container.resume(
+            leftover.container,
+            attempt,
+            observer,
+            secrets=await self._reveal_secrets(task),
+            timeout_s=leftover.time_left(task.settings.timeout_s, self._clock.now()),
+        )
         return await self._outcome(task, workspace, ended, observer)
 
     async def _outcome(
         self, task: StageTask, workspace: Path, ended: Ended, observer: StageObserver
     ) -> Outcome:
-        if ended.exit.code != 0 or ended.exit.out_of_memory:
-            return Failed(reason=_why(ended.exit), exit_code=ended.exit.code, wall_s=ended.wall_s)
+        if ended.exit.code != 0 or ended.exit.out_of_memory or ended.timed_out:
+            await self._tell_left(task, workspace, observer)
+            return _failed(task, ended)
         outs = await self._keep_outputs(task, workspace, observer)
         entry = StageEntry(cmd=task.stage.cmd, deps=task.deps, params=task.params, outs=outs)
         return Succeeded(entry=entry, cache=CacheUse.MISS, wall_s=ended.wall_s)
 
+    async def _reveal_secrets(self, task: StageTask) -> Mapping[str, bytes]:
+        """The stage's secrets by name.
+
+        Raises:
+            SecretMissing: if one was removed since the run was submitted.
+        """
+        wanted = task.settings.secrets or ()
+        found = await self._secrets.reveal(task.project, wanted)
+        for name in wanted:
+            if name not in found:
+                raise SecretMissing(f"the secret {name!r} was removed after the run was submitted")
+        return found
+
+    async def _tell_left(self, task: StageTask, workspace: Path, observer: StageObserver) -> None:
+        """Say what a stage that failed had made of its outputs: it goes with the workspace."""
+        left = await self._workspaces.list_left(workspace, outputs_at(task)[:_LEFT_SHOWN_MAX])
+        if left:
+            await observer.wrote(LogStream.SYSTEM, [_left_text(item).encode() for item in left])
+
     def _spec(
         self, task: StageTask, attempt: AttemptId, workspace: Path, mounts: Mapping[ProjectPath, Path]
     ) -> ContainerSpec:
-        stage = task.stage
+        stage, settings = task.stage, task.settings
         return ContainerSpec(
             name=f"wherry-{attempt}",
             image=task.image,
-            argv=shell_argv(stage.commands),
+            argv=shell_argv(
+                stage.commands, shell=task.settings.shell, takes_secrets=bool(task.settings.secrets)
+            ),
             # As DVC sets them (research: running a stage), and what the stage declares.
             environment={
                 "DVC_ROOT": _in_container(task.root_at),
                 "DVC_STAGE": stage.name,
+                **thread_limits(settings.cpus),
                 **task.environment,
             },
             workspace=workspace,
             workspace_at=WORKSPACE_AT,
-            working_folder=_in_container(_at(task, stage.wdir)),
+            working_folder=_in_container(at_in_workspace(task, stage.wdir)),
             user=self._user,
             home=HOME_AT,
             network=task.network,
+            cpus=settings.cpus,
+            memory_bytes=settings.memory_bytes,
+            gpus=task.gpus,
+            shm_bytes=settings.shm_bytes,
+            pids_max=settings.pids or _PIDS_MAX,
             read_only={f"{WORKSPACE_AT}/{path}": folder for path, folder in mounts.items()},
             labels={
                 **self._labels,
@@ -152,10 +211,10 @@ class ContainerStageRunner(StageRunner):
     async def _keep_outputs(
         self, task: StageTask, workspace: Path, observer: StageObserver
     ) -> tuple[FileEntry, ...]:
-        declared = _declared(task)
+        declared = declared_outputs(task)
         await observer.entered(State.RUNNING, Phase.COLLECTING)
         collected = await self._workspaces.collect(
-            workspace, _outputs_at(task), task.ignore.moved_to(task.root_at)
+            workspace, outputs_at(task), task.ignore.moved_to(task.root_at)
         )
         await observer.entered(State.RUNNING, Phase.PUBLISHING)
         await self._put.put_files(
@@ -194,51 +253,23 @@ def _opening(task: StageTask) -> Iterator[bytes]:
         yield f"$ {command}".encode()
 
 
-@dataclass(frozen=True, slots=True)
-class _Contents:
-    """What a workspace has, by paths from the top of the repository."""
-
-    files: Mapping[ProjectPath, SnapshotFile]
-    data: tuple[InputData, ...]
-    folders: frozenset[ProjectPath]
-
-
-def _contents(task: StageTask) -> _Contents:
-    # DVC leaves the parents of outputs to the command; they are made here because a fresh
-    # workspace has none of the folders that earlier runs left on a laptop.
-    parents = {_parent(at) for at in _outputs_at(task)}
-    files, data = task.files, task.data
-    if task.root_at != ROOT:
-        files = {_at(task, path): file for path, file in files.items()}
-        data = tuple(replace(item, project_path=_at(task, item.project_path)) for item in data)
-    return _Contents(files, data, frozenset({task.root_at, _at(task, task.stage.wdir), *parents}))
-
-
-def _declared(task: StageTask) -> list[Output]:
-    return sorted(task.stage.outs, key=lambda out: out.path)
-
-
-def _outputs_at(task: StageTask) -> list[ProjectPath]:
-    """Where the declared outputs are in the workspace."""
-    return [_at(task, out.project_path) for out in _declared(task)]
-
-
-def _at(task: StageTask, path: ProjectPath) -> ProjectPath:
-    """Where a path of the project is in the workspace, whose top is that of the repository."""
-    return resolve_project_path(task.root_at, path)
-
-
 def _in_container(path: ProjectPath) -> str:
     return WORKSPACE_AT if path == ROOT else f"{WORKSPACE_AT}/{path}"
 
 
-def _parent(path: ProjectPath) -> ProjectPath:
-    return ProjectPath(path.rpartition("/")[0]) if "/" in path else ROOT
+def _failed(task: StageTask, ended: Ended) -> Failed:
+    settings = task.settings
+    reason = why_failed(
+        ended.exit.code,
+        out_of_memory=ended.exit.out_of_memory,
+        memory_bytes=settings.memory_bytes,
+        timed_out_after_s=settings.timeout_s if ended.timed_out else None,
+    )
+    return Failed(reason=reason, exit_code=ended.exit.code, wall_s=ended.wall_s)
 
 
-def _why(ended: Exit) -> str:
-    if ended.out_of_memory:
-        return "ran out of memory"
-    if ended.code > 128:  # noqa: PLR2004 - shells report signal n as 128 + n
-        return f"was ended by signal {ended.code - 128}"
-    return f"exited with {ended.code}"
+def _left_text(left: LeftOutput) -> str:
+    if left.files is None:
+        return f"left behind, and not kept: {left.project_path} ({size_text(left.total_bytes)})"
+    count = "1 file" if left.files == 1 else f"{left.files} files"
+    return f"left behind, and not kept: {left.project_path}/ ({count}, {size_text(left.total_bytes)})"

@@ -4,7 +4,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
-from wherry.service.domain.dvc.stage import Stage
+from wherry.service.domain.dvc.addresses import address_from
+from wherry.service.domain.dvc.stage import Stage, StageName
+from wherry.service.domain.endings import duration_text
 from wherry.service.domain.errors import Unavailable, WherryError
 from wherry.service.domain.run import Run, RunError, WriteBack
 from wherry.service.domain.states import State, run_state_from
@@ -28,6 +30,18 @@ _BUG = RunError(
     message="Wherry failed: this is a bug of the service",
     hint="The service's log has the details: wherry service logs.",
 )
+_TIMEOUT = "TIMEOUT"
+# Somebody wanted that the run ends.
+_ON_PURPOSE = frozenset({_CANCELLED.reason, _TIMEOUT})
+
+
+def _timed_out(options: RunOptions) -> RunError:
+    return RunError(
+        reason=_TIMEOUT,
+        message=f"the run was stopped after its timeout of {duration_text(options.timeout_s or 0)}",
+        hint="Submit again, with more time: stages that had finished are not run again.",
+    )
+
 
 # How long the parts of the service are waited for before a run that was going on is given up: about ten minutes.
 _REOPEN_AGAIN_S = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, *(30.0 for _ in range(19)))
@@ -104,13 +118,23 @@ class DriveRun:
         return await self._reopen(run)
 
     async def _drive(self, run: Run, opened: _Opened) -> None:
-        progress = RunProgress(run_id=run.id, runs=self._runs, clock=self._clock, stages=run.stages)
+        addresses = dict[StageName, str]()
+        progress = RunProgress(
+            run_id=run.id,
+            runs=self._runs,
+            clock=self._clock,
+            stages=run.stages,
+            address_of=lambda name: addresses.get(name, name),
+        )
         run = replace(run, state=State.RUNNING, started_at=run.started_at or self._clock.now())
         state: ProjectState | None = None
         error: RunError | None = None
         try:
             await self._runs.save_run(run)
             state, options = await opened()
+            project = state.project
+            folder = project.submission.working_folder
+            addresses |= {name: address_from(project.pipeline, name, folder) for name in run.stages}
             going = GoingRun(
                 run=run,
                 state=state,
@@ -121,8 +145,8 @@ class DriveRun:
             await self._keep_succeeded(going)
             if run.stop_requested:
                 error = _CANCELLED
-            else:
-                await self._go_through(going)
+            elif not await self._go_through_within(going, self._time_left(run, options)):
+                error = _timed_out(options)
         except asyncio.CancelledError:
             if self._is_closing:
                 await asyncio.shield(progress.settle())
@@ -135,6 +159,24 @@ class DriveRun:
             error = _BUG
         # The end is recorded even while this task is being cancelled a second time.
         await asyncio.shield(self._finish(run, state, progress, error))
+
+    async def _go_through_within(self, going: GoingRun, timeout_s: float | None) -> bool:
+        """Go through the run's stages; False when time was up before their end, and they were stopped."""
+        limit = asyncio.timeout(timeout_s)
+        try:
+            async with limit:
+                await self._go_through(going)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            return False
+        return True
+
+    def _time_left(self, run: Run, options: RunOptions) -> float | None:
+        """How long the run may still go on; None: as long as it takes."""
+        if options.timeout_s is None or run.started_at is None:
+            return options.timeout_s
+        return max(0.0, options.timeout_s - (self._clock.now() - run.started_at).total_seconds())
 
     async def _go_through(self, going: GoingRun) -> None:
         """Keep every stage going that can go; return when nothing more can."""
@@ -163,7 +205,7 @@ class DriveRun:
     ) -> None:
         """Record the end. `error` says what ended the run from outside, if anything did; `state` where it came to."""
         if error is not None:
-            stopped = State.CANCELLED if error is _CANCELLED else State.LOST
+            stopped = State.CANCELLED if error.reason in _ON_PURPOSE else State.LOST
             await progress.stop_rest(stopped, error.message)
         await progress.settle()
         final = run_state_from(stage.state for stage in progress.stages.values())
@@ -176,8 +218,10 @@ class DriveRun:
         except Exception:  # noqa: BLE001 - a run must end even when its lock cannot be written; told
             self._log.exception("write-backs could not be made", run_id=run.id)
             error = _BUG
-        if error is not None and error is not _CANCELLED:
+        if error is not None and error.reason not in _ON_PURPOSE:
             final = State.LOST
+        elif error is not None and error.reason == _TIMEOUT and final != State.SUCCEEDED:
+            final = State.FAILED
         await self._runs.save_run(
             replace(
                 run,

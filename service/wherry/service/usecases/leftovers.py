@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from wherry.service.domain.run import Run
 from wherry.service.domain.task import AttemptId, RunId, StageTask, StrictKey
@@ -27,6 +28,11 @@ class Leftover:
     key: StrictKey
     is_shared: bool
     """Whether it may stand for the stage in other runs too."""
+    created_at: datetime
+
+    def time_left(self, timeout_s: float | None, now: datetime) -> float | None:
+        """How long it may still run of the time that its stage has; None: as long as it takes."""
+        return None if timeout_s is None else max(0.0, timeout_s - (now - self.created_at).total_seconds())
 
     def is_for(self, task: StageTask) -> bool:
         """Whether it executes what the task asks for."""
@@ -81,7 +87,7 @@ class Leftovers:
         kept = {leftover.attempt for leftover in self._waiting}
         for attempt in left:
             if attempt not in kept:
-                await self._workspaces.remove_left(attempt)
+                await self._workspaces.remove_attempt(attempt)
         self._log.info("sorted what was left", kept=len(kept))
 
     def take(self, task: StageTask) -> Leftover | None:
@@ -92,12 +98,16 @@ class Leftovers:
                 return leftover
         return None
 
+    def has_one_for(self, task: StageTask) -> bool:
+        """Whether `take` would give one."""
+        return any(leftover.is_for(task) for leftover in self._waiting)
+
     async def clear(self) -> None:
         """Remove what nobody has taken."""
         while self._waiting:
             leftover = self._waiting.pop()
             await self._engine.remove(leftover.container)
-            await self._workspaces.remove_left(leftover.attempt)
+            await self._workspaces.remove_attempt(leftover.attempt)
 
 
 def _leftover(found: FoundContainer) -> Leftover | None:
@@ -111,4 +121,5 @@ def _leftover(found: FoundContainer) -> Leftover | None:
         stage=labels[STAGE_LABEL],
         key=StrictKey(labels[KEY_LABEL]),
         is_shared=labels.get(SHARED_LABEL) == "yes",
+        created_at=found.created_at,
     )

@@ -42,7 +42,7 @@ class RecoverRuns:
 
     async def start(self) -> None:
         """See what is left, before anything new comes, and take it up behind the caller's back."""
-        active, left = await self._runs.list_active(), await self._workspaces.list_left()
+        active, left = await self._runs.list_active(), await self._workspaces.list_attempts()
         self._recovering = asyncio.create_task(self._recover(active, left), name="recover runs")
 
     async def close(self) -> None:

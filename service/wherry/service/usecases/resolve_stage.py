@@ -11,12 +11,13 @@ from wherry.service.domain.dvc.run_cache import cache_key, is_eligible
 from wherry.service.domain.dvc.stage import Stage, StageName
 from wherry.service.domain.dvc.view import PathOrder, PlacedData, ProjectView
 from wherry.service.domain.errors import DataMissing, PipelineInvalid
+from wherry.service.domain.images.image import Image
 from wherry.service.domain.keys import strict_key
 from wherry.service.domain.network import NetworkPolicy
 from wherry.service.domain.paths import ROOT, PathSet, ProjectPath, is_within, resolve_project_path
 from wherry.service.domain.records import FileEntry, Params, StageEntry
 from wherry.service.domain.snapshot import SnapshotFile
-from wherry.service.domain.task import Image, InputData, RunId, StageTask
+from wherry.service.domain.task import InputData, RunId, StageTask
 from wherry.service.domain.tree import Tree
 from wherry.service.ports.blob_index import BlobIndex
 from wherry.service.usecases.find_legacy_hashes import FindLegacyHashes
@@ -125,6 +126,7 @@ class ResolveStage:
         return StageTask(
             run_id=run_id,
             user=project.submission.user,
+            project=project.submission.project,
             stage=stage,
             deps=deps,
             legacy_deps=await self._legacy_deps(state, view, stage, deps),

@@ -2,11 +2,15 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Self
 
+from wherry.service.domain.errors import Unavailable
 from wherry.service.domain.limits import LOG_BYTES_PER_STAGE_MAX, LOG_LINE_BYTES_MAX
 from wherry.service.domain.lines import LineSplitter
+from wherry.service.domain.secrets import SecretMask
+from wherry.service.domain.shell import secrets_script
 from wherry.service.domain.states import State
 from wherry.service.domain.task import AttemptId
 from wherry.service.ports.clock import Clock
@@ -25,6 +29,9 @@ from wherry.service.usecases.remains import Remains
 # What a process gets to put its things in order after SIGTERM; Docker's own default.
 _STOP_GRACE_S = 10.0
 
+# Between two tries to reach an engine that does not answer.
+_STOP_AGAIN_S = 5.0
+
 _STREAM_OF = {Source.STDOUT: LogStream.STDOUT, Source.STDERR: LogStream.STDERR}
 
 
@@ -35,6 +42,8 @@ class Ended:
     exit: Exit
     wall_s: float
     """Seconds from the start of the command to its end."""
+    timed_out: bool = False
+    """Whether it was stopped because its time was up."""
 
 
 class RunContainer:
@@ -46,8 +55,17 @@ class RunContainer:
         self._clock = clock
         self._remains = remains
 
-    async def __call__(self, spec: ContainerSpec, attempt: AttemptId, observer: StageObserver) -> Ended:
+    async def __call__(
+        self,
+        spec: ContainerSpec,
+        attempt: AttemptId,
+        observer: StageObserver,
+        *,
+        timeout_s: float | None = None,
+    ) -> Ended:
         """Return when the container has ended. Cancelled, it stops the container first.
+
+        After `timeout_s` it is stopped: what it writes while it puts its things in order is still handed on.
 
         Raises:
             Unavailable: if the engine does not answer.
@@ -56,37 +74,88 @@ class RunContainer:
         container = await self._engine.create(spec)
         self._remains.add_container(attempt, container)
         await observer.entered(State.RUNNING)
-        return await self._go_along(container, self._engine.start(container), observer)
+        output = _Output(observer, spec.secrets)
+        pieces = self._engine.start(container, stdin=output.stdin)
+        return await self._go_along(container, pieces, output, timeout_s)
 
-    async def resume(self, container: ContainerId, attempt: AttemptId, observer: StageObserver) -> Ended:
+    async def resume(
+        self,
+        container: ContainerId,
+        attempt: AttemptId,
+        observer: StageObserver,
+        *,
+        secrets: Mapping[str, bytes],
+        timeout_s: float | None = None,
+    ) -> Ended:
         """Go along with a container that was started before; its output is handed on from the start.
 
         Raises:
             Unavailable: if the engine does not answer, or the container is gone.
         """
         self._remains.add_container(attempt, container)
-        ended = await self._go_along(container, self._engine.output(container), observer)
+        output = _Output(observer, secrets)
+        ended = await self._go_along(container, self._engine.output(container), output, timeout_s)
         return replace(ended, wall_s=ended.wall_s if ended.exit.ran_s is None else ended.exit.ran_s)
 
     async def _go_along(
-        self, container: ContainerId, pieces: AsyncGenerator[OutputPiece], observer: StageObserver
+        self,
+        container: ContainerId,
+        pieces: AsyncGenerator[OutputPiece],
+        output: "_Output",
+        timeout_s: float | None,
     ) -> Ended:
         started = self._clock.monotonic_s()
         try:
-            await _Output(observer).pass_on(pieces)
-            ended = await self._engine.wait(container)
+            async with _TimeLimit(self._engine, container, timeout_s) as limit:
+                await output.pass_on(pieces)
+                ended = await self._engine.wait(container)
         except asyncio.CancelledError:
             if not self._remains.stay:
                 await asyncio.shield(self._engine.stop(container, grace_s=_STOP_GRACE_S))
             raise
-        return Ended(exit=ended, wall_s=self._clock.monotonic_s() - started)
+        return Ended(exit=ended, wall_s=self._clock.monotonic_s() - started, timed_out=limit.has_passed)
+
+
+class _TimeLimit:
+    """Stops a container that runs for too long."""
+
+    def __init__(self, engine: ContainerEngine, container: ContainerId, timeout_s: float | None) -> None:
+        self._engine = engine
+        self._container = container
+        self._timeout_s = timeout_s
+        self._watching: asyncio.Task[None] | None = None
+        self.has_passed = False
+
+    async def __aenter__(self) -> Self:
+        if self._timeout_s is not None:
+            self._watching = asyncio.create_task(self._watch(self._timeout_s))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.gather(self._watching, return_exceptions=True)
+
+    async def _watch(self, timeout_s: float) -> None:
+        await asyncio.sleep(timeout_s)
+        self.has_passed = True
+        while True:
+            try:
+                await self._engine.stop(self._container, grace_s=_STOP_GRACE_S)
+            except Unavailable:
+                # The engine is away for a moment: the limit still holds when it is back.
+                await asyncio.sleep(_STOP_AGAIN_S)
+            else:
+                return
 
 
 class _Output:
     """Cuts a container's output into lines and hands them on, up to the limit for one stage."""
 
-    def __init__(self, observer: StageObserver) -> None:
+    def __init__(self, observer: StageObserver, secrets: Mapping[str, bytes]) -> None:
         self._observer = observer
+        self.stdin = secrets_script(secrets)
+        self._masks = {source: SecretMask(secrets.values()) for source in Source}
         self._splitters = {source: LineSplitter(LOG_LINE_BYTES_MAX) for source in Source}
         self._bytes = 0
 
@@ -96,10 +165,12 @@ class _Output:
             async for piece in pieces:
                 await self._take(piece)
         for source, splitter in self._splitters.items():
-            await self._hand_on(source, splitter.finish())
+            rest = splitter.feed(self._masks[source].finish())
+            await self._hand_on(source, [*rest, *splitter.finish()])
 
     async def _take(self, piece: OutputPiece) -> None:
-        await self._hand_on(piece.source, self._splitters[piece.source].feed(piece.data))
+        clean = self._masks[piece.source].feed(piece.data)
+        await self._hand_on(piece.source, self._splitters[piece.source].feed(clean))
 
     async def _hand_on(self, source: Source, lines: Sequence[bytes]) -> None:
         if not lines or self._bytes > LOG_BYTES_PER_STAGE_MAX:

@@ -1,7 +1,7 @@
 """How far a run has come: the records of its stages, and which can go next."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from wherry.service.domain.dvc.graph import active_upstream
@@ -25,9 +25,19 @@ class RunProgress:
     """
 
     def __init__(
-        self, *, run_id: RunId, runs: RunStore, clock: Clock, stages: Mapping[StageName, StageRecord]
+        self,
+        *,
+        run_id: RunId,
+        runs: RunStore,
+        clock: Clock,
+        stages: Mapping[StageName, StageRecord],
+        address_of: Callable[[StageName], str],
     ) -> None:
-        """Begin with the records of a run, which may have come some way in an earlier life of the service."""
+        """Begin with the records of a run, which may have come some way in an earlier life of the service.
+
+        Messages call stages by their address where the run was asked for.
+        """
+        self._address_of = address_of
         self._clock = clock
         self._run_id = run_id
         self._runs = runs
@@ -115,7 +125,9 @@ class RunProgress:
         for stage in waiting:
             culprit = self._culprit(stage, pipeline)
             reason = (
-                f"{culprit} did not succeed" if culprit else f"{self._failed[0]} failed before it was started"
+                f"{self._address_of(culprit)} did not succeed"
+                if culprit
+                else f"{self._address_of(self._failed[0])} failed before it was started"
             )
             self.note(replace(self._stages[stage.name], state=State.SKIPPED, reason=reason))
         await self.settle()
@@ -136,11 +148,12 @@ class RunProgress:
         if not self._failed:
             return None
         first = self._stages[self._failed[0]]
+        address = self._address_of(first.name)
         more = f" ({len(self._failed) - 1} more failed)" if len(self._failed) > 1 else ""
         return RunError(
             reason="STAGE_FAILED" if first.state == State.FAILED else "STAGE_LOST",
-            message=f"stage {first.name!r} {_verb(first)}{more}",
-            hint=f"Its output: wherry logs {run.id} {first.name}",
+            message=f"stage {address!r} {_verb(first)}{more}",
+            hint=f"Its output: wherry logs {run.id} {address}",
         )
 
     def _is_ready(self, stage: Stage, pipeline: Pipeline) -> bool:

@@ -11,6 +11,8 @@ from wherry.service.domain.submission import Needs, RunOptions, Submission
 from wherry.service.ports.clock import Clock
 from wherry.service.ports.runs import RunStore
 from wherry.service.usecases.drive_run import DriveRun
+from wherry.service.usecases.keep_secrets import CheckSecrets
+from wherry.service.usecases.keep_snapshot import KeepSnapshot
 from wherry.service.usecases.note_use import NoteUse
 from wherry.service.usecases.open_project import OpenProject
 from wherry.service.usecases.read_project import Project, find_unlooked
@@ -32,14 +34,18 @@ class SubmitRun:
         self,
         *,
         open_project: OpenProject,
+        check_secrets: CheckSecrets,
         runs: RunStore,
         drive: DriveRun,
         clock: Clock,
         note_use: NoteUse,
+        snapshots: KeepSnapshot,
     ) -> None:
-        """Open projects, keep runs, and give them to the driver."""
+        """Open projects, keep them and runs, and give them to the driver."""
+        self._snapshots = snapshots
         self._note_use = note_use
         self._open_project = open_project
+        self._check_secrets = check_secrets
         self._runs = runs
         self._drive = drive
         self._clock = clock
@@ -54,6 +60,8 @@ class SubmitRun:
         state = await self._open_project(submission, upload=True)
         if isinstance(state, Needs):
             return state
+        await self._check_secrets(state.project)
+        snapshot = await self._snapshots.keep(state)
         options = with_forced(state.project, options)
         run, is_new = await self._runs.create(
             NewRun(
@@ -66,6 +74,7 @@ class SubmitRun:
                 message=options.message,
                 created_at=self._clock.now(),
                 stages=tuple(stage.name for stage in state.project.stages),
+                snapshot=snapshot.hash,
                 labels=options.labels,
                 priority=options.priority,
                 content=content,
@@ -73,6 +82,7 @@ class SubmitRun:
         )
         if is_new:
             self._note_use(file.hash for file in state.project.snapshot.files.values())
+            self._note_use((snapshot.hash,))
             self._note_use(data.hash for data in state.placed.values())
             self._drive.start(run, state, options)
         return Accepted(run, find_unlooked(state.project))

@@ -33,9 +33,10 @@ def leave_out_files_in_outputs(items: Sequence[Stage | DataSource]) -> list[Stag
         if any(folder in outputs for folder in _folders_above(file)):
             hidden.add(file)
             continue
+        folder = _folder_of(file)
         for item in by_file[file]:
             for out in item.outs:
-                if is_within(_folder_of(out.project_path), _folder_of(file)):
+                if is_within(_folder_of(out.project_path), folder):
                     outputs.add(out.project_path)
     return [item for item in items if item.file not in hidden] if hidden else list(items)
 

@@ -131,13 +131,8 @@ class Context:
         return " and ".join(names) if names else f"there is no {DEFAULT_PARAMS_FILE} and no vars; it"
 
     def with_reserved(self, values: Mapping[str, Any]) -> "Context":
-        """Add `item` and `key`.
-
-        Raises:
-            TemplateError: if they hold what DVC cannot keep, such as a date.
-        """
-        reserved = {name: clean(value) for name, value in values.items()}
-        return Context(values=self.values, origins=self.origins, loaded=self.loaded, reserved=reserved)
+        """Add `item` and `key`, cleaned already."""
+        return Context(values=self.values, origins=self.origins, loaded=self.loaded, reserved=values)
 
     def merge(self, update: Mapping[Any, Any], origin: str) -> "Context":
         """Add values. Mappings are merged, everything else may be set only once, even to the same.

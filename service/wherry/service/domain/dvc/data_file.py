@@ -66,7 +66,9 @@ def _read_origin(item: Shape, file: ProjectPath) -> str:
     """Where an import came from, as DVC prints it. What comes from the project itself changes with it."""
     fields = item.mapping()
     if "path" not in fields:
-        raise item.refuse("what it was imported from has no path")
+        raise item.refuse(
+            "what it was imported from has no path", hint="Import it once more: dvc import or dvc import-url."
+        )
     path = item.inner("path", fields["path"])
     if "repo" in fields:
         repo = item.inner("repo", fields["repo"])
@@ -82,9 +84,9 @@ def _read_origin(item: Shape, file: ProjectPath) -> str:
 def _read_out(item: Shape, folder: ProjectPath) -> SourceOutput:
     fields = item.fields(_OUT_KEYS)
     if "path" not in fields:
-        raise item.refuse("the data has no path")
+        raise item.refuse("the data has no path", hint="Track it once more: dvc add.")
     written = fields["path"].text()
-    project_path = fields["path"].path_inside(folder, written, "output")
+    project_path = fields["path"].path_inside(folder, written, "path")
     if is_dvc_file(project_path):
         raise fields["path"].refuse(f"{written!r} is a DVC file; it cannot be tracked data")
     content = read_content(fields)

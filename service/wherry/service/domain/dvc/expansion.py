@@ -6,14 +6,15 @@ Literal stages with `@` in their name are refused: DVC finds none of them, or ta
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from wherry.service.domain.dvc.context import (
     Context,
     FilesNeeded,
     ValueFiles,
+    clean,
     folder_of,
     load_default,
     load_vars,
@@ -27,6 +28,8 @@ from wherry.service.domain.dvc.interpolation import (
     TemplateError,
     TemplateTexts,
     check_syntax,
+    count_values,
+    holds_expressions,
     refuse_expressions,
     resolve,
     resolve_text,
@@ -39,11 +42,13 @@ from wherry.service.domain.paths import ProjectPath
 # More than any scheduler of ours could run; a matrix reaches it with six axes of ten.
 _GENERATED_MAX = 100_000
 
+Noticed = Callable[[Context, Sequence[str], Any], None]
+"""Told the context, the parts of an expression, and its value."""
+
 _EAGER = ("metrics", "params", "plots", "datasets", "artifacts")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResolvedStage:
+class ResolvedStage(NamedTuple):
     """A stage with nothing left to resolve."""
 
     key: str
@@ -63,18 +68,29 @@ class Templates:
     parsing: ParsingSettings
     effort: Effort = field(default_factory=Effort)
     texts: TemplateTexts = field(default_factory=TemplateTexts)
+    noticed: Noticed | None = None
+    """Hears of each value that a stage takes from the context."""
 
     def rules(self, context: Context, accepts: Accepts, *, marks_selected: bool = False) -> Rules:
         """Make the rules for one value. Options of `parsing` count in cmd only."""
         parsing = self.parsing if accepts is Accepts.COMMAND else DEFAULT_PARSING
         return Rules(
-            select=context.select,
+            select=context.select if self.noticed is None else self._noticing(context, self.noticed),
             accepts=accepts,
             effort=self.effort,
             texts=self.texts,
             parsing=parsing,
             marks_selected=marks_selected,
         )
+
+    @staticmethod
+    def _noticing(context: Context, noticed: Noticed) -> Callable[[str, Sequence[str]], Any]:
+        def select(expression: str, words: Sequence[str]) -> Any:
+            value = context.select(expression, words)
+            noticed(context, words, value)
+            return value
+
+        return select
 
 
 def open_templates(
@@ -102,12 +118,21 @@ def open_templates(
     return templates
 
 
-def _check_section(shape: Shape, name: str, templates: Templates) -> None:
+def resolve_section(shape: Shape, name: str, templates: Templates) -> Any:
+    """Resolve the templates of a section on the top level.
+
+    Raises:
+        PipelineInvalid: with its place, if one cannot be resolved.
+    """
     try:
         check_syntax(shape.value)
-        resolved = resolve(shape.value, templates.rules(templates.context, Accepts.ANYTHING))
+        return resolve(shape.value, templates.rules(templates.context, Accepts.ANYTHING))
     except TemplateError as exc:
         raise _refuse(shape, exc, name) from exc
+
+
+def _check_section(shape: Shape, name: str, templates: Templates) -> None:
+    resolved = resolve_section(shape, name, templates)
     if name == "artifacts":
         for written, key in zip(shape.value, resolved, strict=False):
             if not isinstance(key, str):
@@ -139,44 +164,52 @@ def expand_stages(stages: Shape, templates: Templates) -> Iterator[ResolvedStage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Instance:
+class _Template:
+    """What one entry makes stages of, looked through once for all of them."""
+
+    fixed: Mapping[str, Any]
+    """What is the same in all of them: it holds no expressions."""
+    open: Mapping[str, Any]
+    """What must be resolved."""
+
+
+class _Instance(NamedTuple):
     """One stage of an entry, before it is resolved."""
 
     key: str
-    template: Shape
+    template: _Template
+    shape: Shape
     context: Context
-    left_out: tuple[str, ...] = ()
-    """Keys of the template that are not the stage's."""
 
 
 def _instances(stage: Shape, name: str, templates: Templates) -> Iterator[_Instance]:
     left_out: tuple[str, ...] = ()
     if "matrix" in stage.value:
         source = stage.inner("matrix", stage.value["matrix"])
-        template, left_out = stage, ("matrix",)
+        shape, left_out = stage, ("matrix",)
         iterate = _matrix_items
     elif "foreach" in stage.value:
         source = stage.inner("foreach", stage.value["foreach"])
-        template = stage.inner("do", stage.value["do"])
+        shape = stage.inner("do", stage.value["do"])
         iterate = _foreach_items
     else:
         _check_name(stage, name)
-        _check_template(stage, ())
-        yield _Instance(key=name, template=stage, context=templates.context)
+        yield _Instance(name, _open_template(stage, ()), stage, templates.context)
         return
     rules = templates.rules(templates.context, Accepts.ANYTHING, marks_selected=True)
     try:
         items = iterate(source, rules)
-        contexts = {key: templates.context.with_reserved(item) for key, item in items.items()}
+        templates.effort.spend(len(items) * count_values(shape.value))
     except TemplateError as exc:
         raise _refuse(source, exc, str(source.keys[-1])) from exc
-    if contexts:
-        _check_template(template, left_out)
-    for key, context in contexts.items():
+    if not items:
+        return
+    template = _open_template(shape, left_out)
+    for key, item in items.items():
         _check_generated_key(source, key)
         generated = f"{name}@{key}"
-        named = template.named(f"stage {generated!r}")
-        yield _Instance(key=generated, template=named, context=context, left_out=left_out)
+        context = templates.context.with_reserved(item)
+        yield _Instance(generated, template, shape.named(f"stage {generated!r}"), context)
 
 
 def _check_name(stage: Shape, key: str) -> None:
@@ -196,25 +229,29 @@ def _check_generated_key(source: Shape, key: str) -> None:
         raise source.refuse(f"the key {key!r} holds '@', and DVC cannot find such a stage")
 
 
-def _check_template(template: Shape, left_out: tuple[str, ...]) -> None:
-    for name, value in template.value.items():
-        if name not in left_out:
-            inner = template.inner(name, value)
-            try:
-                check_syntax(value)
-            except TemplateError as exc:
-                raise _refuse(inner, exc, name) from exc
+def _open_template(shape: Shape, left_out: tuple[str, ...]) -> _Template:
+    """Check the expressions of a template; keys that are `left_out` are not the stage's."""
+    fixed: dict[str, Any] = {}
+    unresolved: dict[str, Any] = {}
+    for name, value in shape.value.items():
+        if name in left_out:
+            continue
+        try:
+            check_syntax(value)
+        except TemplateError as exc:
+            raise _refuse(shape.inner(name, value), exc, name) from exc
+        if name != "vars":
+            (unresolved if holds_expressions(value) else fixed)[name] = value
+    return _Template(fixed=fixed, open=unresolved)
 
 
 def _resolve_stage(instance: _Instance, templates: Templates) -> Shape:
-    shape, context = instance.template, instance.context
+    _, template, shape, context = instance
     if "vars" in shape.value:
         context = _local_context(instance, templates)
     command, scalars = templates.rules(context, Accepts.COMMAND), templates.rules(context, Accepts.SCALARS)
-    resolved = {}
-    for name, value in shape.value.items():
-        if name == "vars" or name in instance.left_out:
-            continue
+    resolved = dict(template.fixed)
+    for name, value in template.open.items():
         try:
             resolved[name] = resolve(value, command if name == "cmd" else scalars)
         except TemplateError as exc:
@@ -223,7 +260,7 @@ def _resolve_stage(instance: _Instance, templates: Templates) -> Shape:
 
 
 def _local_context(instance: _Instance, templates: Templates) -> Context:
-    shape, context = instance.template, instance.context
+    shape, context = instance.shape, instance.context
     folder = folder_of(templates.path)
     if shape.value.get("wdir"):
         wdir = shape.inner("wdir", shape.value["wdir"])
@@ -256,13 +293,21 @@ def _foreach_items(source: Shape, rules: Rules) -> _Items:
     data = resolve(source.value, rules)
     selected = isinstance(data, Selected)
     data = data.value if isinstance(data, Selected) else data
-    if isinstance(data, dict):
-        return {to_text(key): {"item": value, "key": to_text(key)} for key, value in data.items()}
-    if not isinstance(data, list):
+    if not isinstance(data, list | dict):
         raise TemplateError(f"foreach goes over a list or a mapping, not {kind_of(data)}")
+    if isinstance(data, dict):
+        return {
+            to_text(key): {"item": _kept(value, selected=selected), "key": to_text(key)}
+            for key, value in data.items()
+        }
     if any(_is_composite(value) for value in data):
-        return {str(index): {"item": value} for index, value in enumerate(data)}
-    return {_key_text(value, selected=selected): {"item": value} for value in data}
+        return {str(index): {"item": _kept(value, selected=selected)} for index, value in enumerate(data)}
+    return {_key_text(value, selected=selected): {"item": _kept(value, selected=selected)} for value in data}
+
+
+def _kept(value: Any, *, selected: bool) -> Any:
+    """What of a value can be named. What is selected was cleaned when it became part of the context."""
+    return value if selected else clean(value)
 
 
 def _matrix_items(source: Shape, rules: Rules) -> _Items:
@@ -287,7 +332,7 @@ def _axis(name: str, data: Any) -> Iterator[tuple[str, Any]]:
         raise TemplateError(f"an axis of matrix is a list, not {kind_of(values)}", path=(name,))
     for index, value in enumerate(values):
         text = f"{name}{index}" if _is_composite(value) else _key_text(value, selected=selected)
-        yield text, value
+        yield text, _kept(value, selected=selected)
 
 
 def _is_composite(value: Any) -> bool:

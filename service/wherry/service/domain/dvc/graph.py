@@ -7,7 +7,7 @@ from wherry.service.domain.dvc.collection import leave_out_files_in_outputs
 from wherry.service.domain.dvc.output_tree import OutputTree, Owner
 from wherry.service.domain.dvc.stage import DataSource, Pipeline, Stage, StageName
 from wherry.service.domain.errors import PipelineInvalid
-from wherry.service.domain.paths import NOWHERE, Surroundings
+from wherry.service.domain.paths import NOWHERE, ProjectPath, Surroundings
 
 # A cycle of more stages is shown by its ends.
 _NAMES_SHOWN = 20
@@ -36,7 +36,10 @@ def build_pipeline(
     for item in items:
         for out in item.outs:
             tree.add(Owner(item.name, item.place, out.project_path))
+    first_of_file: dict[ProjectPath, Stage | DataSource] = {}
     for item in items:
+        first_of_file.setdefault(item.file, item)
+    for item in first_of_file.values():
         holder = tree.at_or_above(item.file)
         if holder is not None:
             raise PipelineInvalid(

@@ -2,9 +2,12 @@
 
 from dataclasses import dataclass
 
-from wherry.service.domain.dvc.dvc_config import CONFIG_FILE, read_section
-from wherry.service.domain.errors import PipelineInvalid, Place
+from wherry.service.domain.dvc.dvc_config import CONFIG_FILE, Setting, read_section
+from wherry.service.domain.errors import PathEscapes, PipelineInvalid, Place
 from wherry.service.domain.paths import ROOT, ProjectPath, resolve_project_path
+
+_NAMES = frozenset({"enabled", "config_dir", "config_name", "config_module", "plugins_path"})
+_CONFIG_DIR = ProjectPath("conf")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,10 +22,16 @@ def parse_hydra_settings(data: bytes) -> HydraSettings | None:
     """Read the section; None when composition is not enabled.
 
     Raises:
-        PipelineInvalid: with its line, for a value that DVC refuses, or a setting that would run submitted code.
-        PathEscapes: if the configurations lie outside the project.
+        PipelineInvalid: with its line, for what DVC refuses, a setting that would run submitted code, or configurations
+            that lie outside the project.
     """
     section = read_section(data, "hydra")
+    for name in section.keys() - _NAMES:
+        raise PipelineInvalid(
+            f"hydra has no {name!r}",
+            hint=f"DVC knows {', '.join(sorted(_NAMES))} there.",
+            place=Place(path=CONFIG_FILE, line=section[name].line),
+        )
     enabled = section.get("enabled")
     if enabled is None:
         return None
@@ -41,6 +50,18 @@ def parse_hydra_settings(data: bytes) -> HydraSettings | None:
                 hint="Compose from YAML files (hydra.config_dir), or with `dvc exp run` on your machine.",
                 place=Place(path=CONFIG_FILE, line=section[name].line),
             )
-    config_dir = section["config_dir"].value if "config_dir" in section else "conf"
     config_name = section["config_name"].value if "config_name" in section else "config"
-    return HydraSettings(config_dir=resolve_project_path(ROOT, config_dir), config_name=config_name)
+    return HydraSettings(config_dir=_read_config_dir(section.get("config_dir")), config_name=config_name)
+
+
+def _read_config_dir(setting: Setting | None) -> ProjectPath:
+    if setting is None:
+        return _CONFIG_DIR
+    try:
+        return resolve_project_path(ROOT, setting.value)
+    except PathEscapes as exc:
+        raise PipelineInvalid(
+            f"hydra.config_dir: {exc.message}",
+            hint="Name a folder of the project, relative to the DVC root.",
+            place=Place(path=CONFIG_FILE, line=setting.line),
+        ) from exc

@@ -6,9 +6,9 @@ Where the values come from is context.py's; which parts of dvc.yaml are resolved
 import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
 from wherry.service.domain.dvc.dvc_config import DEFAULT_PARSING, ParsingSettings
 from wherry.service.domain.dvc.shape import kind_of
@@ -97,15 +97,14 @@ class TemplateTexts:
         return found
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rules:
-    """How the expressions of one value are resolved."""
+class Rules(NamedTuple):
+    """How the expressions of one value are resolved. Made for each stage, and so no dataclass (see Shape)."""
 
     select: Callable[[str, Sequence[str]], Any]
     """Finds the value of an expression by its parts, or raises TemplateError."""
     accepts: Accepts
-    effort: Effort = field(repr=False)
-    texts: TemplateTexts = field(repr=False, default_factory=TemplateTexts)
+    effort: Effort
+    texts: TemplateTexts
     parsing: ParsingSettings = DEFAULT_PARSING
     marks_selected: bool = False
     """Give the value of a text that is one expression as `Selected`."""
@@ -162,6 +161,18 @@ def check_syntax(value: Any) -> None:
                 )
 
 
+def holds_expressions(value: Any) -> bool:
+    """Whether there is any in a value, an escaped one included: what resolving may change."""
+    return any("${" in text for _, text in _texts(value))
+
+
+def count_values(value: Any) -> int:
+    """How many values are in one, itself included."""
+    if isinstance(value, dict):
+        return 1 + sum(map(count_values, value.values()))
+    return 1 + sum(map(count_values, value)) if isinstance(value, list) else 1
+
+
 def refuse_expressions(value: Any) -> None:
     """Refuse any expression in a value.
 
@@ -202,8 +213,19 @@ def resolve(value: Any, rules: Rules) -> Any:
         return _resolve_mapping(value, rules)
     if isinstance(value, list):
         rules.effort.spend(len(value))
-        return [_resolve_inner(index, inner, rules) for index, inner in enumerate(value)]
+        return _resolve_items(value, rules)
     return value
+
+
+def _resolve_items(items: Sequence[Any], rules: Rules) -> list[Any]:
+    resolved: list[Any] = []
+    try:
+        for item in items:
+            resolved.append(resolve(item, rules))  # noqa: PERF401 - an error needs the count
+    except TemplateError as exc:
+        exc.path = (len(resolved), *exc.path)
+        raise
+    return resolved
 
 
 def _resolve_mapping(value: Mapping[Any, Any], rules: Rules) -> dict[Any, Any]:
@@ -217,7 +239,7 @@ def _resolve_mapping(value: Mapping[Any, Any], rules: Rules) -> dict[Any, Any]:
     return resolved
 
 
-def _resolve_inner(key: str | int, inner: Any, rules: Rules) -> Any:
+def _resolve_inner(key: str, inner: Any, rules: Rules) -> Any:
     try:
         return resolve(inner, rules)
     except TemplateError as exc:

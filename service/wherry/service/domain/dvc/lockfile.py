@@ -11,6 +11,7 @@ from wherry.service.domain.dvc.run_cache import entry_mapping
 from wherry.service.domain.dvc.shape import Shape
 from wherry.service.domain.dvc.written_lock import read_written_lock
 from wherry.service.domain.dvc.yaml12 import parse_yaml
+from wherry.service.domain.errors import PipelineInvalid
 from wherry.service.domain.paths import ProjectPath
 from wherry.service.domain.records import FileEntry, StageEntry
 
@@ -64,9 +65,17 @@ def read_any_lock(data: bytes, path: ProjectPath) -> Mapping[str, StageEntry]:
         return {}
     stages = fields["stages"]
     return {
-        key: _read_entry(stages.inner(key, value, f"{path}, stage {key!r}"))
+        key: _read_stage(stages.inner(key, value, f"{path}, stage {key!r}"), key)
         for key, value in stages.mapping().items()
     }
+
+
+def _read_stage(shape: Shape, key: str) -> StageEntry:
+    try:
+        return _read_entry(shape)
+    except PipelineInvalid as exc:
+        hint = f"Bring back what DVC wrote, or take the entry {key!r} out: the next run writes it anew."
+        raise PipelineInvalid(exc.message, hint=f"{exc.hint} {hint}".strip(), place=exc.place) from exc
 
 
 def parse_run_entry(data: bytes, path: str) -> StageEntry:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from wherry.service.domain.dvc.stage import StageName
 from wherry.service.domain.errors import PipelineInvalid, Place
-from wherry.service.domain.paths import ROOT, ProjectPath, is_elsewhere, levels_above
+from wherry.service.domain.paths import ROOT, ProjectPath, is_elsewhere, is_inside_root, levels_above
 
 # Stands for each folder above the root; their names do not matter.
 _UP = ".."
@@ -38,6 +38,8 @@ class OutputTree:
 
     def _parts(self, path: ProjectPath) -> list[str]:
         """The way to a path. If any path leads out of the root, those inside begin above it."""
+        if not self._levels:
+            return [] if path == ROOT else path.split("/")
         if is_elsewhere(path):
             return path.split("/")
         inside = [] if path == ROOT else path.split("/")
@@ -91,10 +93,9 @@ class OutputTree:
 
 def _levels_needed(path: ProjectPath) -> int:
     """One more than the path goes up, so that what is elsewhere lies in no folder above the root."""
-    if is_elsewhere(path):
-        return 1
-    levels = levels_above(path)
-    return levels + 1 if levels else 0
+    if is_inside_root(path):
+        return 0
+    return 1 if is_elsewhere(path) else levels_above(path) + 1
 
 
 def _owners_of(node: _Node) -> Iterator[Owner]:

@@ -3,6 +3,7 @@
 Such a stage is read like any other, for its place in the graph. It is refused only when it is to be run.
 """
 
+from wherry.service.domain.dvc.context import folder_of
 from wherry.service.domain.dvc.run_cache import is_eligible
 from wherry.service.domain.dvc.stage import Dependency, Output, ParamsDependency, Stage
 from wherry.service.domain.errors import PipelineInvalid
@@ -23,7 +24,7 @@ def _folder_problem(stage: Stage, around: Surroundings) -> PipelineInvalid | Non
     if is_inside_root(stage.wdir):
         return None
     said, hint = (
-        f"stage {stage.name!r}: its wdir lies outside",
+        f"stage {stage.name!r}: its wdir {around.shown(stage.wdir, folder_of(stage.file))!r} lies outside",
         "Leave wdir out and write `cd` in the command.",
     )
     if not around.reach_folder(stage.wdir):
@@ -42,7 +43,8 @@ def _input_problem(
     # Of a params file only the path relative to wdir is kept, which says little of one that is far away.
     is_far = isinstance(item, ParamsDependency) and not around.reach(path)
     written = around.shown(path, stage.wdir) if is_far else item.path
-    said = f"stage {stage.name!r}: the dependency {written!r}"
+    kind = "params file" if isinstance(item, ParamsDependency) else "dependency"
+    said = f"stage {stage.name!r}: the {kind} {written!r}"
     if is_inside_root(path):
         return None
     if is_around_root(path):

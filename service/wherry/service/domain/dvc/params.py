@@ -3,6 +3,7 @@
 import itertools
 import json
 import posixpath
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -17,6 +18,8 @@ from wherry.service.domain.errors import PipelineInvalid, Place
 from wherry.service.domain.paths import ProjectPath
 from wherry.service.domain.records import Params
 
+_PLAIN_INT_MAX = 2**64
+
 # Made once: `json.dumps` with an option makes one for each call.
 _JSON = json.JSONEncoder(sort_keys=True)
 
@@ -27,17 +30,24 @@ def parse_params_file(data: bytes, path: str) -> Mapping[str, Any]:
     Raises:
         PipelineInvalid: if it cannot be read, or is not a mapping.
     """
-    suffix = posixpath.splitext(path)[1].lower()
-    if suffix in {".json", ".toml", ".py"}:
-        value = _parse_other(data, path, suffix)
-    else:
-        value = parse_yaml(data, path).value
-    value = value or {}
+    value = parse_values(data, path) or {}
     if not isinstance(value, dict):
         raise PipelineInvalid(
             f"a parameters file must be a mapping, not {kind_of(value)}", place=Place(path=path, line=1)
         )
     return value
+
+
+def parse_values(data: bytes, path: str) -> Any:
+    """Read a file of values by its suffix, as `parse_params_file`; the value may be of any kind.
+
+    Raises:
+        PipelineInvalid: if it cannot be read.
+    """
+    suffix = posixpath.splitext(path)[1].lower()
+    if suffix in {".json", ".toml", ".py"}:
+        return _parse_other(data, path, suffix)
+    return parse_yaml(data, path).value
 
 
 def _parse_other(data: bytes, path: str, suffix: str) -> Any:
@@ -55,6 +65,12 @@ def _parse_other(data: bytes, path: str, suffix: str) -> Any:
     except SyntaxError as exc:
         place = Place(path=path, line=exc.lineno or 0, column=exc.offset or 0)
         raise PipelineInvalid(f"this is not valid Python: {exc.msg}", place=place) from exc
+    except tomllib.TOMLDecodeError as exc:
+        said, _, at = str(exc).partition(" (at ")
+        place = Place(path=path, line=data.count(b"\n") + 1)
+        if position := re.match(r"line (\d+), column (\d+)", at):
+            place = Place(path=path, line=int(position[1]), column=int(position[2]))
+        raise PipelineInvalid(f"this is not valid TOML: {said}", place=place) from exc
     except (ValueError, RecursionError) as exc:
         raise PipelineInvalid(f"this file cannot be read: {exc}", place=Place(path=path)) from exc
     if not _is_shallow(value):
@@ -216,6 +232,8 @@ def _number(part: str) -> int | None:
 
 def _check_recordable(stage: Stage, params: ParamsDependency, key: str, value: Any) -> None:
     """DVC computes a JSON of the parameters when it saves a stage, so what JSON lacks fails there."""
+    if _is_plain(value):
+        return
     try:
         _JSON.encode(value)
     except (TypeError, ValueError) as exc:
@@ -224,6 +242,18 @@ def _check_recordable(stage: Stage, params: ParamsDependency, key: str, value: A
             f"the parameter {key!r} of {params.project_path!r} cannot be recorded: {exc}",
             hint="Dates, sets and mappings with mixed keys have no JSON; write them as text.",
         ) from exc
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether it has a JSON for sure. Nearly all has, and this is a fraction of writing it."""
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _is_plain(inner) for key, inner in value.items())
+    if isinstance(value, list):
+        return all(map(_is_plain, value))
+    if isinstance(value, int):
+        # Python cannot write one of very many digits.
+        return -_PLAIN_INT_MAX <= value <= _PLAIN_INT_MAX
+    return value is None or isinstance(value, str | float)
 
 
 def _refuse(stage: Stage, message: str, *, hint: str = "") -> PipelineInvalid:

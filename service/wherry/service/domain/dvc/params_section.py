@@ -1,7 +1,6 @@
 """The `params` list of a stage: which keys of which files it reads. Their values are params.py's."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from wherry.service.domain.dvc.shape import Shape
 from wherry.service.domain.dvc.stage import ParamsDependency
@@ -22,17 +21,18 @@ def read_params_section(section: Shape, wdir: ProjectPath) -> tuple[ParamsDepend
     shapes: dict[str, Shape] = {}
     for item in section.items():
         if isinstance(item.value, str):
-            named: Mapping[str, Any] = {DEFAULT_PARAMS_FILE: [item.value]}
-            item_keys = {DEFAULT_PARAMS_FILE: [_read_key(item)]}
-        else:
-            named = item.mapping()
-            item_keys = {file: _read_keys(item.inner(file, value)) for file, value in named.items()}
-        for file in named:
+            shapes.setdefault(DEFAULT_PARAMS_FILE, item)
+            _add(keys, DEFAULT_PARAMS_FILE, [_read_key(item)])
+            continue
+        item_keys = {file: _read_keys(item.inner(file, value)) for file, value in item.mapping().items()}
+        for file, named in item_keys.items():
             shapes.setdefault(file, item)
-            _add(keys, file, item_keys[file])
+            _add(keys, file, named)
     entries = [_resolve(shapes[file], file, wanted, wdir) for file, wanted in keys.items()]
-    _refuse_two_spellings(shapes, entries)
-    return tuple(sorted(entries, key=lambda entry: entry.path != DEFAULT_PARAMS_FILE))
+    if len(entries) > 1:
+        _refuse_two_spellings(shapes, entries)
+        entries.sort(key=lambda entry: entry.path != DEFAULT_PARAMS_FILE)
+    return tuple(entries)
 
 
 def _add(keys: dict[str, list[str] | None], file: str, more: list[str]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from wherry.service.domain.dvc.context import Load, ValueFiles, folder_of
 from wherry.service.domain.dvc.definition import TOP_LEVEL, check_definition, check_top_level
 from wherry.service.domain.dvc.dvc_config import DEFAULT_PARSING, ParsingSettings
-from wherry.service.domain.dvc.expansion import ResolvedStage, expand_stages, open_templates
+from wherry.service.domain.dvc.expansion import ResolvedStage, Templates, expand_stages, open_templates
 from wherry.service.domain.dvc.params_section import read_params_section
 from wherry.service.domain.dvc.shape import Shape
 from wherry.service.domain.dvc.stage import Dependency, Output, Stage, StageName
@@ -69,6 +69,19 @@ def parse_pipeline_document(
         FilesNeeded: as `parse_pipeline_file`.
         PipelineInvalid: as `parse_pipeline_file`, but for the syntax.
     """
+    fields, templates = open_pipeline_document(document, path, load=load, parsing=parsing, around=around)
+    return read_stages(fields, templates)
+
+
+def open_pipeline_document(
+    document: YamlDocument, path: ProjectPath, *, load: Load, parsing: ParsingSettings, around: Surroundings
+) -> tuple[Mapping[str, Shape], Templates]:
+    """Check the shape of a dvc.yaml and gather the values of its templates: its sections, and what resolves them.
+
+    Raises:
+        FilesNeeded: from `load`.
+        PipelineInvalid: as `parse_pipeline_file`, but for the syntax and the stages' values.
+    """
     root = Shape(document, (), {} if document.value is None else document.value, path, around)
     fields = root.fields(TOP_LEVEL)
     check_top_level(fields)
@@ -76,15 +89,29 @@ def parse_pipeline_document(
         stages = fields["stages"]
         for key, value in stages.mapping().items():
             check_definition(stages.inner(key, value, f"stage {key!r}"))
-    templates = open_templates(fields, path, ValueFiles(load, around), parsing)
+    return fields, open_templates(fields, path, ValueFiles(load, around), parsing)
+
+
+def read_stages(fields: Mapping[str, Shape], templates: Templates) -> tuple[Stage, ...]:
+    """Resolve the stages among the sections of a dvc.yaml.
+
+    Raises:
+        FilesNeeded: after the last stage, with all files that are needed first.
+        PipelineInvalid: with the place.
+    """
     if "stages" not in fields:
         return ()
-    return tuple(_read_stage(stage, path) for stage in expand_stages(fields["stages"], templates))
+    folder = folder_of(templates.path)
+    return tuple(
+        _read_stage(stage, templates.path, folder) for stage in expand_stages(fields["stages"], templates)
+    )
 
 
 def is_dvc_file(path: str) -> bool:
     """Whether DVC takes a path for one of its own files: a pipeline's or tracked data's."""
-    return posixpath.basename(path) == PIPELINE_FILE_NAME or path.endswith(DATA_FILE_SUFFIX)
+    if path.endswith(DATA_FILE_SUFFIX):
+        return True
+    return path.endswith(PIPELINE_FILE_NAME) and posixpath.basename(path) == PIPELINE_FILE_NAME
 
 
 def stage_name(path: ProjectPath, key: str) -> StageName:
@@ -92,10 +119,10 @@ def stage_name(path: ProjectPath, key: str) -> StageName:
     return StageName(key if path == PIPELINE_FILE_NAME else f"{path}:{key}")
 
 
-def _read_stage(stage: ResolvedStage, path: ProjectPath) -> Stage:
+def _read_stage(stage: ResolvedStage, path: ProjectPath, folder: ProjectPath) -> Stage:
     shape = stage.shape
     fields = {name: shape.inner(name, value) for name, value in shape.mapping().items()}
-    wdir = _read_wdir(fields, path)
+    wdir = _read_wdir(fields, folder)
     settings, settings_place = _read_settings(fields)
     return Stage(
         name=stage_name(path, stage.key),
@@ -122,8 +149,7 @@ def _read_cmd(cmd: Shape) -> str | tuple[str, ...]:
     return cmd.text()
 
 
-def _read_wdir(fields: Mapping[str, Shape], path: ProjectPath) -> ProjectPath:
-    folder = folder_of(path)
+def _read_wdir(fields: Mapping[str, Shape], folder: ProjectPath) -> ProjectPath:
     # Empty or null, as a template may leave it, is the folder itself.
     if "wdir" not in fields or fields["wdir"].value in {"", None}:
         return folder

@@ -156,7 +156,12 @@ def read_plain(text: str) -> Any:
     """
     if not text:
         return None
-    for pattern, convert in _BY_FIRST.get(text[0], ()):
+    rules = _BY_FIRST.get(text[0])
+    if rules is None:
+        return text
+    if text.isdigit() and text.isascii():
+        return int(text)
+    for pattern, convert in rules:
         if pattern.fullmatch(text):
             return convert(text)
     return text

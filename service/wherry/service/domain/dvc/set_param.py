@@ -88,7 +88,7 @@ class _Edit:
             return inner
         if not self._may_add or isinstance(holder, list):
             # Hydra would put an empty mapping in a scalar's place and then miss the key in it.
-            raise self._unknown(holder, key)
+            raise self._unknown(holder, key) if inner is None else self._no_holder(key)
         holder[key] = {}
         return holder[key]
 
@@ -131,15 +131,24 @@ class _Edit:
             )
         del holder[keys[-1]]
 
+    def _no_holder(self, key: str) -> InvalidInput:
+        return InvalidInput(
+            f"{self.override.text!r}: {key!r} in {self.path} is a single value, neither a mapping nor a list",
+            hint="Set it as a whole.",
+        )
+
     def _unknown(self, holder: Any, key: Any) -> InvalidInput:
         known = [str(name) for name in holder] if isinstance(holder, dict) else []
         near = get_close_matches(str(key), known, n=3)
+        adding = "A new key takes '+' in front."
+        if self.override.change is Change.DELETE:
+            adding = f"There are {', '.join(map(repr, known[:10]))}." if known else ""
         if near:
-            hint = f"Did you mean {' or '.join(repr(name) for name in near)}? A new key takes '+' in front."
+            hint = f"Did you mean {' or '.join(repr(name) for name in near)}? {adding}".strip()
         elif isinstance(holder, list):
             hint = f"The list there has {len(holder)} items, counted from 0."
         else:
-            hint = "A new key takes '+' in front."
+            hint = adding
         return InvalidInput(f"{self.override.text!r}: {self.path} has no {str(key)!r} there", hint=hint)
 
 

@@ -4,10 +4,9 @@ DVC validates with a schema and coerces nothing; neither is anything coerced her
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from difflib import get_close_matches
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from wherry.service.domain.dvc.yaml12 import YamlDocument
 from wherry.service.domain.errors import PathEscapes, PipelineInvalid, Place
@@ -42,6 +41,8 @@ def _hint_for(wanted: str, value: Any) -> str:
         )
     if wanted == "a list" and isinstance(value, str):
         return f"Write it as a list: [{value}]" if len(value) <= _SHOWN_MAX else "Write it as a list."
+    if wanted == "a mapping" and isinstance(value, str):
+        return "Write it as a mapping: `key: value`, further to the right on lines of their own."
     if wanted == "text" and isinstance(value, bool | int | float):
         return "Put it in quotes."
     if wanted == "true or false" and isinstance(value, str):
@@ -53,9 +54,11 @@ class NotReadYet(PipelineInvalid):
     """DVC takes it; this version of Wherry cannot read it faithfully."""
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """A value in a document, reached by `keys`; `what` names it in messages, such as "stage 'train'"."""
+class Shape(NamedTuple):
+    """A value in a document, reached by `keys`; `what` names it in messages, such as "stage 'train'".
+
+    A named tuple, as ten are made for each generated stage, and a frozen dataclass takes three times as long to make.
+    """
 
     document: YamlDocument
     keys: tuple[str | int, ...]
@@ -73,7 +76,6 @@ class Shape:
         """The value under a key or index of this one."""
         return Shape(self.document, (*self.keys, key), value, what or self.what, self.around)
 
-    # Written out: for each generated stage `dataclasses.replace` would cost as much as resolving it.
     def holding(self, value: Any) -> "Shape":
         """The same place with another value."""
         return Shape(self.document, self.keys, value, self.what, self.around)
@@ -89,7 +91,7 @@ class Shape:
     def not_yet(self, feature: str, *, hint: str = "") -> PipelineInvalid:
         """Make the error for a feature of DVC that cannot be read faithfully yet."""
         return NotReadYet(
-            f"{self.what}: this version of Wherry does not read {feature} yet", hint=hint, place=self.place
+            f"{self.what}: this version of Wherry does not read {feature}", hint=hint, place=self.place
         )
 
     def _must_be(self, wanted: str) -> PipelineInvalid:
@@ -164,5 +166,8 @@ class Shape:
         """Resolve a path of this place that must be in the project; `role` names it in messages: "output"."""
         path = self.path_anywhere(folder, written)
         if not is_inside_root(path):
-            raise self.not_yet(f"a {role} outside the project, as {written!r} is")
+            raise self.not_yet(
+                f"tracked data whose {role} lies outside the project, as {written!r} does",
+                hint="Move the .dvc file and the data into the folder that `dvc init` was called in.",
+            )
         return path

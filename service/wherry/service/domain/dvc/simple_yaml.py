@@ -43,8 +43,11 @@ class _NotSimple(Exception):
 
 def read_simple(text: str) -> tuple[Any, Spot] | None:
     """Read a document that is a block mapping or list; None when it is not as simple as that."""
-    if not is_usual(text):
-        return None
+    return read_usual(text) if is_usual(text) else None
+
+
+def read_usual(text: str) -> tuple[Any, Spot] | None:
+    """As `read_simple`, of a text that is known to be usual."""
     reader = _Reader()
     try:
         for number, line in enumerate(text.split("\n"), 1):
@@ -65,12 +68,10 @@ def read_plain_text(written: str) -> str | None:
 
     It must be usual, and stand behind a key.
     """
-    words = []
-    for line in written.split("\n"):
-        word = line.strip(" ")
+    words = [line.strip(" ") for line in written.split("\n")] if "\n" in written else [written.strip(" ")]
+    for word in words:
         if not _PLAIN.match(word) or ": " in word or " #" in word or word[-1] == ":":
             return None
-        words.append(word)
     try:
         value = read_plain(" ".join(words))
     except ValueError:
@@ -154,9 +155,9 @@ class _Reader:
     def _enter(self, number: int, column: int, *, is_list: bool) -> None:
         """Make the collection innermost to which an entry belongs, opening it when it is the first."""
         opened = self._open
+        awaiting, self._awaiting = self._awaiting, -1
         while opened and opened[-1][0] > column:
             opened.pop()
-        awaiting, self._awaiting = self._awaiting, -1
         if opened and opened[-1][0] == column:
             if isinstance(opened[-1][1], list) == is_list:
                 return
@@ -242,11 +243,12 @@ def _empty(*, is_list: bool) -> tuple[Any, Any]:
 
 def _plain(text: str) -> tuple[str, bool]:
     """Cut a comment off a line of a plain scalar; say whether it may go on in the next line."""
-    before, comment, _ = text.partition(" #")
-    before = before.rstrip(" ") if comment else before
-    if ": " in before or before[-1] == ":":
+    has_comment = " #" in text
+    if has_comment:
+        text = text[: text.index(" #")].rstrip(" ")
+    if ": " in text or text[-1] == ":":
         raise _NotSimple
-    return before, not comment
+    return text, not has_comment
 
 
 def _decode(quoted: str) -> str:

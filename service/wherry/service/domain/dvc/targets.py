@@ -21,7 +21,14 @@ from wherry.service.domain.dvc.pipeline_file import DATA_FILE_SUFFIX, PIPELINE_F
 from wherry.service.domain.dvc.stage import DataSource, Pipeline, Stage, StageName
 from wherry.service.domain.dvc.target_grammar import GROUP_MARK, Target, parse_pattern, parse_target
 from wherry.service.domain.errors import PathEscapes, PipelineInvalid, Place, StageUnknown
-from wherry.service.domain.paths import ROOT, ProjectPath, is_inside_root, is_within, resolve_project_path
+from wherry.service.domain.paths import (
+    ROOT,
+    ProjectPath,
+    is_around_root,
+    is_inside_root,
+    is_within,
+    resolve_project_path,
+)
 from wherry.service.domain.submission import NO_FLAGS, Selection
 
 
@@ -176,11 +183,21 @@ class TargetFinder:
         return path == ROOT or path in self._folders
 
     def _writer(self, path: ProjectPath) -> StageName | None:
-        for item in self._items:
-            for out in item.outs:
-                if is_within(path, out.project_path):
-                    return item.name
-        return None
+        parts = path.split("/")
+        for end in range(len(parts), 0, -1):
+            holder = ProjectPath("/".join(parts[:end]))
+            if holder in self._writers:
+                return self._writers[holder]
+        return next((self._writers[out] for out in self._around if is_within(path, out)), None)
+
+    @cached_property
+    def _writers(self) -> dict[ProjectPath, StageName]:
+        return {out.project_path: item.name for item in self._items for out in item.outs}
+
+    @cached_property
+    def _around(self) -> list[ProjectPath]:
+        """Outputs of which the names of a path do not tell that it lies in them: the root, and what holds it."""
+        return [out for out in self._writers if out == ROOT or is_around_root(out)]
 
     def _unknown(self, target: Target, path: ProjectPath) -> StageUnknown:
         written = self._resolve(target.text)

@@ -10,7 +10,7 @@ from typing import Any
 
 from wherry.service.domain.blob import BlobHash
 from wherry.service.domain.dvc.scalars import read_plain
-from wherry.service.domain.dvc.simple_yaml import is_usual, read_plain_text, read_simple
+from wherry.service.domain.dvc.simple_yaml import is_usual, read_plain_text, read_usual
 from wherry.service.domain.records import FileEntry, Params, StageEntry
 
 _HEAD = "schema: '2.0'\nstages:\n"
@@ -64,8 +64,10 @@ def _entry(stage: "re.Match[str]") -> StageEntry | None:
 
 
 def _files(block: str | None) -> tuple[FileEntry, ...] | None:
-    entries = []
-    for written, md5, size, nfiles, executable in _EACH_FILE.findall(block or ""):
+    entries: list[FileEntry] = []
+    if block is None:
+        return ()
+    for written, md5, size, nfiles, executable in _EACH_FILE.findall(block):
         path = read_plain_text(written)
         if path is None:
             return None
@@ -84,8 +86,8 @@ def _files(block: str | None) -> tuple[FileEntry, ...] | None:
 def _params(block: str | None) -> Params | None:
     if block is None:
         return {}
-    # Every line of it is indented by six blanks at least.
-    read = read_simple(block[6:].replace("\n      ", "\n"))
+    # Every line of it is indented by six blanks at least, and all of the lock is usual.
+    read = read_usual(block[6:].replace("\n      ", "\n"))
     files: Any = read and read[0]
     if not isinstance(files, dict):
         return None

@@ -1,21 +1,30 @@
 """YAML as DVC reads it: version 1.2, duplicate keys refused, every value with its place.
 
 What simple_yaml.py cannot read is parsed into events by libyaml's C code and built here without recursion, so that
-neither depth nor aliases can hurt: an alias bomb is an error before anything is expanded. Differences to ruamel's safe loader are
-refusals: collections as keys, sets and ordered maps, structures that contain themselves, `%YAML 1.1`, a key twice beside
-`<<`, and what libyaml finds no sense in; and two readings where ruamel refuses: a tab behind a value, a block scalar after
-a blank line less indented than its text. tests/unit/domain/test_yaml_documents.py lists them.
-Editing and emitting is emit.py's.
+neither depth nor aliases can hurt: an alias bomb is an error before anything is expanded. What libyaml reads and ruamel's
+safe loader does not is refused by yaml_strictness.py.
+
+All that is read differs in nothing from what ruamel reads. Refused beyond what ruamel refuses are
+
+- lists and mappings as keys, sets, ordered maps and other tags, and values that contain themselves;
+- `%YAML 1.1`, and a second document;
+- a key that stands twice in a mapping with `<<`, where ruamel lets the later one win;
+- what libyaml's grammar has no place for: a tab before the first word of a line, a key or item that is indented other
+  than those before it behind an anchor or a tag, a directive or text behind a document's end.
+
+tests/unit/domain/test_yaml_documents.py holds it to that. Editing and emitting is emit.py's.
 """
 
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Any
 
 import yaml
 
 from wherry.service.domain.dvc.scalars import EXPLICIT, read_plain
 from wherry.service.domain.dvc.simple_yaml import Spot, read_simple
+from wherry.service.domain.dvc.yaml_strictness import StricterReading, strictly
 from wherry.service.domain.errors import PipelineInvalid, Place
 
 # Deeper than any file a person or a tool of ours writes; later walks over the values may recurse.
@@ -117,9 +126,12 @@ def build_document(text: str, path: str) -> tuple[Any, Spot]:
     """
     builder = _Builder(path)
     try:
-        builder.build(yaml.parse(text, Loader=yaml.CSafeLoader))
+        builder.build(strictly(yaml.parse(text, Loader=yaml.CSafeLoader), text))
     except yaml.YAMLError as exc:
         raise _refuse_syntax(exc, path) from exc
+    except StricterReading as exc:
+        place = Place(path=path, line=exc.line, column=exc.column)
+        raise PipelineInvalid(f"this is not valid YAML: {exc.message}", hint=exc.hint, place=place) from exc
     return builder.value, builder.spot
 
 
@@ -197,8 +209,8 @@ class _Builder:
             elif isinstance(event, yaml.DocumentStartEvent):
                 self._begin_document(event)
 
-    def _refuse(self, message: str, event: yaml.Event) -> PipelineInvalid:
-        return PipelineInvalid(message, place=self._place(_spot_of(event)))
+    def _refuse(self, message: str, event: yaml.Event, hint: str = "") -> PipelineInvalid:
+        return PipelineInvalid(message, hint=hint, place=self._place(_spot_of(event)))
 
     def _place(self, spot: Spot) -> Place:
         return Place(path=self._path, line=spot[0], column=spot[1])
@@ -238,9 +250,9 @@ class _Builder:
         raise self._refuse(f"the tag {event.tag!r} is not understood", event)
 
     def _take_alias(self, event: yaml.AliasEvent) -> None:
-        name = event.anchor
+        name = event.anchor or ""
         if name not in self._anchors:
-            raise self._refuse(f"nothing is anchored as {name!r}", event)
+            raise self._refuse(f"nothing is anchored as {name!r}", event, self._anchors_hint(name))
         anchored = self._anchors[name]
         if anchored is None:
             raise self._refuse(f"{name!r} contains itself", event)
@@ -248,6 +260,12 @@ class _Builder:
         if self._repeated > REPEATED_VALUES_MAX:
             raise self._refuse("aliases repeat too much", event)
         self._put(anchored.value, _spot_of(event, anchored.inner), anchored.size)
+
+    def _anchors_hint(self, name: str) -> str:
+        near = get_close_matches(name, self._anchors, n=1)
+        if near:
+            return f"Did you mean *{near[0]}?"
+        return f"&{name} stands before a value further up; a text that begins with * needs quotes."
 
     def _open(self, event: "yaml.MappingStartEvent | yaml.SequenceStartEvent") -> None:
         if event.tag not in _COLLECTION_TAGS:
@@ -269,7 +287,8 @@ class _Builder:
             frame.value.clear()
             frame.value.update(frame.merged)
             frame.value.update(own)
-        if frame.anchor:
+        # Given again inside, it stands for what is inside.
+        if frame.anchor and self._anchors[frame.anchor] is None:
             self._anchors[frame.anchor] = _Anchored(frame.value, frame.inner, frame.size)
         self._put(frame.value, frame.spot, frame.size)
 

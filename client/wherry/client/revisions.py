@@ -1,0 +1,261 @@
+"""Revisions of a project: the workspace, commits of git, and runs; and what each declares and records."""
+
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from wherry.client.connection import LONG_S, Connection
+from wherry.client.errors import ClientError, Invalid, NotInGit, Refused, Unknown, UnknownRevision
+from wherry.client.git_objects import GitObjects
+from wherry.client.progress import Progress
+from wherry.client.project import Project
+from wherry.client.revision_submission import RevisionSubmitter
+from wherry.client.submission import Selection, Submitter
+from wherry.v1.pipelines_pb2 import Submission
+from wherry.v1.results_pb2 import (
+    RESULT_KIND_METRICS,
+    RESULT_KIND_PARAMS,
+    RESULT_KIND_PLOTS,
+    RESULT_KIND_RECORDS,
+    ReadResultsRequest,
+    ReadResultsResponse,
+)
+from wherry.v1.runs_pb2 import GetRunRequest
+
+Json = dict[str, Any]
+Kind = Literal["metrics", "params", "plots", "records"]
+
+WORKSPACE = "workspace"
+RUN_PREFIX = "run:"
+
+_KINDS = {
+    "metrics": RESULT_KIND_METRICS,
+    "params": RESULT_KIND_PARAMS,
+    "plots": RESULT_KIND_PLOTS,
+    "records": RESULT_KIND_RECORDS,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revision:
+    """One revision. Without commit and run it is the workspace."""
+
+    name: str
+    """As it is shown; several names of one commit are joined by commas, as DVC does."""
+    commit: str = ""
+    run: str = ""
+    """Id of the run."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Which:
+    """Which revisions are meant, in the words of DVC's flags."""
+
+    names: Sequence[str] = ()
+    all_branches: bool = False
+    all_tags: bool = False
+    all_commits: bool = False
+
+    def __bool__(self) -> bool:
+        """Whether more is meant than the project as it stands."""
+        return bool(self.names or self.all_branches or self.all_tags or self.all_commits)
+
+
+class Revisions:
+    """Finds revisions and reads their results."""
+
+    def __init__(self, project: Project, connection: Connection, progress: Progress) -> None:
+        """Take the project, the service, and who hears of progress."""
+        self._project = project
+        self._connection = connection
+        self._progress = progress
+        self._git: GitObjects | None = None
+
+    def close(self) -> None:
+        """End git's process."""
+        if self._git is not None:
+            self._git.close()
+
+    @property
+    def git(self) -> GitObjects:
+        """The repository around the project.
+
+        Raises:
+            NotInGit: if there is none.
+        """
+        if self._git is None:
+            if self._project.git_root is None:
+                raise NotInGit(
+                    f"{self._project.root} is in no git repository",
+                    hint="revisions are commits: `git init` and commit, or name runs (run:ID)",
+                )
+            self._git = GitObjects(self._project)
+        return self._git
+
+    def find(self, which: Which) -> list[Revision]:
+        """List the workspace and the revisions that are meant; the workspace alone when nothing is.
+
+        Raises:
+            UnknownRevision: if a name is neither git's nor that of a run.
+            NotInGit: if commits are meant and there are none.
+        """
+        if not which:
+            return [Revision(name="")]
+        commits: dict[str, list[str]] = {}
+        runs: list[Revision] = []
+        for name in which.names:
+            if name == WORKSPACE:
+                continue
+            found = self.resolve(name)
+            if found.run:
+                runs.append(found)
+            else:
+                commits.setdefault(found.commit, []).append(name)
+        for name in self._listed(which):
+            sha = self.git.find_commit(name)
+            if sha is not None:
+                commits.setdefault(sha, []).append(name)
+        grouped = [
+            Revision(name=",".join(dict.fromkeys(names)), commit=sha) for sha, names in commits.items()
+        ]
+        return [Revision(name=WORKSPACE), *grouped, *runs]
+
+    def resolve(self, name: str) -> Revision:
+        """Find what a name stands for: git's own meaning first; a number or name that git does not know is a run's.
+
+        Raises:
+            UnknownRevision: if it is neither.
+            Unknown: if it begins with "run:" and there is no such run.
+        """
+        if name in {"", WORKSPACE}:
+            return Revision(name=WORKSPACE)
+        if not name.startswith(RUN_PREFIX):
+            sha = self.git.find_commit(name) if self._project.git_root is not None else None
+            if sha is not None:
+                return Revision(name=name, commit=sha)
+        try:
+            request = GetRunRequest(run=name.removeprefix(RUN_PREFIX))
+            run = self._connection.unary(self._connection.runs.GetRun, request).run
+        except (Unknown, Invalid) as exc:
+            if name.startswith(RUN_PREFIX):
+                raise
+            raise UnknownRevision(
+                f"unknown Git revision '{name}', and no run is called so",
+                hint="`git branch`, `git tag` and `wherry ps` list what there is",
+            ) from exc
+        return Revision(name=name, run=run.id)
+
+    def read(
+        self,
+        revision: Revision,
+        kinds: Iterable[Kind],
+        *,
+        targets: Sequence[str] = (),
+        stage_params_only: bool = False,
+    ) -> Json | None:
+        """Read what a revision declares, by kind; None when the project's folder is not in it.
+
+        Raises:
+            ClientError: as the service says.
+        """
+
+        def request() -> ReadResultsRequest:
+            return ReadResultsRequest(
+                kinds=[_KINDS[kind] for kind in kinds], targets=targets, stage_params_only=stage_params_only
+            )
+
+        def call(submission: Submission) -> ReadResultsResponse:
+            asked = request()
+            asked.submission.CopyFrom(submission)
+            return self._connection.unary(self._connection.results.ReadResults, asked, LONG_S)
+
+        if revision.run:
+            asked = request()
+            asked.run = revision.run
+            answer = self._connection.unary(self._connection.results.ReadResults, asked, LONG_S)
+        elif revision.commit:
+            submitter = RevisionSubmitter(
+                self._project, self._connection, self._progress, git=self.git, commit=revision.commit
+            )
+            if not submitter.has_project():
+                return None
+            answer = submitter.ask(Selection(), call)
+        else:
+            answer = Submitter(self._project, self._connection, self._progress).ask(Selection(), call)
+        document = json.loads(answer.results.document_json, object_hook=_with_tuples)
+        assert isinstance(document, dict)
+        return document
+
+    def gather(
+        self,
+        which: Which,
+        kind: Kind,
+        *,
+        targets: Sequence[str] = (),
+        stage_params_only: bool = False,
+        tell: Callable[[str], None] = lambda _line: None,
+    ) -> dict[str, Json]:
+        """Read one kind of every revision, in DVC's shape: {REV: {"data": {PATH: …}} or {"error": {"type", "msg"}}}.
+
+        Paths are relative to the DVC root. A revision that cannot be read is told of, and has an error.
+        """
+        found: dict[str, Json] = {}
+        for revision in self.find(which):
+            try:
+                document = self.read(revision, (kind,), targets=targets, stage_params_only=stage_params_only)
+            except (Invalid, Refused) as exc:
+                tell(f"failed to load {kind} in revision '{revision.name}', {exc.message}")
+                found[revision.name] = {"error": error_document(exc)}
+                continue
+            if document is not None:
+                found[revision.name] = {"data": document[kind]}
+        return found
+
+    def _listed(self, which: Which) -> Iterator[str]:
+        if which.all_commits:
+            yield from self.git.all_commits()
+            return
+        if which.all_branches:
+            yield from self.git.branches()
+        if which.all_tags:
+            yield from self.git.tags()
+
+
+def _with_tuples(value: Json) -> Any:
+    """Tuples of Python are not lists to DVC, and JSON has none."""
+    return tuple(value["$tuple"]) if value.keys() == {"$tuple"} else value
+
+
+def error_document(error: ClientError) -> Json:
+    """Write an error as DVC writes those of a revision."""
+    where = f" ({error.where})" if error.where else ""
+    return {"type": error.reason, "msg": f"{error.message}{where}"}
+
+
+def hide_workspace(results: dict[str, Json], branch: str | None) -> None:
+    """Leave the workspace out when it is as the branch that is checked out."""
+    if branch is not None and WORKSPACE in results and results[WORKSPACE] == results.get(branch):
+        del results[WORKSPACE]
+
+
+def seen_from(project: Project, paths: Mapping[str, Any]) -> dict[str, Any]:
+    """Write paths of the project relative to the folder."""
+    return {os.path.relpath(path, project.folder or "."): value for path, value in paths.items()}
+
+
+def from_root(project: Project, paths: Iterable[str]) -> list[str]:
+    """Turn paths as typed into paths relative to the DVC root.
+
+    Raises:
+        ClientError: if one is not inside the project.
+    """
+    here = project.root / project.folder
+    found = []
+    for path in paths:
+        relative = os.path.relpath(os.path.join(here, path), project.root)  # noqa: PTH118 - ".." goes as text, as in DVC
+        if relative == ".." or relative.startswith("../"):
+            raise ClientError(f"{path} is not inside the project {project.root}", reason="PATH_OUTSIDE")
+        found.append(relative)
+    return found

@@ -1,0 +1,321 @@
+"""Making images on a Docker engine: the ImageMaker port on the Docker SDK.
+
+Packages are installed in a container that becomes the image: as root, or nothing could be written, but without root's rights
+over anything else, on the guarded network, in bounds, and without any folder of the host. A Dockerfile goes to the engine's own
+builder, whose steps have Docker's default rights and the same network and bounds of memory.
+"""
+
+import asyncio
+import contextlib
+import functools
+import json
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import docker.errors
+import requests.exceptions
+from docker import APIClient
+from docker.types import HostConfig, LogConfig, Mount
+from docker.utils import kwargs_from_env
+
+from wherry.service.adapters.build_context import pack
+from wherry.service.adapters.container_output_docker import OutputRelay
+from wherry.service.adapters.engine_errors import engine_errors
+from wherry.service.domain.errors import EngineUnavailable, ImageNotMade
+from wherry.service.domain.limits import LOG_LINE_BYTES_MAX
+from wherry.service.domain.lines import LineSplitter
+from wherry.service.ports.images import Content, DockerBuild, ImageMaker, Installation, Tell
+
+_T = TypeVar("_T")
+
+_CALL_TIMEOUT_S = 600
+_THREADS = 16
+
+# In the tar of a Dockerfile's context; its own ignore file takes both out of what COPY sees.
+_DOCKERFILE = ".wherry.Dockerfile"
+_IGNORE_FILE = ".dockerignore"
+
+_CA_AT = "/tmp/wherry/ca.pem"  # noqa: S108 - inside a container
+_PIP_CONFIG_AT = "/tmp/wherry/pip.conf"  # noqa: S108 - inside a container
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildLimits:
+    """What making an image may use."""
+
+    memory_bytes: int = 4 * 1024**3
+    pids_max: int = 4096
+    time_s: float = 3600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PipSettings:
+    """The operator's own settings of pip. They are no part of images and of no key."""
+
+    config: Path | None = None
+    """A pip.conf."""
+    ca_bundle: Path | None = None
+    """Certificate authorities of the index."""
+
+
+class DockerImageMaker(ImageMaker):
+    """Makes images on the engine where DOCKER_HOST (else the usual socket) says. Close it when done."""
+
+    def __init__(
+        self,
+        *,
+        network: Callable[[], Awaitable[str]] | None,
+        labels: Mapping[str, str],
+        pip: PipSettings = PipSettings(),
+        limits: BuildLimits = BuildLimits(),
+    ) -> None:
+        """`network` gives the name of the network to use; None: there is none. Containers and images carry `labels`."""
+        self._network = network
+        self._labels = dict(labels)
+        self._pip = pip
+        self._limits = limits
+        self._client: APIClient | None = None
+        self._threads = ThreadPoolExecutor(_THREADS, "docker-images")
+
+    async def holds(self, name: str) -> bool:
+        """Whether an image is on the engine."""
+
+        def look(client: APIClient) -> bool:
+            untyped: Any = client
+            with contextlib.suppress(docker.errors.NotFound):
+                untyped.inspect_image(name)
+                return True
+            return False
+
+        return await self._call(look)
+
+    async def install(self, installation: Installation, tell: Tell) -> None:
+        """Run the script in a container of the base, and keep that as the image, with the base's own settings."""
+        network = await self._network() if self._network else "none"
+        container = await self._call(
+            functools.partial(self._create, installation=installation, network=network)
+        )
+        try:
+            files = {**installation.files, **_pip_files(self._pip)}
+            with await self._run(pack, {name.lstrip("/"): item for name, item in files.items()}) as archive:
+                await self._call(lambda client: client.put_archive(container, "/", archive))
+            async with asyncio.timeout(self._limits.time_s):
+                code = await self._run_to_end(container, tell)
+            if code != 0:
+                raise ImageNotMade("the packages could not be installed")
+            await tell([b"keeping the image"])
+            await self._call(
+                functools.partial(
+                    _commit,
+                    container=container,
+                    installation=installation,
+                    labels={**installation.labels, **self._labels},
+                )
+            )
+        except TimeoutError as exc:
+            raise ImageNotMade(f"installing took longer than {self._limits.time_s:.0f} s") from exc
+        finally:
+            with contextlib.suppress(EngineUnavailable):
+                await asyncio.shield(self._call(functools.partial(_remove, container=container)))
+
+    async def build(self, build: DockerBuild, tell: Tell) -> None:
+        """Send the context to the engine's builder and follow what it does."""
+        network = await self._network() if self._network else "none"
+        files = {
+            **build.files,
+            _DOCKERFILE: Content(source=build.dockerfile),
+            _IGNORE_FILE: Content(source=f"{_DOCKERFILE}\n{_IGNORE_FILE}\n".encode()),
+        }
+        parameters = {
+            "t": build.name,
+            "dockerfile": _DOCKERFILE,
+            "rm": True,
+            "forcerm": True,
+            "networkmode": network,
+            "memory": self._limits.memory_bytes,
+            "memswap": self._limits.memory_bytes,
+            "buildargs": json.dumps(dict(build.args)),
+            "labels": json.dumps({**build.labels, **self._labels}),
+        }
+        with await self._run(pack, files) as archive:
+            response = await self._call(lambda client: _post_build(client, parameters, archive))
+        following = _BuildLog(response)
+        try:
+            async with asyncio.timeout(self._limits.time_s):
+                await following.pass_on(tell, self._threads)
+        except TimeoutError as exc:
+            raise ImageNotMade(f"the build took longer than {self._limits.time_s:.0f} s") from exc
+        finally:
+            following.close()
+
+    def close(self) -> None:
+        """Let go of threads and connections."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        if self._client is not None:
+            self._client.close()
+
+    async def _run_to_end(self, container: str, tell: Tell) -> int:
+        connection = await self._call(
+            lambda client: client.attach_socket(container, {"stdout": 1, "stderr": 1, "stream": 1})
+        )
+        relay = OutputRelay(connection, asyncio.get_running_loop())
+        reading = self._threads.submit(relay.read_all)
+        splitter = LineSplitter(LOG_LINE_BYTES_MAX)
+        try:
+            await self._call(lambda client: client.start(container))
+            async for piece in relay.pieces():
+                if lines := splitter.feed(piece.data):
+                    await tell(lines)
+            if lines := splitter.finish():
+                await tell(lines)
+        finally:
+            relay.close()
+            if not reading.cancel():
+                await asyncio.shield(asyncio.wrap_future(reading))
+            relay.release()
+        answer = await self._call(lambda client: client.wait(container))
+        return int(answer["StatusCode"])
+
+    def _create(self, client: APIClient, *, installation: Installation, network: str) -> str:
+        config = client.create_container_config(
+            image=installation.base,
+            entrypoint=[""],
+            command=["/bin/sh", "-c", installation.script],
+            environment=_environment(self._pip),
+            user="0:0",
+            working_dir="/",
+            labels=self._labels,
+            host_config=self._host_config(client, network),
+        )
+        untyped: Any = client
+        return str(untyped.create_container_from_config(config)["Id"])
+
+    def _host_config(self, client: APIClient, network: str) -> HostConfig:
+        return client.create_host_config(
+            network_mode=network,
+            cap_drop=["ALL"],
+            # Some images keep their packages in folders of a user of theirs.
+            cap_add=["DAC_OVERRIDE"],
+            security_opt=["no-new-privileges"],
+            ipc_mode="private",
+            pids_limit=self._limits.pids_max,
+            mem_limit=self._limits.memory_bytes,
+            memswap_limit=self._limits.memory_bytes,
+            # Volumes of their own, which go with the container: what is in them is no part of the image.
+            mounts=[Mount("/workspace", None, type="volume"), Mount("/tmp", None, type="volume")],  # noqa: S108
+            log_config=LogConfig(type="none"),
+        )
+
+    async def _call(self, action: Callable[[APIClient], _T]) -> _T:
+        def run() -> _T:
+            with engine_errors():
+                return action(self._connect())
+
+        return await self._run(run)
+
+    async def _run(self, action: Callable[..., _T], *arguments: Any) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, action, *arguments)
+
+    def _connect(self) -> APIClient:
+        if self._client is None:
+            where: Any = kwargs_from_env()
+            self._client = APIClient(version="auto", timeout=_CALL_TIMEOUT_S, max_pool_size=_THREADS, **where)
+            self._client.trust_env = False
+        return self._client
+
+
+@dataclass(slots=True)
+class _BuildLog:
+    """What the engine's builder says, one JSON document a line."""
+
+    response: requests.Response
+    closed: bool = field(default=False)
+
+    async def pass_on(self, tell: Tell, threads: ThreadPoolExecutor) -> None:
+        """Tell lines until the end.
+
+        Raises:
+            ImageNotMade: when the builder says so.
+        """
+        loop = asyncio.get_running_loop()
+        documents = self._documents()
+        while (document := await loop.run_in_executor(threads, next, documents, None)) is not None:
+            if "error" in document:
+                raise ImageNotMade(f"the image could not be built: {document['error']}")
+            lines = [line for line in str(document.get("stream", "")).splitlines() if line.strip()]
+            if lines:
+                await tell([line[:LOG_LINE_BYTES_MAX].encode() for line in lines])
+
+    def _documents(self) -> Iterator[Mapping[str, Any]]:
+        try:
+            for line in self.response.iter_lines():
+                if line:
+                    yield json.loads(line)
+        except (requests.exceptions.RequestException, OSError, ValueError) as exc:
+            if not self.closed:
+                raise EngineUnavailable(f"the Docker engine broke off the build: {exc}") from exc
+
+    def close(self) -> None:
+        """Break the connection off: the engine then stops building."""
+        self.closed = True
+        with contextlib.suppress(OSError, ValueError, RuntimeError):
+            self.response.raw.shutdown()
+        self.response.close()
+
+
+def _post_build(client: APIClient, parameters: Mapping[str, Any], archive: Any) -> requests.Response:
+    """By hand, because the SDK gives no way to break a build off."""
+    response = client.post(
+        f"{client.base_url}/v{client.api_version}/build",
+        params=parameters,
+        data=archive,
+        headers={"Content-Type": "application/x-tar"},
+        stream=True,
+        timeout=None,
+    )
+    if not response.ok:
+        with response:
+            raise EngineUnavailable(f"the Docker engine refused the build: {response.text[:500]}")
+    return response
+
+
+def _commit(
+    client: APIClient, *, container: str, installation: Installation, labels: Mapping[str, str]
+) -> None:
+    untyped: Any = client
+    config = untyped.inspect_image(installation.base)["Config"]
+    config["Labels"] = {**(config.get("Labels") or {}), **labels}
+    repository, _, tag = installation.name.partition(":")
+    untyped.commit(container, repository, tag, conf=config)
+
+
+def _remove(client: APIClient, *, container: str) -> None:
+    with contextlib.suppress(docker.errors.NotFound):
+        client.remove_container(container, force=True, v=True)
+
+
+def _environment(pip: PipSettings) -> dict[str, str]:
+    found = {
+        "PIP_NO_INPUT": "1",
+        "PIP_NO_CACHE_DIR": "1",
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "PIP_PROGRESS_BAR": "off",
+        "PIP_ROOT_USER_ACTION": "ignore",
+        # Nobody else manages this container's packages.
+        "PIP_BREAK_SYSTEM_PACKAGES": "1",
+        # There is no git folder to take a version from.
+        "SETUPTOOLS_SCM_PRETEND_VERSION": "0",
+    }
+    if pip.config is not None:
+        found["PIP_CONFIG_FILE"] = _PIP_CONFIG_AT
+    if pip.ca_bundle is not None:
+        found |= {"PIP_CERT": _CA_AT, "SSL_CERT_FILE": _CA_AT, "REQUESTS_CA_BUNDLE": _CA_AT}
+    return found
+
+
+def _pip_files(pip: PipSettings) -> dict[str, Content]:
+    found = {_PIP_CONFIG_AT: pip.config, _CA_AT: pip.ca_bundle}
+    return {at: Content(source=path) for at, path in found.items() if path is not None}

@@ -1,0 +1,72 @@
+"""Making images, and having them at hand."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+Tell = Callable[[Sequence[bytes]], Awaitable[None]]
+"""Takes lines that are written while an image is pulled or made."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Content:
+    """A file that goes into a build."""
+
+    source: Path | bytes
+    """A file of this machine, or the content itself."""
+    executable: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Installation:
+    """A script run in a container of a base, after which that is an image."""
+
+    name: str
+    """What the image is called."""
+    base: str
+    """Name or digest of an image that is at hand."""
+    script: str
+    files: Mapping[str, Content] = field(repr=False)
+    """By absolute path in the container. Below /workspace and /tmp, and not in the image."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """Of the image."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DockerBuild:
+    """An image as a Dockerfile describes it."""
+
+    name: str
+    dockerfile: bytes = field(repr=False)
+    files: Mapping[str, Content] = field(repr=False)
+    """By path in the context."""
+    args: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+class ImageMaker(Protocol):
+    """Makes images on an engine. Every method may raise EngineUnavailable.
+
+    Cancelling ends what was begun; nothing of it is left.
+    """
+
+    async def holds(self, name: str) -> bool:
+        """Whether an image is at hand."""
+        ...
+
+    async def install(self, installation: Installation, tell: Tell) -> None:
+        """Make an image by running a script.
+
+        Raises:
+            ImageNotMade: if the script fails.
+        """
+        ...
+
+    async def build(self, build: DockerBuild, tell: Tell) -> None:
+        """Make an image out of a Dockerfile.
+
+        Raises:
+            ImageNotMade: if a step of it fails.
+        """
+        ...

@@ -1,0 +1,109 @@
+"""Packages that a project lists are installed into an image, once for everybody; and what is told when one is missing."""
+
+import hashlib
+import json
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+
+from tests.e2e.harness import STAGE_IMAGE, Project, Service, new_project
+from tests.wheels import BACKEND, wheel
+
+DEFAULTS = f'[defaults]\nimage = "{STAGE_IMAGE}"\nrequirements = "requirements.txt"\n'
+SHOW = "import json, greet, probe, probe_seen; json.dump([greet.WORD, probe.VALUE, probe_seen.SEEN], open('out', 'w'))"
+
+
+@pytest.fixture
+def image_service(service: Service) -> Iterator[Service]:
+    """The service; what it has made in the test goes with the test."""
+    yield service
+    client = docker.from_env()
+    home = hashlib.sha256(str(service.home).encode()).hexdigest()[:16]
+    for image in client.images.list(filters={"label": f"wherry.home={home}"}):
+        client.images.remove(str(image.id), force=True)
+    client.close()
+
+
+def add_wheel(project: Project, word: str) -> None:
+    file, content = wheel("greet", "1.0", {"greet.py": f"WORD = {word!r}\n"}, requires=["numpy"])
+    (project.root / "wheels").mkdir(exist_ok=True)
+    (project.root / "wheels" / file).write_bytes(content)
+
+
+def said(project: Project, run: Any) -> str:
+    """What was said in a run, Wherry's own lines too."""
+    return project.wherry("logs", run["id"]).expect(0).out
+
+
+def test_listed_packages_are_installed_once_for_everybody(image_service: Service, tmp_path: Path) -> None:
+    """A wheel of the project, found through an included file, and the project itself, which stays where it is."""
+    word = uuid.uuid4().hex
+    files = {
+        "dvc.yaml": f'stages:\n  show:\n    cmd: python3 -c "{SHOW}"\n    deps: [src]\n    outs: [out]\n',
+        ".dvc/wherry.toml": DEFAULTS,
+        "requirements.txt": "-r sub/more.txt\n-e .\n",
+        "sub/more.txt": "-f ../wheels\n--no-index\ngreet\n",
+        "pyproject.toml": (
+            '[project]\nname = "probe"\nversion = "1.0"\n'
+            '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+        ),
+        "backend.py": BACKEND,
+        "src/probe.py": "VALUE = 1\n",
+    }
+    project = new_project(tmp_path / "project", image_service, files)
+    add_wheel(project, word)
+    project.commit()
+
+    first = project.repro()
+    other = project.clone(tmp_path / "other", user="ben")
+    other.write({"src/probe.py": "VALUE = 2\n"})
+    second = other.repro()
+    other.wherry("pull").expect(0)
+    add_wheel(other, "another")
+
+    greeting, value, seen = json.loads((other.root / "out").read_text())
+    assert (greeting, value) == (word, 2)
+    # Of root's rights over others it had one, CAP_DAC_OVERRIDE, inside its own file system.
+    assert seen == {"bounding": f"{2:016x}", "no_new_privileges": "1", "socket": False, "environment": []}
+    making = "making the image of requirements.txt on wherry/base:bookworm"
+    assert making in said(project, first)
+    assert making not in said(other, second)
+    [before], [after] = first["stages"], second["stages"]
+    assert (after["cache"], after["image"]) == ("miss", before["image"])
+    assert before["image"].startswith("wherry/requirements:")
+    why = other.wherry("why", "show").expect(0).out
+    assert "image requirements.txt on wherry/base:bookworm: " in why
+
+
+def test_what_is_missing_is_told_with_what_to_do(image_service: Service, tmp_path: Path) -> None:
+    absent = f"absent-{uuid.uuid4().hex}"
+    project = new_project(
+        tmp_path / "project",
+        image_service,
+        {
+            "dvc.yaml": (
+                "stages:\n"
+                "  install: {cmd: touch a, outs: [a], meta: {wherry: {requirements: requirements.txt}}}\n"
+                '  module: {cmd: python3 -c "import pandas_x.core", outs: [b]}\n'
+                "  program: {cmd: frobnicate --now, outs: [c]}\n"
+            ),
+            "requirements.txt": f"--no-index\n{absent}\n",
+        },
+    )
+
+    ended = project.wherry("repro", "--json", "--keep-going").expect(1).json()
+
+    stages = {stage["name"]: stage for stage in ended["stages"]}
+    assert {name: stage["state"] for name, stage in stages.items()} == dict.fromkeys(stages, "failed")
+    reasons = {name: stage["reason"] for name, stage in stages.items()}
+    assert f"ERROR: No matching distribution found for {absent}" in reasons["install"]
+    assert reasons["module"] == "exited with 1: no module named 'pandas_x'"
+    assert reasons["program"] == "exited with 127: no program 'frobnicate'"
+    text = said(project, ended)
+    assert f"ERROR: Could not find a version that satisfies the requirement {absent}" in text
+    assert "$ touch a" not in text
+    assert 'with requirements = "requirements.txt" under [defaults] of .dvc/wherry.toml' in text

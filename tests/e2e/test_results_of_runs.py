@@ -1,0 +1,89 @@
+"""Runs as revisions: their metrics and params, with nothing of them on this machine."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.harness import Project, Service, new_project
+from tests.e2e.in_process import ask_wherry
+
+_FILES = {
+    "dvc.yaml": """\
+stages:
+  train:
+    cmd: |
+      test ${lr} != 9
+      echo "{\\"acc\\": ${lr}}" > m.json
+      echo "{\\"n\\": ${lr}}" > plain.json
+    params: [lr]
+    metrics: [m.json, plain.json: {cache: false}]
+""",
+    "params.yaml": "lr: 1\nother: x\n",
+}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory, service: Service) -> Project:
+    """Three runs: lr 1 and 2 succeeded, 9 failed; lr 1 is committed; no output is here."""
+    project = new_project(tmp_path_factory.mktemp("runs") / "project", service, _FILES)
+    project.wherry("repro", "-n", "one", "--no-logs", "--pull", "none").expect(0)
+    project.commit("one")
+    project.write({"params.yaml": "lr: 2\nother: y\n"})
+    project.wherry("repro", "-n", "two", "--no-logs", "--pull", "none").expect(0)
+    project.write({"params.yaml": "lr: 9\nother: y\n"})
+    project.wherry("repro", "-n", "broken", "--no-logs", "--pull", "none").expect(1)
+    for path in ("m.json", ".dvc/cache"):
+        assert not (project.root / path).exists()
+    return project
+
+
+def test_runs_are_compared_with_each_other_and_with_commits(project: Project, service: Service) -> None:
+    shown = ask_wherry(service, project.root, [("", ("show", name, "--json")) for name in ("one", "two")])
+    ids = {run.json()["name"]: run.json()["id"] for run in shown}
+    numbers, names, mixed, params = ask_wherry(
+        service,
+        project.root,
+        [
+            ("", ("metrics", "diff", "--json", ids["one"], f"run:{ids['two']}")),
+            ("", ("metrics", "diff", "--json", "one", "two")),
+            ("", ("metrics", "diff", "--json", "HEAD", "two")),
+            ("", ("params", "diff", "--json", "one", "two")),
+        ],
+    )
+    change = {"old": 1, "new": 2, "diff": 1}
+    expected = {"m.json": {"acc": change}, "plain.json": {"n": change}}
+    assert (numbers.expect(0).json(), names.json(), mixed.json()) == (expected, expected, expected)
+    assert params.expect(0).json() == {"params.yaml": {"lr": change, "other": {"old": "x", "new": "y"}}}
+
+
+def test_metrics_that_only_the_store_has_are_shown(project: Project, service: Service) -> None:
+    (shown,) = ask_wherry(service, project.root, [("", ("metrics", "show", "-a", "--json"))])
+    # The workspace has the lock of the second run.
+    values = {rev: result["data"]["m.json"]["data"]["acc"] for rev, result in shown.expect(0).json().items()}
+    assert values == {"workspace": 2, "main": 1}
+
+
+def test_a_stage_that_failed_has_no_metrics(project: Project, service: Service) -> None:
+    broken, unknown = ask_wherry(
+        service,
+        project.root,
+        [
+            ("", ("metrics", "diff", "--json", "two", "broken")),
+            ("", ("metrics", "diff", "two", "run:no-such")),
+        ],
+    )
+    assert broken.expect(0).json()["m.json"] == {"acc": {"old": 2, "new": None}}
+    unknown.expect(5)
+
+
+def test_a_secret_in_a_committed_configuration_stays_here(project: Project, service: Service) -> None:
+    config = project.root / ".dvc" / "config"
+    before = config.read_text()
+    config.write_text(f"{before}['remote \"r\"']\n    url = s3://b\n    secret_access_key = hunter2-secret\n")
+    project.commit("a mistake")
+    config.write_text(before)
+    project.commit("taken back")
+    (shown,) = ask_wherry(service, project.root, [("", ("metrics", "show", "-A", "--json"))])
+    assert len(shown.expect(0).json()) == 5
+    kept = [path for path in Path(service.home).rglob("*") if path.is_file()]
+    assert not [path for path in kept if b"hunter2-secret" in path.read_bytes()]
