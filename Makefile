@@ -64,6 +64,8 @@ bench: setup image ## against DVC, rclone, s5cmd and the bare engine: overhead, 
 	python bench/reading.py --stages 1000 --no-dvc
 	python bench/layout.py
 	python bench/transfer.py
+	python bench/cli.py
+	python -m bench.watching
 
 # Each list is held to dev.txt, so that what is shipped is what was tested.
 COMPILE = .venv/uv/bin/uv pip compile -q --upgrade --generate-hashes --universal --python-version 3.11 --no-header

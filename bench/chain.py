@@ -161,6 +161,7 @@ def _wherry_container(client: APIClient, shell: _Shell, folder: Path) -> dict[st
 def _bare_config(like: dict[str, Any], command: str, workspace: Path) -> dict[str, Any]:
     """The configuration of a container just like the one described, on a workspace of ours."""
     host = dict(like["HostConfig"])
+    host.pop("CgroupParent", None)
     host["Mounts"] = [
         {**mount, "Source": str(workspace)} if mount["Type"] == "bind" else mount
         for mount in host.get("Mounts") or []

@@ -15,6 +15,7 @@ import pytest
 
 from tests.engine_fixtures import IMAGE, STAGE_UID, Bench, bench, engine, with_limits
 from wherry.service.adapters.container_output_docker import FrameParser
+from wherry.service.adapters.container_spec_docker import lacks_of_isolation
 from wherry.service.adapters.containers_docker import DockerContainerEngine
 from wherry.service.adapters.stage_network_docker import StageNetwork
 from wherry.service.domain.errors import EngineUnavailable, ImageNotFound
@@ -280,35 +281,12 @@ def test_waiting_may_begin_before_the_start(bench: Bench) -> None:
 def test_the_image_decides_nothing_but_variables(bench: Bench, opinionated_image: str) -> None:
     async def check() -> tuple[bytes, Exit]:
         image = await bench.engine.resolve_image(opinionated_image)
-        ran = await bench.run(
-            replace(bench.spec("pwd; id -u; echo $FROM_IMAGE; test -w /cache || echo closed"), image=image)
-        )
+        ran = await bench.run(replace(bench.spec("pwd; id -u; echo $FROM_IMAGE"), image=image))
         return ran.stdout, ran.exit
 
     stdout, ended = asyncio.run(check())
-    assert stdout.decode().split() == ["/workspace", str(STAGE_UID), "yes", "closed"]
+    assert stdout.decode().split() == ["/workspace", str(STAGE_UID), "yes"]
     assert ended.code == 0
-
-
-def test_removal_takes_anonymous_volumes_along(bench: Bench, opinionated_image: str) -> None:
-    def volumes() -> set[str]:
-        client = docker.from_env()
-        try:
-            return {volume.name for volume in client.volumes.list()}
-        finally:
-            client.close()
-
-    async def check() -> tuple[set[str], set[str]]:
-        image = await bench.engine.resolve_image(opinionated_image)
-        before = volumes()
-        async with bench.created(replace(bench.spec("true"), image=image)) as container:
-            during = volumes() - before
-            assert [found.id for found in await bench.engine.list_labelled(bench.labels)] == [container]
-        return during, volumes() & during
-
-    during, left = asyncio.run(check())
-    assert during
-    assert not left
 
 
 def test_a_running_container_is_listed_and_removed_and_removing_it_again_is_harmless(bench: Bench) -> None:
@@ -393,3 +371,30 @@ def test_frames_are_put_together_wherever_the_connection_cut_them(step: int) -> 
     pieces = [piece for at in range(0, len(frames), step) for piece in parser.feed(frames[at : at + step])]
     assert b"".join(piece.data for piece in pieces if piece.source is Source.STDOUT) == b"one\ntwoend"
     assert len(b"".join(piece.data for piece in pieces if piece.source is Source.STDERR)) == 300
+
+
+def test_an_images_volumes_are_in_memory_and_none_is_made_on_the_engines_disk(
+    bench: Bench, opinionated_image: str
+) -> None:
+    client = docker.from_env()
+
+    async def check() -> tuple[bytes, list[str]]:
+        image = await bench.engine.resolve_image(opinionated_image)
+        spec = replace(bench.spec("stat -f -c %T /cache; touch /cache/x && echo written"), image=image)
+        async with bench.created(spec) as container:
+            mounts = client.api.inspect_container(container)["Mounts"]
+        return (await bench.run(replace(spec, name=f"{spec.name}b"))).stdout, [m["Type"] for m in mounts]
+
+    try:
+        assert asyncio.run(check()) == (b"tmpfs\nwritten\n", ["bind"])
+    finally:
+        client.close()
+
+
+def test_what_an_engine_lacks_is_named() -> None:
+    info = {"Runtimes": {"runc": {}, "other": {}}, "SecurityOptions": ["name=seccomp,profile=default"]}
+    assert lacks_of_isolation(info, "") == ""
+    assert lacks_of_isolation(info, "runc") == ""
+    assert "seccomp" in lacks_of_isolation({**info, "SecurityOptions": ["name=apparmor"]}, "")
+    with pytest.raises(EngineUnavailable, match="no runtime 'runsc', only other, runc"):
+        lacks_of_isolation(info, "runsc")

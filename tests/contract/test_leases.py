@@ -125,9 +125,9 @@ def test_a_result_is_kept_only_while_its_lease_stands(kept: Kept) -> None:
     asyncio.run(leases.acquire(THEIRS, now=LATER))
     with pytest.raises(LeaseLost):
         asyncio.run(cache.publish(RESULT, fence=MINE.token))
-    assert asyncio.run(cache.find(KEY)) is None
+    assert list(asyncio.run(cache.find(KEY))) == []
     asyncio.run(cache.publish(RESULT, fence=THEIRS.token))
-    assert asyncio.run(cache.find(KEY)) == RESULT
+    assert list(asyncio.run(cache.find(KEY))) == [RESULT]
     asyncio.run(leases.end(KEY, THEIRS.token))
     with pytest.raises(LeaseLost):
         asyncio.run(cache.publish(RESULT, fence=THEIRS.token))

@@ -11,9 +11,10 @@ from wherry.service.domain.blob import BlobHash
 from wherry.service.domain.explanation import Circumstances, DeclaredOutput, Family
 from wherry.service.domain.images.image import Image
 from wherry.service.domain.paths import ProjectPath
+from wherry.service.domain.reads import ReadFile, Reads
 from wherry.service.domain.records import FileEntry, OutputKind, StageEntry
 from wherry.service.domain.task import RunId, StrictKey
-from wherry.service.ports.run_cache import Result, RunCache
+from wherry.service.ports.run_cache import RESULTS_PER_KEY_MAX, Result, RunCache
 
 KEY = StrictKey("ab" * 32)
 RESULT = Result(
@@ -40,6 +41,12 @@ RESULT = Result(
         image=Image(name="team/base:1", digest="sha256:" + "2" * 64, platform="linux/arm64"),
         network=False,
     ),
+    undeclared=Reads(
+        files=(
+            ReadFile(path=ProjectPath("bin/tool"), hash=BlobHash("4" * 32), size_bytes=9, executable=True),
+            ReadFile(path=ProjectPath("helper.py"), hash=BlobHash("5" * 32), size_bytes=7),
+        )
+    ),
 )
 
 
@@ -51,37 +58,72 @@ def cache(request: pytest.FixtureRequest) -> RunCache:
 
 
 def test_an_unknown_key_has_no_result(cache: RunCache) -> None:
-    assert asyncio.run(cache.find(KEY)) is None
+    assert list(asyncio.run(cache.find(KEY))) == []
 
 
 def test_a_published_result_is_found_whole(cache: RunCache) -> None:
     asyncio.run(cache.publish(RESULT))
-    assert asyncio.run(cache.find(KEY)) == RESULT
-    assert asyncio.run(cache.find(StrictKey("cd" * 32))) is None
+    assert list(asyncio.run(cache.find(KEY))) == [RESULT]
+    assert list(asyncio.run(cache.find(StrictKey("cd" * 32)))) == []
 
 
-def test_a_second_result_under_a_key_replaces_the_first(cache: RunCache) -> None:
+def test_a_second_result_that_read_the_same_replaces_the_first(cache: RunCache) -> None:
     other = replace(
         RESULT, run_id=RunId("18"), user="bob", wall_s=1.0, entry=replace(RESULT.entry, cmd="true")
     )
     asyncio.run(cache.publish(RESULT))
     asyncio.run(cache.publish(other))
-    assert asyncio.run(cache.find(KEY)) == other
+    assert list(asyncio.run(cache.find(KEY))) == [other]
+
+
+def _after(minutes: int, undeclared: Reads | None) -> Result:
+    return replace(RESULT, created_at=RESULT.created_at + timedelta(minutes=minutes), undeclared=undeclared)
+
+
+def _reads(content: str) -> Reads:
+    return Reads(files=(ReadFile(path=ProjectPath("h.py"), hash=BlobHash(content), size_bytes=1),))
+
+
+def test_results_of_a_key_that_read_other_things_stand_beside_each_other_newest_first(
+    cache: RunCache,
+) -> None:
+    kept = [
+        _after(3, _reads("a" * 32)),
+        _after(1, Reads()),
+        _after(4, None),
+        _after(2, Reads(all_files="b" * 64)),
+    ]
+    for result in kept:
+        asyncio.run(cache.publish(result))
+    assert list(asyncio.run(cache.find(KEY))) == [kept[2], kept[0], kept[3], kept[1]]
+    again = _after(5, _reads("a" * 32))
+    asyncio.run(cache.publish(again))
+    assert list(asyncio.run(cache.find(KEY))) == [again, kept[2], kept[3], kept[1]]
+
+
+def test_of_one_key_the_newest_results_are_kept_and_other_keys_are_left_alone(cache: RunCache) -> None:
+    other = replace(_after(-9, Reads()), key=StrictKey("cd" * 32))
+    asyncio.run(cache.publish(other))
+    for number in range(RESULTS_PER_KEY_MAX + 3):
+        asyncio.run(cache.publish(_after(number, _reads(f"{number:032x}"))))
+    found = asyncio.run(cache.find(KEY))
+    assert [result.undeclared for result in found] == [
+        _reads(f"{number:032x}") for number in range(RESULTS_PER_KEY_MAX + 2, 2, -1)
+    ]
+    assert list(asyncio.run(cache.find(other.key))) == [other]
 
 
 def test_numbers_keep_their_type_so_that_dvc_writes_the_same_lock(cache: RunCache) -> None:
     params = {"params.yaml": {"int": 1, "float": 1.0, "bool": True, "inf": math.inf, "nan": math.nan}}
     asyncio.run(cache.publish(replace(RESULT, entry=replace(RESULT.entry, params=params))))
-    found = asyncio.run(cache.find(KEY))
-    assert found is not None
+    (found,) = asyncio.run(cache.find(KEY))
     assert repr(dict(found.entry.params["params.yaml"])) == repr(params["params.yaml"])
 
 
 def test_a_moment_of_another_time_zone_stays_the_same_moment(cache: RunCache) -> None:
     local = RESULT.created_at.astimezone(timezone(timedelta(hours=5, minutes=30)))
     asyncio.run(cache.publish(replace(RESULT, created_at=local)))
-    found = asyncio.run(cache.find(KEY))
-    assert found is not None
+    (found,) = asyncio.run(cache.find(KEY))
     assert found.created_at == RESULT.created_at
 
 
@@ -123,5 +165,5 @@ def test_a_result_that_is_replaced_moves_to_its_new_family(cache: RunCache) -> N
 def test_a_result_without_a_family_is_found_and_never_listed(cache: RunCache) -> None:
     old = replace(RESULT, family=None, circumstances=None)
     asyncio.run(cache.publish(old))
-    assert asyncio.run(cache.find(KEY)) == old
+    assert list(asyncio.run(cache.find(KEY))) == [old]
     assert list(asyncio.run(cache.list_family(Family("fa" * 32), limit=9))) == []

@@ -113,6 +113,16 @@ def test_a_failed_stage_lists_what_it_had_made(failed: tuple[Project, Any]) -> N
     assert "never" not in log
 
 
+def test_what_a_stage_used_is_shown(failed: tuple[Project, Any]) -> None:
+    project, run = failed
+    usage = stage_of(run, "slow")["usage"]
+    shown = project.wherry("show", run["id"]).expect(0).out
+
+    assert set(usage) == {"peak_memory_bytes", "cpu_s", "read_bytes", "written_bytes"}
+    assert usage["peak_memory_bytes"] > 1024**2
+    assert re.search(r"\nslow +\d+\.\d s +\d+\.\d MiB ", shown)
+
+
 def test_every_attempt_is_in_the_log_and_counted(failed: tuple[Project, Any]) -> None:
     project, run = failed
     log = project.wherry("logs", run["id"], "flaky").expect(0).out

@@ -1,4 +1,4 @@
-"""`metrics` and `params` give what real DVC gives in the same project: tables, JSON and exit codes."""
+"""`metrics`, `params` and `exp show` give what real DVC gives in the same project: tables, JSON and exit codes."""
 
 import json
 from collections.abc import Mapping
@@ -88,6 +88,8 @@ _JSON = (
     ("", ("params", "diff", "--json", "--all", "first", "second")),
     ("", ("params", "diff", "--json", "--deps", "--all")),
     ("", ("params", "diff", "--json", "--targets", "conf/whole.yaml", "params.yaml", "--all")),
+    ("sub", ("exp", "show", "--json", "-n", "3")),
+    ("", ("exp", "show", "--json", "-T", "--sha", "--hide-workspace")),
 )
 _TABLES = (
     ("", ("metrics", "show")),
@@ -102,6 +104,12 @@ _TABLES = (
     ("", ("params", "diff")),
     ("sub", ("params", "diff", "--all", "--md")),
     ("", ("params", "diff", "--no-path", "--deps", "first")),
+    ("", ("exp", "show", "-A")),
+    ("", ("exp", "show", "--md", "--only-changed", "--rev", "first", "--rev", "HEAD")),
+    (
+        "sub",
+        ("exp", "show", "--csv", "-a", "-n", "2", "--drop", "train", "--keep", "train.lr", "--drop", "sub"),
+    ),
 )
 _REFUSED = (
     ("", ("metrics", "diff", "nope")),
@@ -168,7 +176,7 @@ def _plain(value: Any) -> Any:
         if set(value) == {"type", "msg"}:
             return value["type"]
         return {key: _plain(value[key]) for key in sorted(value)}
-    return value
+    return [_plain(inner) for inner in value] if isinstance(value, list) else value
 
 
 def test_order_of_files_is_that_of_dvc(answers: Mapping[Question, tuple[Finished, Finished]]) -> None:

@@ -76,6 +76,33 @@ def test_a_stage_that_failed_has_no_metrics(project: Project, service: Service) 
     unknown.expect(5)
 
 
+def test_runs_stand_under_the_commit_that_they_came_from(project: Project, service: Service) -> None:
+    whole, sorted_, table = ask_wherry(
+        service,
+        project.root,
+        [
+            ("", ("exp", "show", "--json", "-n", "2")),
+            ("", ("exp", "show", "--csv", "-n", "2", "--hide-failed", "--sort-by", "acc")),
+            ("", ("exp", "show", "-n", "2", "--sort-by", "lr", "--sort-order", "desc")),
+        ],
+    )
+    _, last, first = whole.expect(0).json()
+    assert [one["name"] for one in last["experiments"]] == ["two", "broken"]
+    assert [one["name"] for one in first["experiments"]] == ["one"]
+    two, broken = last["experiments"]
+    assert (two["executor"]["state"], broken["executor"]["state"]) == ("success", "failed")
+    assert (two["run"]["user"], two["run"]["state"], two["run"]["dirty"]) == ("ana", "succeeded", True)
+    data = two["revs"][0]["data"]
+    assert data["metrics"] == {"m.json": {"data": {"acc": 2}}, "plain.json": {"data": {"n": 2}}}
+    assert data["params"] == {"params.yaml": {"data": {"lr": 2, "other": "y"}}}
+    assert broken["revs"][0]["data"]["metrics"]["m.json"]["error"]["type"] == "FileNotFoundError"
+    rows = [line.split(",") for line in sorted_.expect(0).out.splitlines()]
+    assert rows[0][:7] == ["Experiment", "rev", "typ", "Created", "parent", "State", "User"]
+    assert [row[0] for row in rows[1:]] == ["", "", "two", "", "one"]
+    names = [line.split()[1:3] for line in table.expect(0).out.splitlines() if "──" in line and "[" in line]
+    assert [name for _, name in names] == ["[broken]", "[two]", "[one]"]
+
+
 def test_a_secret_in_a_committed_configuration_stays_here(project: Project, service: Service) -> None:
     config = project.root / ".dvc" / "config"
     before = config.read_text()

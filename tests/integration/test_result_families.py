@@ -80,10 +80,10 @@ def test_results_of_the_first_version_are_still_found_and_can_be_replaced(any_da
         database = await Database.open(any_database_url)
         try:
             cache = SqlRunCache(database)
-            assert await cache.find(_OLD.key) == _OLD
+            assert list(await cache.find(_OLD.key)) == [_OLD]
             assert list(await cache.list_family(family, limit=9)) == []
             await cache.publish(new)
-            assert await cache.find(_OLD.key) == new
+            assert list(await cache.find(_OLD.key)) == [new]
             assert list(await cache.list_family(family, limit=9)) == [new]
         finally:
             await database.close()

@@ -17,8 +17,8 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Client": "wherry.client.client",
-    "RunOptions": "wherry.client.submission",
-    "Selection": "wherry.client.submission",
+    "RunOptions": "wherry.client.selection",
+    "Selection": "wherry.client.selection",
     "NewStage": "wherry.client.editing",
     "NewOutput": "wherry.client.editing",
     "Progress": "wherry.client.progress",

@@ -1,4 +1,9 @@
-"""The SDK: everything the command line can do, as methods. It prints nothing and never exits."""
+"""The SDK: everything the command line can do, as methods. It prints nothing and never exits.
+
+What only some methods need is loaded by them: `wherry ps` neither scans folders nor moves content.
+"""
+
+from __future__ import annotations
 
 import contextlib
 import copy
@@ -8,24 +13,19 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import grpc
 
 from wherry.client.address import find_endpoint, user_name
-from wherry.client.checkout import checked_out
 from wherry.client.connection import LONG_S, Connection
 from wherry.client.documents import state_word
-from wherry.client.editing import Edited, NewStage, prepare_stage, write_added
 from wherry.client.errors import NotInProject
 from wherry.client.known_names import KnownNames
 from wherry.client.progress import Progress, Silent, WarningsOnly
 from wherry.client.project import Project, find_project
-from wherry.client.results import ApplyReport, PullReport, Results
-from wherry.client.results_cache import RunCache
-from wherry.client.revisions import Revisions
+from wherry.client.selection import RunOptions, Selection
 from wherry.client.stage_names import StageNames
-from wherry.client.submission import RunOptions, Selection, Submitter
 from wherry.client.tailing import tail_logs
 from wherry.client.watching import Event, Watcher
 from wherry.v1.blobs_pb2 import CheckBlobsRequest, CheckBlobsResponse
@@ -76,6 +76,13 @@ from wherry.v1.system_pb2 import (
     GetInfoRequest,
     GetInfoResponse,
 )
+
+if TYPE_CHECKING:
+    from wherry.client.editing import Edited, NewStage
+    from wherry.client.results import ApplyReport, PullReport, Results
+    from wherry.client.results_cache import RunCache
+    from wherry.client.revisions import Revisions
+    from wherry.client.submission import Submitter
 
 
 class Client:
@@ -163,7 +170,7 @@ class Client:
         self._connection.unary(self._connection.secrets.DeleteSecret, request)
 
     @contextlib.contextmanager
-    def at_rev(self, rev: str) -> Iterator["Client"]:
+    def at_rev(self, rev: str) -> Iterator[Client]:
         """Give a client for a commit of the project, checked out elsewhere as long as it is used; "" is the folder.
 
         Raises:
@@ -173,6 +180,8 @@ class Client:
         if not rev:
             yield self
             return
+        from wherry.client.checkout import checked_out  # noqa: PLC0415
+
         with checked_out(self.project, rev) as folder:
             other = copy.copy(self)
             other._folder = folder  # noqa: SLF001 - its own kind
@@ -246,6 +255,8 @@ class Client:
 
     def add_stage(self, stage: NewStage, *, force: bool = False) -> Edited:
         """Write a stage into the dvc.yaml of the folder; with `force` one of its name is replaced."""
+        from wherry.client.editing import prepare_stage, write_added  # noqa: PLC0415
+
         new = prepare_stage(self.project, stage)
 
         def call(submission: Submission) -> AddStageResponse:
@@ -369,6 +380,8 @@ class Client:
     @property
     def cache(self) -> RunCache:
         """The run cache."""
+        from wherry.client.results_cache import RunCache  # noqa: PLC0415
+
         return RunCache(self._connection)
 
     def check_service(self) -> CheckServiceResponse:
@@ -391,6 +404,8 @@ class Client:
     def revisions(self) -> Revisions:
         """Return what reads metrics, params and plots of the workspace, of commits and of runs."""
         if self._revisions is None:
+            from wherry.client.revisions import Revisions  # noqa: PLC0415
+
             self._revisions = Revisions(self.project, self._connection, WarningsOnly(self._progress))
         return self._revisions
 
@@ -414,7 +429,11 @@ class Client:
         return StageNames(self.project.folder).from_root(name)
 
     def _submitter(self) -> Submitter:
+        from wherry.client.submission import Submitter  # noqa: PLC0415
+
         return Submitter(self.project, self._connection, self._progress)
 
     def _results(self) -> Results:
+        from wherry.client.results import Results  # noqa: PLC0415
+
         return Results(self.project, self._connection, self._progress)

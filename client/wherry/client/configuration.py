@@ -1,8 +1,8 @@
 """The client's own settings, and where each comes from: flag, environment, project, profile, default."""
 
 import json
+import os
 import re
-import secrets
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -86,7 +86,7 @@ def write_setting(file: Path, key: str, value: str | None) -> None:
     """
     try:
         text = file.read_text(encoding="utf-8") if file.exists() else ""
-        temporary = file.with_name(f".{file.name}.{secrets.token_hex(8)}.tmp")
+        temporary = file.with_name(f".{file.name}.{os.urandom(8).hex()}.tmp")
         try:
             temporary.write_text(edit_key(text, key, value), encoding="utf-8")
             temporary.replace(file)

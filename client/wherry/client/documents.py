@@ -246,10 +246,23 @@ def _stage(stage: StageRecord) -> Json:
         "exit_code": stage.exit_code if stage.HasField("exit_code") else None,
         "reason": stage.reason or None,
         "wall_s": stage.wall_s if stage.HasField("wall_s") else None,
+        "usage": _usage(stage),
         "deps": [_file(record) for record in stage.deps],
         "outs": [_file(record) for record in stage.outs],
         "params": _params(stage.params_json),
         "undeclared": [{"path": record.path, "md5": record.hash or None} for record in stage.undeclared],
+    }
+
+
+def _usage(stage: StageRecord) -> Json | None:
+    if not stage.HasField("usage"):
+        return None
+    used = stage.usage
+    return {
+        "peak_memory_bytes": used.peak_memory_bytes if used.HasField("peak_memory_bytes") else None,
+        "cpu_s": used.cpu_s if used.HasField("cpu_s") else None,
+        "read_bytes": used.read_bytes if used.HasField("read_bytes") else None,
+        "written_bytes": used.written_bytes if used.HasField("written_bytes") else None,
     }
 
 

@@ -109,15 +109,18 @@ class GitObjects:
         return {sha: GitCommit(sha=sha, committed_at=int(when)) for sha, when in pairs}
 
     def names(self) -> dict[str, str]:
-        """For commits that a branch or tag points to, its name; branches go before tags."""
+        """For commits that a ref points to, what they are called: by the branch that is checked out, a tag, a branch."""
         lines = self._ask(
             "for-each-ref", "--format=%(objectname) %(*objectname) %(refname)", "refs/tags", "refs/heads"
         )
-        found: dict[str, str] = {}
+        tags: dict[str, str] = {}
+        branches: dict[str, str] = {}
         for line in lines:
             *shas, ref = line.split()
-            found[shas[-1]] = ref.split("/", 2)[2]
-        return found
+            _, kind, name = ref.split("/", 2)
+            (tags if kind == "tags" else branches).setdefault(shas[-1], name)
+        head, branch = self.find_commit("HEAD"), self.branch()
+        return {**branches, **tags, **({head: branch} if head and branch else {})}
 
     def files(self, commit: str) -> list[GitFile] | None:
         """List the project's files in a commit; None when its folder is not there. Links and submodules are left out."""

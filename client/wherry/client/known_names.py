@@ -5,8 +5,8 @@ It is a help for typing: whatever goes wrong with the file, there are fewer name
 
 import contextlib
 import json
+import os
 import re
-import secrets
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -72,7 +72,7 @@ class KnownNames:
                     yield found[1]
 
     def _save(self) -> None:
-        temporary = self._file.with_name(f".names.{secrets.token_hex(8)}.tmp")
+        temporary = self._file.with_name(f".names.{os.urandom(8).hex()}.tmp")
         with contextlib.suppress(OSError):
             self._file.parent.mkdir(parents=True, exist_ok=True)
             try:

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import secrets
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -117,7 +116,7 @@ def write_profiles(environ: Mapping[str, str], profiles: Profiles) -> Path:
         lines += ["", f"[profiles.{json.dumps(name)}]", f"server = {json.dumps(profile.server)}"]
         if profile.token:
             lines.append(f"token = {json.dumps(profile.token)}")
-    temporary = file.with_name(f".{file.name}.{secrets.token_hex(8)}.tmp")
+    temporary = file.with_name(f".{file.name}.{os.urandom(8).hex()}.tmp")
     try:
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -6,7 +6,8 @@ from wherry.client.git_objects import GitFile, GitObjects
 from wherry.client.progress import Progress
 from wherry.client.project import Project
 from wherry.client.scanning import holds_secret, is_private
-from wherry.client.submission import Asked, Selection, Submitter
+from wherry.client.selection import Selection
+from wherry.client.submission import Asked, Submitter
 from wherry.v1.blobs_pb2 import BlobDigest
 from wherry.v1.pipelines_pb2 import Needs, Snapshot, SnapshotFile, Submission, Surroundings
 

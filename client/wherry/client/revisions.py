@@ -12,7 +12,8 @@ from wherry.client.git_objects import GitObjects
 from wherry.client.progress import Progress
 from wherry.client.project import Project
 from wherry.client.revision_submission import RevisionSubmitter
-from wherry.client.submission import Selection, Submitter
+from wherry.client.selection import Selection
+from wherry.client.submission import Submitter
 from wherry.v1.pipelines_pb2 import Submission
 from wherry.v1.results_pb2 import (
     RESULT_KIND_METRICS,
@@ -57,6 +58,8 @@ class Which:
     all_branches: bool = False
     all_tags: bool = False
     all_commits: bool = False
+    count: int = 1
+    """Of each name and branch, how many commits along first parents; negative: all."""
 
     def __bool__(self) -> bool:
         """Whether more is meant than the project as it stands."""
@@ -113,6 +116,8 @@ class Revisions:
                 runs.append(found)
             else:
                 commits.setdefault(found.commit, []).append(name)
+                for earlier in self._earlier(found.commit, which.count):
+                    commits.setdefault(earlier, []).append(earlier)
         for name in self._listed(which):
             sha = self.git.find_commit(name)
             if sha is not None:
@@ -213,12 +218,16 @@ class Revisions:
                 found[revision.name] = {"data": document[kind]}
         return found
 
+    def _earlier(self, name: str, count: int) -> Sequence[str]:
+        return self.git.first_parents(name, count)[1:] if count != 1 else ()
+
     def _listed(self, which: Which) -> Iterator[str]:
         if which.all_commits:
             yield from self.git.all_commits()
             return
-        if which.all_branches:
-            yield from self.git.branches()
+        for branch in self.git.branches() if which.all_branches else ():
+            yield branch
+            yield from self._earlier(branch, which.count)
         if which.all_tags:
             yield from self.git.tags()
 

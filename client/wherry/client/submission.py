@@ -1,8 +1,8 @@
 """From the folder to a request: scan, say what is asked for, provide what the service lacks, ask again."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 from wherry.client.connection import LONG_S, Connection
 from wherry.client.data import LocalData, look_into_cache, look_up
@@ -16,6 +16,7 @@ from wherry.client.paths import check_wire_path, find_outside, is_outside
 from wherry.client.progress import Progress
 from wherry.client.project import Project, read_commit
 from wherry.client.scanning import Scan, scan_project
+from wherry.client.selection import Selection
 from wherry.client.uploading import DIGESTS_PER_CALL, Holdings, upload
 from wherry.v1.blobs_pb2 import BlobDigest, FindMissingBlobsRequest
 from wherry.v1.pipelines_pb2 import (
@@ -48,50 +49,6 @@ _COMPOSITIONS = {
     "always": COMPOSITION_ALWAYS,
     "never": COMPOSITION_NEVER,
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Selection:
-    """What of the project is meant, and with which changes."""
-
-    targets: Sequence[str] = ()
-    glob: bool = False
-    recursive: bool = False
-    single_item: bool = False
-    whole_pipelines: bool = False
-    all_pipelines: bool = False
-    downstream: bool = False
-    force_downstream: bool = False
-    output_targets: bool = False
-    """The flags mean what they mean to `dvc repro`; the last one: a target may be an output."""
-    set_params: Sequence[str] = ()
-    composition: Literal["", "always", "never"] = ""
-    """Whether Hydra composes params.yaml where the project enables it; empty: when there are set_params."""
-    image: str = ""
-    cpus: str = ""
-    memory: str = ""
-    gpus: str = ""
-    network: Literal["", "allow", "deny"] = ""
-    env: Mapping[str, str] = field(default_factory=dict)
-    secrets: Sequence[str] = ()
-    """From `image` on: settings for every stage, over those of the project, written as there."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunOptions:
-    """How it is to be run."""
-
-    name: str = ""
-    message: str = ""
-    force: bool = False
-    no_run_cache: bool = False
-    keep_going: bool = False
-    jobs: int = 0
-    priority: int = 0
-    """From -100 to 100: the larger goes first."""
-    labels: Mapping[str, str] = field(default_factory=dict)
-    run_timeout_s: float | None = None
-    """After so many seconds the service stops the run."""
 
 
 # All of them say either what was asked for, or what is needed first.

@@ -3,7 +3,7 @@
 import csv
 import io
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 Rows = Sequence[Sequence[str]]
 
@@ -64,3 +64,20 @@ def _split(row: Sequence[str]) -> list[list[str]]:
     cells = [cell.split("\n") for cell in row]
     height = max(map(len, cells), default=1)
     return [[cell[index] if index < len(cell) else "" for cell in cells] for index in range(height)]
+
+
+def ruled_table(header: Sequence[str], rows: Rows, *, right: Collection[str] = ()) -> str:
+    """Lay out columns between rules, as DVC does for experiments; columns named in `right` stand to the right."""
+    widths = [
+        max([width_of(name), *(width_of(row[index]) for row in rows)]) for index, name in enumerate(header)
+    ]
+    rule = f" {'─' * (sum(widths) + 3 * len(widths) - 1)} "
+
+    def line(row: Sequence[str]) -> str:
+        cells = [
+            " " * (width - width_of(cell)) + cell if name in right else _pad(cell, width)
+            for name, cell, width in zip(header, row, widths, strict=True)
+        ]
+        return f"  {'   '.join(cells)}  "
+
+    return "\n".join([rule, line(header), rule, *map(line, rows), rule])

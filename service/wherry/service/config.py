@@ -59,6 +59,10 @@ class Settings(BaseSettings):
     """`none`: the operator keeps stages from the machine and the metadata address by other means."""
     network_denied: Annotated[tuple[str, ...], NoDecode] = ()
     """IPv4 networks that stages must not reach either, separated by commas."""
+    workspace_gb: float | None = Field(default=None, gt=0)
+    """What a stage may add to its workspace, in 10^9 bytes; none: half of what is free when it starts."""
+    container_runtime: str = ""
+    """Runtime class of stages, as the engine calls it, such as runsc; empty: the engine's default."""
     node_cache_gb: float | None = Field(default=None, ge=0)
     """Bound on the node's own copies of blobs, in 10^9 bytes; none: half of the disk that home is on."""
     s3_bucket: str = ""

@@ -7,7 +7,6 @@ import contextlib
 import importlib
 import os
 import sys
-import traceback
 from collections.abc import Sequence
 
 import click
@@ -182,6 +181,8 @@ def _usage_error(error: click.UsageError) -> ClientError:
 
 def _tell_trace(settings: Settings) -> None:
     if settings.verbosity > 1:
+        import traceback  # noqa: PLC0415 - only who looks for a bug needs it
+
         traceback.print_exc()
 
 

@@ -137,13 +137,13 @@ def stats(settings: Settings, days: int, as_json: bool) -> None:  # noqa: FBT001
                 }
             )
             return
-        terminal.answer(f"{said.results} results, {said.pinned} pinned")
-        terminal.answer(f"{said.blobs} blobs, {size_words(said.bytes)}")
+        terminal.answer(f"{_count(said.results, 'result')}, {said.pinned} pinned")
+        terminal.answer(f"{_count(said.blobs, 'blob')}, {size_words(said.bytes)}")
         when = f" in {days} days" if days else ""
         computed, saved = duration_words(said.compute_s), duration_words(said.saved_s)
         whole = said.compute_s + said.saved_s
         share = f" ({100 * said.saved_s / whole:.0f} %)" if whole else ""
-        terminal.answer(f"{said.runs} runs{when}: {computed} computed, {saved} saved{share}")
+        terminal.answer(f"{_count(said.runs, 'run')}{when}: {computed} computed, {saved} saved{share}")
 
 
 @click.command("rm", cls=Command)

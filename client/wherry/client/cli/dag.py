@@ -16,7 +16,7 @@ from wherry.client.drawing import (
     outputs_drawing,
     stages_drawing,
 )
-from wherry.client.submission import Selection
+from wherry.client.selection import Selection
 
 
 @click.command(cls=Command)

@@ -98,6 +98,9 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("wherry ci report 7", "Markdown: states, savings, metrics, graph"),
         ("wherry ci report 7 --base origin/main -o report.md", "against a branch, into a file"),
     ),
+    "secret set": (("wherry secret set HF_TOKEN < token.txt", "from a file, or typed unseen"),),
+    "secret ls": (("wherry secret ls", "names and times, no values"),),
+    "secret rm": (("wherry secret rm HF_TOKEN", "stages that want it are refused then"),),
     "doctor": (("wherry doctor", "what works, and what to fix"),),
     "login": (
         ("wherry login grpcs://wherry.example.org --token - < token.txt", "keep it, and use it from now on"),

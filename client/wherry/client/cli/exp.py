@@ -1,4 +1,4 @@
-"""`wherry exp run`."""
+"""`wherry exp`, and of it `run`."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from wherry.client.cli import exits
+from wherry.client.cli.exp_show import show
 from wherry.client.cli.finishing import finish, run_exit_code
 from wherry.client.cli.following import submitted_line
 from wherry.client.cli.plan import tell_plan
@@ -26,6 +27,9 @@ _SEVERITY = (exits.STAGE_FAILED, exits.TRY_LATER, exits.CANCELLED)
 @click.group()
 def exp() -> None:
     """Run experiments: one run, or one for each combination of parameters."""
+
+
+exp.add_command(show)
 
 
 @exp.command("run", cls=Command, params=run_parameters())

@@ -3,16 +3,20 @@
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from wherry.client.cli import exits
 from wherry.client.cli.ci_log import ci_kind
 from wherry.client.cli.following import summary_line, tell_failures
 from wherry.client.cli.terminal import Terminal, plain, table
+from wherry.client.cli.undeclared import tell_undeclared, undeclared_in
 from wherry.client.client import Client
 from wherry.client.documents import run_document
-from wherry.client.results import ApplyReport, cached_outs
 from wherry.v1.pipelines_pb2 import OUTPUT_KIND_METRIC
 from wherry.v1.runs_pb2 import STATE_CANCELLED, STATE_LOST, STATE_SUCCEEDED, Run
+
+if TYPE_CHECKING:
+    from wherry.client.results import ApplyReport
 
 _METRICS_MAX = 30
 _METRIC_BYTES_MAX = 1024 * 1024
@@ -29,6 +33,8 @@ def run_exit_code(run: Run) -> int:
 
 def bring_back(terminal: Terminal, client: Client, run: Run, *, pull: str) -> None:
     """Write back what the run changed; `pull` says which outputs come: none, metrics, all."""
+    from wherry.client.results import cached_outs  # noqa: PLC0415 - it can move content, which few commands do
+
     report = client.apply(run, outputs=pull != "none")
     tell_kept(terminal, run, report)
     if pull != "none":
@@ -37,7 +43,7 @@ def bring_back(terminal: Terminal, client: Client, run: Run, *, pull: str) -> No
             client.pull(outs)
 
 
-def tell_kept(terminal: Terminal, run: Run, report: ApplyReport) -> None:
+def tell_kept(terminal: Terminal, run: Run, report: "ApplyReport") -> None:
     """Warn of files that somebody changed since the submission."""
     for path in report.kept:
         terminal.warn(
@@ -56,6 +62,8 @@ def finish(
         tell_job(terminal, client, run)
     if run.state not in {STATE_SUCCEEDED, STATE_CANCELLED}:
         tell_failures(terminal, client, run, with_logs=terminal.is_live or not logs_shown)
+    if undeclared_in(run, hits=False):
+        tell_undeclared(terminal, run, client.stage_names(run))
     if as_json:
         terminal.document(run_document(run))
         return run_exit_code(run)

@@ -5,7 +5,7 @@ from collections import Counter, deque
 from collections.abc import Iterable
 
 from wherry.client.cli.terminal import Terminal, output_text, plain
-from wherry.client.cli.units import duration_words
+from wherry.client.cli.units import duration_words, size_words
 from wherry.client.client import Client
 from wherry.client.documents import run_seconds, state_word
 from wherry.client.errors import ClientError
@@ -112,7 +112,7 @@ def stage_words(stage: StageRecord, *, with_phase: bool = False) -> str:
     took = f" after {duration_words(stage.wall_s)}" if stage.HasField("wall_s") else ""
     reason = f": {plain(stage.reason)}" if stage.reason else ""
     words: dict[State.ValueType, str] = {
-        STATE_QUEUED: "",
+        STATE_QUEUED: plain(stage.reason),
         STATE_PREPARING: "preparing",
         STATE_RUNNING: (_PHASE_WORDS.get(stage.phase, "running") if with_phase else "running")
         + (f" (attempt {stage.attempt})" if stage.attempt > 1 else ""),
@@ -122,6 +122,17 @@ def stage_words(stage: StageRecord, *, with_phase: bool = False) -> str:
         STATE_LOST: f"lost{took}{reason}",
     }
     return words.get(stage.state, state_word(stage.state))
+
+
+def usage_words(stage: StageRecord) -> tuple[str, str, str, str]:
+    """Say what a stage used of its machine: processors, memory, read, written; "-" where that was not counted."""
+    used = stage.usage
+    return (
+        duration_words(used.cpu_s) if used.HasField("cpu_s") else "-",
+        size_words(used.peak_memory_bytes) if used.HasField("peak_memory_bytes") else "-",
+        size_words(used.read_bytes) if used.HasField("read_bytes") else "-",
+        size_words(used.written_bytes) if used.HasField("written_bytes") else "-",
+    )
 
 
 def _success_words(stage: StageRecord) -> str:

@@ -184,14 +184,14 @@ def _findings(survey: Survey, asked: _Asked, proposal: Proposal) -> Iterator[_Fi
     if survey.requirements is not None and proposal.requirements is None:
         yield _Finding(
             "REQUIREMENTS",
-            f"{survey.requirements} is not installed by this service",
+            f"{survey.requirements.file} is not installed by this service",
             f"use an image that has what it lists: set image in {_SETTINGS_FILE}",
         )
     if proposal.secrets:
         yield _Finding(
             "SECRETS",
             f"the stages read what look like secrets: {', '.join(proposal.secrets)}",
-            f"never write them into {_SETTINGS_FILE} or dvc.yaml; that file says what to do",
+            f"never write them into a file of the project: `wherry secret set {proposal.secrets[0]}`, then {_SETTINGS_FILE}",
         )
     if survey.has_dotenv:
         yield _Finding(
@@ -217,7 +217,7 @@ def _undeclared_findings(survey: Survey) -> Iterator[_Finding]:
             yield _Finding(
                 "UNDECLARED",
                 f"stage {one.stage} reads {_few(one.paths)}, which it does not declare: "
-                "when that changes, an old result is used",
+                "DVC does not run it again when that changes",
                 "add it to the stage's deps (or params) in dvc.yaml",
             )
 
@@ -277,7 +277,7 @@ def _document(survey: Survey, proposal: Proposal, told: _Told) -> dict[str, obje
         "written": told.written,
         "text": proposal.text,
         "python": survey.python and survey.python.version,
-        "requirements": survey.requirements,
+        "requirements": survey.requirements and survey.requirements.file,
         "settings": {
             "image": proposal.image,
             "requirements": proposal.requirements,

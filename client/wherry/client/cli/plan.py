@@ -8,8 +8,8 @@ from wherry.client.cli.session import open_session
 from wherry.client.cli.settings import Command, Settings
 from wherry.client.cli.terminal import Terminal, plain, table
 from wherry.client.documents import decision_word, plan_document
+from wherry.client.selection import Selection
 from wherry.client.stage_names import StageNames
-from wherry.client.submission import Selection
 from wherry.v1.pipelines_pb2 import DECISION_FROZEN, DECISION_HIT, Plan
 
 

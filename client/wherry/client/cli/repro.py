@@ -15,7 +15,7 @@ from wherry.client.cli.settings import Command, Settings
 from wherry.client.cli.terminal import Terminal
 from wherry.client.client import Client
 from wherry.client.documents import run_document
-from wherry.client.submission import Selection
+from wherry.client.selection import Selection
 from wherry.v1.runs_pb2 import Run
 
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 import click
 
-from wherry.client.submission import RunOptions, Selection
+from wherry.client.selection import RunOptions, Selection
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

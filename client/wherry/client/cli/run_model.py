@@ -17,6 +17,7 @@ from wherry.v1.runs_pb2 import (
     STATE_QUEUED,
     STATE_SKIPPED,
     STATE_SUCCEEDED,
+    STATE_UNSPECIFIED,
     LogLine,
     Run,
     StageRecord,
@@ -47,7 +48,7 @@ class WatchedStage:
             return "cached" if self.record.cache in {CACHE_USE_HIT, CACHE_USE_MERGED} else "ran"
         if state in ENDED:
             return state_word(state)
-        return "waiting" if state == STATE_QUEUED else "running"
+        return "waiting" if state in {STATE_QUEUED, STATE_UNSPECIFIED} else "running"
 
     @property
     def is_going(self) -> bool:

@@ -8,11 +8,12 @@ import click
 
 from wherry.client.cli import exits
 from wherry.client.cli.finishing import bring_back, finish, run_exit_code
-from wherry.client.cli.following import detached_line, stage_words, summary_line
+from wherry.client.cli.following import detached_line, stage_words, summary_line, usage_words
 from wherry.client.cli.repro import watch_to_end
 from wherry.client.cli.session import open_session
 from wherry.client.cli.settings import Command, Settings
 from wherry.client.cli.terminal import Terminal, output_text, plain, table
+from wherry.client.cli.undeclared import undeclared_in, undeclared_lines
 from wherry.client.cli.units import duration_words
 from wherry.client.client import Client
 from wherry.client.documents import run_document, run_seconds, runs_document, state_word
@@ -66,6 +67,17 @@ def show(settings: Settings, run: str, as_json: bool) -> None:  # noqa: FBT001
             (plain(seen(stage.name)), stage_words(stage) or state_word(stage.state)) for stage in found.stages
         ]
         for line in table(("STAGE", "STATE"), rows, width=terminal.width):
+            terminal.answer(line)
+        used = [
+            (plain(seen(stage.name)), *usage_words(stage))
+            for stage in found.stages
+            if stage.HasField("usage")
+        ]
+        if used:
+            terminal.answer("")
+            for line in table(("USED BY", "CPU", "MEMORY", "READ", "WRITTEN"), used, width=terminal.width):
+                terminal.answer(line)
+        for line in undeclared_lines(undeclared_in(found, hits=True), client.stage_names(found)):
             terminal.answer(line)
         if found.HasField("error"):
             terminal.answer("")

@@ -82,6 +82,10 @@ class Terminal(Progress):
         """Print a warning; never hidden, because it is about the user's files."""
         print(f"warning: {plain(text)}", file=sys.stderr, flush=True)
 
+    def tell(self, line: str) -> None:
+        """Print a line that belongs to the warning before it."""
+        print(plain(line), file=sys.stderr, flush=True)
+
     def detail(self, text: str) -> None:
         """Print a line with -v."""
         if self.verbosity:

@@ -6,19 +6,20 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 # The first that is there is meant: a lock file says more than the list that it was made of.
-_REQUIREMENTS = (
+_INSTALLABLE = (
     "uv.lock",
     "poetry.lock",
-    "pdm.lock",
-    "requirements.lock",
     "requirements.txt",
-    "requirements/base.txt",
-    "requirements.in",
-    "Pipfile.lock",
-    "conda-lock.yml",
     "environment.yml",
     "environment.yaml",
     "pyproject.toml",
+)
+_OTHERS = (
+    "requirements.in",
+    "Pipfile.lock",
+    "Pipfile",
+    "conda-lock.yml",
+    "pdm.lock",
     "setup.py",
     "renv.lock",
 )
@@ -61,9 +62,22 @@ class PythonVersion:
     """Where it says so."""
 
 
-def find_requirements(files: Collection[str]) -> str | None:
-    """Name the file that says what to install."""
-    return next((name for name in _REQUIREMENTS if name in files), None)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requirements:
+    """The file that says what to install."""
+
+    file: str
+    installable: bool
+    """Whether it is of a kind that services install."""
+
+
+def find_requirements(files: Collection[str], read: Callable[[str], str]) -> Requirements | None:
+    """Find the file that says what to install; `read` gives the text of one of the project's files."""
+    for name in _INSTALLABLE:
+        if name in files and (name != "pyproject.toml" or _is_project(read(name))):
+            return Requirements(file=name, installable=True)
+    other = next((name for name in _OTHERS if name in files), None)
+    return Requirements(file=other, installable=False) if other else None
 
 
 def find_python(files: Collection[str], read: Callable[[str], str]) -> PythonVersion | None:
@@ -95,3 +109,13 @@ def _declared_python(text: str) -> str:
         dependencies = poetry.get("dependencies", {})
         declared = dependencies.get("python") if isinstance(dependencies, dict) else None
     return str(declared or "")
+
+
+def _is_project(text: str) -> bool:
+    """Whether a pyproject.toml is that of a package, or lists what is needed: many only hold settings of tools."""
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        return False
+    tool = document.get("tool")
+    return "project" in document or (isinstance(tool, dict) and "poetry" in tool)

@@ -55,7 +55,9 @@ def propose(survey: Survey, basis: Basis, *, image: str = "") -> Proposal:
     return Proposal(
         text="\n".join(lines) + "\n",
         image=chosen,
-        requirements=survey.requirements if "requirements" in basis.readable else None,
+        requirements=survey.requirements.file
+        if _is_installed(survey, basis) and survey.requirements
+        else None,
         env=env,
         secrets=secrets,
     )
@@ -84,10 +86,19 @@ def _image_lines(image: str | None, why: str) -> list[str]:
 def _requirements_lines(survey: Survey, basis: Basis) -> list[str]:
     if survey.requirements is None:
         return []
-    line = f"requirements = {_quoted(survey.requirements)}"
-    if "requirements" in basis.readable:
-        return ["# What is installed into the image, once for each change of the file.", line]
-    return [f"# The image has to bring what {survey.requirements} lists: this service installs nothing."]
+    file = survey.requirements.file
+    if _is_installed(survey, basis):
+        said = "# What is installed on the image, once for each change of the file."
+        return [said, f"requirements = {_quoted(file)}"]
+    return [f"# The image has to bring what {file} lists: this service does not install it."]
+
+
+def _is_installed(survey: Survey, basis: Basis) -> bool:
+    return (
+        survey.requirements is not None
+        and survey.requirements.installable
+        and "requirements" in basis.readable
+    )
 
 
 def _gpu_lines(survey: Survey, basis: Basis) -> list[str]:
@@ -106,7 +117,11 @@ def _secrets_lines(survey: Survey, basis: Basis) -> list[str]:
     ]
     if "secrets" in basis.readable:
         names = ", ".join(_quoted(secret.name) for secret in secrets)
-        return [*lines, "# Give them to the service first, then:", f"# secrets = [{names}]"]
+        return [
+            *lines,
+            f"# Give each to the service first, `wherry secret set {secrets[0].name}`, then take the sign away:",
+            f"# secrets = [{names}]",
+        ]
     return [*lines, "# This service has no secrets yet: stages that need them fail, or go on without."]
 
 

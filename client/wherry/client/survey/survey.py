@@ -11,6 +11,7 @@ from wherry.client.survey.modules import Closure, find_closure
 from wherry.client.survey.needs import (
     LIBRARY_VARIABLES,
     PythonVersion,
+    Requirements,
     find_python,
     find_requirements,
     gpu_libraries,
@@ -28,7 +29,7 @@ _SECRET = re.compile(
 # What every shell has, and what DVC and Wherry set themselves.
 _ORDINARY = re.compile(
     r"PATH|HOME|USER|USERNAME|LOGNAME|PWD|OLDPWD|SHELL|LANG|LC_\w+|TZ|TERM|TMPDIR|TEMP|TMP|HOSTNAME|PYTHONPATH|PYTHON\w*|"
-    r"DVC_\w+|WHERRY_\w+|CI|CUDA_VISIBLE_DEVICES|LOCAL_RANK|RANK|WORLD_SIZE|MASTER_ADDR|MASTER_PORT|IFS|RANDOM|SECONDS|COLUMNS"
+    r"DVC_\w+|WHERRY_\w+|\w+_NUM_THREADS|CI|CUDA_VISIBLE_DEVICES|LOCAL_RANK|RANK|WORLD_SIZE|MASTER_ADDR|MASTER_PORT|IFS|RANDOM|SECONDS|COLUMNS"
 )
 
 
@@ -60,7 +61,7 @@ class Survey:
     """What was seen."""
 
     python: PythonVersion | None
-    requirements: str | None
+    requirements: Requirements | None
     places: Mapping[str, tuple[str, str]]
     """Folders that PYTHONPATH must name, from the DVC root, each with a file and the module that it imports."""
     gpu: tuple[str, ...]
@@ -93,7 +94,7 @@ def survey_project(root: Path, files: Collection[str], pipeline: Pipeline | None
     modules = [one.module for path in sorted(used) if path in sources for one in sources[path].imports]
     return Survey(
         python=find_python(known, lambda name: _text(root / name)),
-        requirements=find_requirements(known),
+        requirements=find_requirements(known, lambda name: _text(root / name)),
         places=places,
         gpu=tuple(gpu_libraries(modules)),
         variables=tuple(_variables(stages, sources, used, modules)),

@@ -165,6 +165,8 @@ class _KeyPartEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_KeyPart.Value
     """The patterns of .dvcignore files."""
     KEY_PART_PREVIOUS: _KeyPart.ValueType  # 10
     """What a persistent output was before the stage ran."""
+    KEY_PART_UNDECLARED: _KeyPart.ValueType  # 11
+    """Not in the key: a file that the stage read without declaring it; without a name, any file of the project."""
 
 class KeyPart(_KeyPart, metaclass=_KeyPartEnumTypeWrapper):
     """What a strict key is made of."""
@@ -191,6 +193,8 @@ KEY_PART_IGNORED: KeyPart.ValueType  # 9
 """The patterns of .dvcignore files."""
 KEY_PART_PREVIOUS: KeyPart.ValueType  # 10
 """What a persistent output was before the stage ran."""
+KEY_PART_UNDECLARED: KeyPart.ValueType  # 11
+"""Not in the key: a file that the stage read without declaring it; without a name, any file of the project."""
 Global___KeyPart: _TypeAlias = KeyPart  # noqa: Y015
 
 @_typing.final

@@ -409,8 +409,10 @@ class StageRecord(_message.Message):
     UNDECLARED_FIELD_NUMBER: _builtins.int
     FROM_USER_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
+    UNDECLARED_DEPS_FIELD_NUMBER: _builtins.int
     PHASE_FIELD_NUMBER: _builtins.int
     SINCE_FIELD_NUMBER: _builtins.int
+    USAGE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Address from the DVC root."""
     state: Global___State.ValueType
@@ -430,7 +432,7 @@ class StageRecord(_message.Message):
     exit_code: _builtins.int
     """Exit code of the command; unset when it has not ended or never ran."""
     reason: _builtins.str
-    """Why it failed or was skipped; empty otherwise."""
+    """Why it failed or was skipped, and while it is queued, what it waits for; empty otherwise."""
     wall_s: _builtins.float
     """Seconds from start to end of the command; for a hit, those of the original."""
     params_json: _builtins.str
@@ -451,11 +453,21 @@ class StageRecord(_message.Message):
 
     @_builtins.property
     def undeclared(self) -> _containers.RepeatedCompositeFieldContainer[_pipelines_pb2.FileRecord]:
-        """Project files that were read without being declared."""
+        """Project files that were read without being declared; of more than 1,000 the first."""
+
+    @_builtins.property
+    def undeclared_deps(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What to add to the stage's deps so that the undeclared files are declared, as written there; folders for
+        many files.
+        """
 
     @_builtins.property
     def since(self) -> _timestamp_pb2.Timestamp:
         """When it came into this state and phase."""
+
+    @_builtins.property
+    def usage(self) -> Global___ResourceUsage:
+        """What the last attempt used of its machine; unset for a hit, and where nothing was counted."""
 
     def __init__(
         self,
@@ -477,12 +489,14 @@ class StageRecord(_message.Message):
         undeclared: _abc.Iterable[_pipelines_pb2.FileRecord] | None = ...,
         from_user: _builtins.str = ...,
         source: _pipelines_pb2.HitSource.ValueType = ...,
+        undeclared_deps: _abc.Iterable[_builtins.str] | None = ...,
         phase: Global___Phase.ValueType = ...,
         since: _timestamp_pb2.Timestamp | None = ...,
+        usage: Global___ResourceUsage | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "_wall_s", b"_wall_s", "exit_code", b"exit_code", "since", b"since", "wall_s", b"wall_s"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "_wall_s", b"_wall_s", "exit_code", b"exit_code", "since", b"since", "usage", b"usage", "wall_s", b"wall_s"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "_wall_s", b"_wall_s", "attempt", b"attempt", "cache", b"cache", "deps", b"deps", "exit_code", b"exit_code", "from_run", b"from_run", "from_user", b"from_user", "image", b"image", "key", b"key", "name", b"name", "node", b"node", "outs", b"outs", "params_json", b"params_json", "phase", b"phase", "reason", b"reason", "since", b"since", "source", b"source", "state", b"state", "undeclared", b"undeclared", "wall_s", b"wall_s"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "_wall_s", b"_wall_s", "attempt", b"attempt", "cache", b"cache", "deps", b"deps", "exit_code", b"exit_code", "from_run", b"from_run", "from_user", b"from_user", "image", b"image", "key", b"key", "name", b"name", "node", b"node", "outs", b"outs", "params_json", b"params_json", "phase", b"phase", "reason", b"reason", "since", b"since", "source", b"source", "state", b"state", "undeclared", b"undeclared", "undeclared_deps", b"undeclared_deps", "usage", b"usage", "wall_s", b"wall_s"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__exit_code: _TypeAlias = _typing.Literal["exit_code"]  # noqa: Y015
     _WhichOneofArgType__exit_code: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code"]  # noqa: Y015
@@ -494,6 +508,55 @@ class StageRecord(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__wall_s) -> _WhichOneofReturnType__wall_s | None: ...
 
 Global___StageRecord: _TypeAlias = StageRecord  # noqa: Y015
+
+@_typing.final
+class ResourceUsage(_message.Message):
+    """What the processes of a stage used. Unset fields were not counted."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PEAK_MEMORY_BYTES_FIELD_NUMBER: _builtins.int
+    CPU_S_FIELD_NUMBER: _builtins.int
+    READ_BYTES_FIELD_NUMBER: _builtins.int
+    WRITTEN_BYTES_FIELD_NUMBER: _builtins.int
+    peak_memory_bytes: _builtins.int
+    """The most memory at any one time, without what the kernel keeps of files and can let go of."""
+    cpu_s: _builtins.float
+    """Seconds of processors, of all processes."""
+    read_bytes: _builtins.int
+    """Read from disks."""
+    written_bytes: _builtins.int
+    """Written to disks."""
+    def __init__(
+        self,
+        *,
+        peak_memory_bytes: _builtins.int | None = ...,
+        cpu_s: _builtins.float | None = ...,
+        read_bytes: _builtins.int | None = ...,
+        written_bytes: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cpu_s", b"_cpu_s", "_peak_memory_bytes", b"_peak_memory_bytes", "_read_bytes", b"_read_bytes", "_written_bytes", b"_written_bytes", "cpu_s", b"cpu_s", "peak_memory_bytes", b"peak_memory_bytes", "read_bytes", b"read_bytes", "written_bytes", b"written_bytes"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cpu_s", b"_cpu_s", "_peak_memory_bytes", b"_peak_memory_bytes", "_read_bytes", b"_read_bytes", "_written_bytes", b"_written_bytes", "cpu_s", b"cpu_s", "peak_memory_bytes", b"peak_memory_bytes", "read_bytes", b"read_bytes", "written_bytes", b"written_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__cpu_s: _TypeAlias = _typing.Literal["cpu_s"]  # noqa: Y015
+    _WhichOneofArgType__cpu_s: _TypeAlias = _typing.Literal["_cpu_s", b"_cpu_s"]  # noqa: Y015
+    _WhichOneofReturnType__peak_memory_bytes: _TypeAlias = _typing.Literal["peak_memory_bytes"]  # noqa: Y015
+    _WhichOneofArgType__peak_memory_bytes: _TypeAlias = _typing.Literal["_peak_memory_bytes", b"_peak_memory_bytes"]  # noqa: Y015
+    _WhichOneofReturnType__read_bytes: _TypeAlias = _typing.Literal["read_bytes"]  # noqa: Y015
+    _WhichOneofArgType__read_bytes: _TypeAlias = _typing.Literal["_read_bytes", b"_read_bytes"]  # noqa: Y015
+    _WhichOneofReturnType__written_bytes: _TypeAlias = _typing.Literal["written_bytes"]  # noqa: Y015
+    _WhichOneofArgType__written_bytes: _TypeAlias = _typing.Literal["_written_bytes", b"_written_bytes"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cpu_s) -> _WhichOneofReturnType__cpu_s | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__peak_memory_bytes) -> _WhichOneofReturnType__peak_memory_bytes | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__read_bytes) -> _WhichOneofReturnType__read_bytes | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__written_bytes) -> _WhichOneofReturnType__written_bytes | None: ...
+
+Global___ResourceUsage: _TypeAlias = ResourceUsage  # noqa: Y015
 
 @_typing.final
 class SubmitRunRequest(_message.Message):

@@ -22,14 +22,16 @@ from docker.utils import kwargs_from_env
 
 from wherry.service.adapters.container_logs_docker import LogConnection
 from wherry.service.adapters.container_output_docker import OutputRelay
-from wherry.service.adapters.container_spec_docker import container_config
+from wherry.service.adapters.container_spec_docker import Means, container_config, lacks_of_isolation
 from wherry.service.adapters.engine_errors import engine_errors
 from wherry.service.adapters.images_docker import check_image_name, find_image, pull_image
 from wherry.service.adapters.machine_docker import machine_of
 from wherry.service.adapters.stage_network_docker import StageNetwork
+from wherry.service.adapters.usage_docker import ContainerUsage
 from wherry.service.domain.errors import EngineUnavailable, ImageNotFound
 from wherry.service.domain.images.image import Image
 from wherry.service.domain.resources import Machine
+from wherry.service.domain.usage import Usage
 from wherry.service.ports.containers import (
     ContainerEngine,
     ContainerId,
@@ -70,15 +72,19 @@ class DockerContainerEngine(ContainerEngine):
         network: StageNetwork,
         url: str | None = None,
         tmpfs_bytes: int = 1024**3,
+        runtime: str = "",
     ) -> None:
         """At most `parallel_max` containers are expected to run at a time: more wait for their output.
 
         `network` is that of containers that may use one; it is made when first needed.
-        `tmpfs_bytes` bounds each of /tmp, HOME and /dev/shm.
+        `runtime` is the engine's name for what runs containers, empty for its default. `tmpfs_bytes` bounds each of /tmp, HOME and /dev/shm.
         """
         self._url = url
         self._network = network
         self._tmpfs_bytes = tmpfs_bytes
+        self._runtime = runtime
+        # What a name by content is does not change.
+        self._volumes: dict[str, tuple[str, ...]] = {}
         self._parallel_max = parallel_max
         self._client: APIClient | None = None
         self._client_lock = threading.Lock()
@@ -87,6 +93,7 @@ class DockerContainerEngine(ContainerEngine):
         # A wait and a stop for each container.
         self._waits = ThreadPoolExecutor(2 * parallel_max, "docker-wait")
         self._pulls = ThreadPoolExecutor(_PULL_THREADS, "docker-pull")
+        self._usage = ContainerUsage()
         self._pulling: dict[str, asyncio.Task[Image]] = {}
 
     async def version(self) -> str:
@@ -113,6 +120,14 @@ class DockerContainerEngine(ContainerEngine):
     async def machine(self) -> Machine:
         """What the engine says that it has."""
         return machine_of(await self._call(lambda client: client.info()))
+
+    async def lacks_of_isolation(self) -> str:
+        """What the engine does not have of what confines a stage; empty: nothing.
+
+        Raises:
+            EngineUnavailable: if it has not the runtime that stages are to run in.
+        """
+        return lacks_of_isolation(await self._call(lambda client: client.info()), self._runtime)
 
     async def resolve_image(self, name: str) -> Image:
         """Describe the image, pulling it first if the engine lacks it; one pull per name at a time.
@@ -202,9 +217,19 @@ class DockerContainerEngine(ContainerEngine):
 
         await self._call(stop, self._waits)
 
+    async def usage(self, container: ContainerId) -> Usage:
+        """What it has used so far; when it has ended, where the kernel's accounts are at hand."""
+        return await self._call(lambda client: self._usage.read(client, container))
+
     async def remove(self, container: ContainerId) -> None:
         """Remove it, running or not, and its anonymous volumes. Harmless when it is gone."""
-        await self._call(lambda client: _remove(client, container))
+
+        def remove(client: APIClient) -> None:
+            account = self._usage.parent_before_removal(client, container)
+            _remove(client, container)
+            self._usage.removed(container, account)
+
+        await self._call(remove)
 
     async def list_labelled(self, labels: Mapping[str, str]) -> list[FoundContainer]:
         """All containers, ended ones too, that have all these labels."""
@@ -281,12 +306,30 @@ class DockerContainerEngine(ContainerEngine):
 
         return await self._call(pull, self._pulls)
 
+    def _image_volumes(self, client: APIClient, digest: str) -> tuple[str, ...]:
+        if digest not in self._volumes:
+            untyped: Any = client
+            try:
+                image: dict[str, Any] = untyped.inspect_image(digest)
+            except docker.errors.ImageNotFound:
+                return ()  # making the container says so
+            self._volumes[digest] = tuple((image.get("Config") or {}).get("Volumes") or ())
+        return self._volumes[digest]
+
     def _create(self, client: APIClient, spec: ContainerSpec) -> ContainerId:
         network = "none"
         if spec.network:
             network = self._network.name
             self._network.ensure(client)
-        config = container_config(client, spec, network=network, tmpfs_bytes=self._tmpfs_bytes)
+        means = Means(
+            network=network,
+            runtime=self._runtime,
+            tmpfs_bytes=self._tmpfs_bytes,
+            image_volumes=self._image_volumes(client, spec.image.digest),
+        )
+        config = container_config(client, spec, means)
+        if (account := self._usage.parent_for(client, spec.name)) is not None:
+            config["HostConfig"]["CgroupParent"] = account
         untyped: Any = client
         try:
             made = untyped.create_container_from_config(config, spec.name)
@@ -295,6 +338,7 @@ class DockerContainerEngine(ContainerEngine):
                 f"the image {spec.image.name!r} ({spec.image.digest}) is no longer on the engine",
                 hint="Submit again: the image is then fetched anew.",
             ) from exc
+        self._usage.made(made["Id"], account)
         return ContainerId(made["Id"])
 
 

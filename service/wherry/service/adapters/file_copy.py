@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 # What kernels and file systems answer when they cannot copy between these two files by themselves.
@@ -30,9 +31,17 @@ def copy_content(source: int, target: int) -> None:
 
 
 def copy_file(
-    source: str | Path, target: str | Path, mode: int, owner: tuple[int, int] | None = None
+    source: str | Path,
+    target: str | Path,
+    mode: int,
+    owner: tuple[int, int] | None = None,
+    *,
+    finish: Callable[[int], None] | None = None,
 ) -> None:
-    """Copy a file, never through a link, to a new name with these permissions and this uid and gid."""
+    """Copy a file, never through a link, to a new name with these permissions and this uid and gid.
+
+    `finish` gets the new file, open, when all else is done.
+    """
     reader = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -42,6 +51,8 @@ def copy_file(
             os.fchmod(writer, mode)
             if owner is not None:
                 os.fchown(writer, *owner)
+            if finish is not None:
+                finish(writer)
         finally:
             os.close(writer)
     finally:

@@ -12,6 +12,7 @@ import json
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -183,8 +184,8 @@ class DockerImageMaker(ImageMaker):
         config = client.create_container_config(
             image=installation.base,
             entrypoint=[""],
-            command=["/bin/sh", "-c", installation.script],
-            environment=_environment(self._pip),
+            # No variables of the container: the engine would keep them in the image.
+            command=["/bin/sh", "-c", f"{_exports(self._pip)}{installation.script}"],
             user="0:0",
             working_dir="/",
             labels=self._labels,
@@ -278,7 +279,10 @@ def _post_build(client: APIClient, parameters: Mapping[str, Any], archive: Any) 
     )
     if not response.ok:
         with response:
-            raise EngineUnavailable(f"the Docker engine refused the build: {response.text[:500]}")
+            said = response.json().get("message", "") if response.content else ""
+        if response.status_code == HTTPStatus.BAD_REQUEST:
+            raise ImageNotMade(f"the engine does not take the Dockerfile: {said}")
+        raise EngineUnavailable(f"the Docker engine refused to build: {said}")
     return response
 
 
@@ -297,7 +301,7 @@ def _remove(client: APIClient, *, container: str) -> None:
         client.remove_container(container, force=True, v=True)
 
 
-def _environment(pip: PipSettings) -> dict[str, str]:
+def _exports(pip: PipSettings) -> str:
     found = {
         "PIP_NO_INPUT": "1",
         "PIP_NO_CACHE_DIR": "1",
@@ -313,7 +317,7 @@ def _environment(pip: PipSettings) -> dict[str, str]:
         found["PIP_CONFIG_FILE"] = _PIP_CONFIG_AT
     if pip.ca_bundle is not None:
         found |= {"PIP_CERT": _CA_AT, "SSL_CERT_FILE": _CA_AT, "REQUESTS_CA_BUNDLE": _CA_AT}
-    return found
+    return "".join(f"export {name}={value}\n" for name, value in found.items())
 
 
 def _pip_files(pip: PipSettings) -> dict[str, Content]:

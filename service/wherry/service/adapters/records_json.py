@@ -7,6 +7,7 @@ the JSON of the command line or of the wire.
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import UTC, date, datetime, time
 from typing import Any
 
@@ -19,6 +20,7 @@ from wherry.service.domain.records import FileEntry, OutputKind, StageEntry
 from wherry.service.domain.run import FileRecord, Run, RunError, StageRecord, WriteBack, WriteBackKind
 from wherry.service.domain.states import CacheUse, HitSource, Phase, State
 from wherry.service.domain.task import AttemptId, RunId
+from wherry.service.domain.usage import Usage
 
 _TAG = "$"
 
@@ -255,9 +257,12 @@ def _plain_stage(stage: StageRecord) -> dict[str, Any]:
         "exit_code": stage.exit_code,
         "reason": stage.reason,
         "wall_s": stage.wall_s,
+        "usage": None if stage.usage.is_empty else asdict(stage.usage),
         "deps": [_plain_file_record(item) for item in stage.deps],
         "outs": [_plain_file_record(item) for item in stage.outs],
         "params_json": stage.params_json,
+        "undeclared": [_plain_file_record(item) for item in stage.undeclared],
+        "undeclared_deps": list(stage.undeclared_deps),
         "attempt_id": stage.attempt_id,
         "output_after": stage.output_after,
         "log": stage.log,
@@ -281,9 +286,12 @@ def _stage(plain: dict[str, Any]) -> StageRecord:
                 "attempt_id": None if attempt_id is None else AttemptId(attempt_id),
                 "source": None if source is None else HitSource(source),
                 "phase": None if phase is None else Phase(phase),
+                "usage": Usage(**(plain.get("usage") or {})),
                 "since": None if since is None else datetime.fromisoformat(since),
                 "deps": tuple(_file_record(item) for item in plain["deps"]),
                 "outs": tuple(_file_record(item) for item in plain["outs"]),
+                "undeclared": tuple(_file_record(item) for item in plain.get("undeclared", ())),
+                "undeclared_deps": tuple(plain.get("undeclared_deps", ())),
             }
         )
     )

@@ -12,6 +12,7 @@ from wherry.service.adapters.tables import blobs, result_pins, results, runs
 from wherry.service.domain.blob import BlobHash
 from wherry.service.domain.task import StrictKey
 from wherry.service.ports.result_catalog import BlobUse, CatalogTotals, ListedResult, ResultCatalog
+from wherry.service.ports.run_cache import RESULTS_PER_KEY_MAX
 
 # As in the index: older SQLite takes 999 variables.
 _IN_MAX = 500
@@ -59,9 +60,16 @@ class SqlResultCatalog(ResultCatalog):
 
     async def find(self, beginning: str, *, limit: int) -> Sequence[ListedResult]:
         """See the port."""
-        query = _LISTED.where(results.c.key.startswith(beginning, autoescape=True)).limit(limit)
+        query = (
+            _LISTED.where(results.c.key.startswith(beginning, autoescape=True))
+            .order_by(results.c.key, results.c.created_at.desc())
+            .limit(limit * RESULTS_PER_KEY_MAX)
+        )
         rows = await self._database.run(lambda connection: connection.execute(query).all())
-        return [_listed(row) for row in rows]
+        newest: dict[str, Row[Any]] = {}
+        for row in rows:
+            newest.setdefault(row.key, row)
+        return [_listed(row) for row in newest.values()][:limit]
 
     async def remove(self, keys: Collection[StrictKey]) -> None:
         """See the port."""

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, func, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, func, select, update
 
 from wherry.service.adapters.database import Database
 from wherry.service.adapters.records_json import (
@@ -12,13 +12,35 @@ from wherry.service.adapters.records_json import (
     load_circumstances,
     load_entry,
 )
+from wherry.service.adapters.records_reads import dump_reads, load_reads
 from wherry.service.adapters.tables import leases, results
 from wherry.service.domain.errors import LeaseLost
 from wherry.service.domain.explanation import Family
 from wherry.service.domain.task import LeaseToken, LogName, RunId, StrictKey
-from wherry.service.ports.run_cache import Result, RunCache
+from wherry.service.ports.run_cache import RESULTS_PER_KEY_MAX, Result, RunCache
 
-_RESULT = select(results).where(results.c.key == bindparam("wanted"))
+# The fingerprint of what nobody looked at.
+_UNSEEN = "-"
+
+# Of moments that are the same, any order, but always one.
+_RESULTS = (
+    select(results)
+    .where(results.c.key == bindparam("wanted"))
+    .order_by(results.c.created_at.desc(), results.c.reads)
+)
+_KEPT = results.alias("kept")
+_PRUNE = (
+    delete(results)
+    .where(results.c.key == bindparam("wanted"))
+    .where(
+        results.c.reads.not_in(
+            select(_KEPT.c.reads)
+            .where(_KEPT.c.key == bindparam("wanted"))
+            .order_by(_KEPT.c.created_at.desc(), _KEPT.c.reads)
+            .limit(RESULTS_PER_KEY_MAX)
+        )
+    )
+)
 _FAMILY = (
     select(results)
     .where(results.c.family == bindparam("wanted"))
@@ -50,11 +72,11 @@ class SqlRunCache(RunCache):
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def find(self, key: StrictKey) -> Result | None:
+    async def find(self, key: StrictKey) -> Sequence[Result]:
         """See the port."""
         values = {"wanted": key}
-        row = await self._database.run(lambda connection: connection.execute(_RESULT, values).one_or_none())
-        return None if row is None else result_from(row)
+        rows = await self._database.run(lambda connection: connection.execute(_RESULTS, values).all())
+        return [result_from(row) for row in rows]
 
     async def list_family(self, family: Family, *, limit: int) -> Sequence[Result]:
         """See the port."""
@@ -85,17 +107,20 @@ class SqlRunCache(RunCache):
             "family": result.family,
             "log": result.log,
             "circumstances": result.circumstances and dump_circumstances(result.circumstances),
+            "undeclared": None if result.undeclared is None else dump_reads(result.undeclared),
         }
+        reads = _UNSEEN if result.undeclared is None else result.undeclared.fingerprint
         upsert = (
             self._database.insert(results)
-            .values(key=result.key, **columns)
-            .on_conflict_do_update(index_elements=["key"], set_=columns)
+            .values(key=result.key, reads=reads, **columns)
+            .on_conflict_do_update(index_elements=["key", "reads"], set_=columns)
         )
 
         def keep(connection: Connection) -> None:
             if fence is not None:
                 _check_fence(connection, result.key, fence)
             connection.execute(upsert)
+            connection.execute(_PRUNE, {"wanted": result.key})
 
         await self._database.run(keep)
 
@@ -118,5 +143,6 @@ def result_from(row: Row[Any]) -> Result:
         created_at=row.created_at,
         family=None if row.family is None else Family(row.family),
         circumstances=None if row.circumstances is None else load_circumstances(row.circumstances),
+        undeclared=None if row.undeclared is None else load_reads(row.undeclared),
         log=None if row.log is None else LogName(row.log),
     )

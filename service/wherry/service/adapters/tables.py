@@ -141,7 +141,10 @@ results = Table(
     Column("circumstances", Text),
     # Null in rows that were written before migration 0005.
     Column("log", Text),
-    PrimaryKeyConstraint("key", name="pk_results"),
+    # What was read without being declared, and its fingerprint. Null: nobody looked.
+    Column("undeclared", Text),
+    Column("reads", Text, nullable=False),
+    PrimaryKeyConstraint("key", "reads", name="pk_results"),
 )
 Index("ix_results_family_created_at", results.c.family, results.c.created_at)
 

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import os
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -21,9 +21,11 @@ from typing import TypeVar
 from wherry.service.adapters.confined_folder import Identity, identify
 from wherry.service.adapters.file_copy import copy_file
 from wherry.service.adapters.folder_removal import remove_folder
+from wherry.service.adapters.folder_size import folder_bytes
 from wherry.service.adapters.node_trees_local import NO_LINK
 from wherry.service.adapters.output_collection import OutputCollection
 from wherry.service.adapters.output_listing import list_left
+from wherry.service.adapters.read_observation import find_read, mark_unread, sees_reads
 from wherry.service.domain.blob import TREE_SUFFIX
 from wherry.service.domain.dvc.ignore import IgnoreRules
 from wherry.service.domain.errors import InvalidInput, Unavailable
@@ -55,6 +57,8 @@ class _Placement:
     hash: str
     executable: bool
     writable: bool
+    observed: bool = False
+    """Whether it is to be known if the stage read it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +78,8 @@ class _Held:
     release: contextlib.ExitStack
     mounts: dict[Identity, Path] = field(default_factory=dict)
     """Folders of the node, by the empty ones of the workspace over which they are mounted."""
+    inodes: dict[str, int] = field(default_factory=dict)
+    """Of the files that are observed, by path in the workspace."""
 
 
 class LocalWorkspaces(Workspaces):
@@ -111,6 +117,8 @@ class LocalWorkspaces(Workspaces):
         self._held: dict[Path, _Held] = {}
         self._pool = ThreadPoolExecutor(threads, "workspace")
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.sees_reads = sees_reads(root)
+        """Whether it can be told what stages read."""
 
     async def create(self, attempt: AttemptId) -> Path:
         """Make an empty workspace that the stage's user may write to.
@@ -144,7 +152,7 @@ class LocalWorkspaces(Workspaces):
         self._check_is_ours(workspace)
         held = self._hold(workspace)
         placements = {
-            parse_project_path(path): _Placement(file.hash, file.executable, writable=True)
+            parse_project_path(path): _Placement(file.hash, file.executable, writable=True, observed=True)
             for path, file in files.items()
         }
         needed = {folder for folder in folders if folder != ROOT}
@@ -164,8 +172,22 @@ class LocalWorkspaces(Workspaces):
         jobs = await self._gather_blobs(workspace, placements, held.lease)
         await self._cache.make_room(await self._in_thread(lambda: sum(map(self._bytes_to_write, jobs))))
         parts = [jobs[start : start + _FILES_PER_JOB] for start in range(0, len(jobs), _FILES_PER_JOB)]
-        await self._on_disk(self._in_threads([partial(self._place_all, part) for part in parts]))
+        placed = await self._on_disk(self._in_threads([partial(self._place_all, part) for part in parts]))
+        for observed in placed:
+            held.inodes |= {target[len(str(workspace)) + 1 :]: inode for target, inode in observed.items()}
         return mounts
+
+    async def find_read(
+        self, workspace: Path, files: Collection[ProjectPath]
+    ) -> Collection[ProjectPath] | None:
+        """Say which of these files, that were laid out, the stage has read; None where that cannot be told."""
+        self._check_is_ours(workspace)
+        if not self.sees_reads:
+            return None
+        inodes = self._held[workspace].inodes if workspace in self._held else {}
+        return await self._in_thread(
+            lambda: [ProjectPath(path) for path in find_read(workspace, files, inodes)]
+        )
 
     async def collect(
         self, workspace: Path, outputs: Sequence[ProjectPath], ignore: IgnoreRules
@@ -191,6 +213,15 @@ class LocalWorkspaces(Workspaces):
         self._check_is_ours(workspace)
         mounts = self._held[workspace].mounts if workspace in self._held else {}
         return await self._in_thread(lambda: list_left(workspace, self._workspace_at, mounts, list(outputs)))
+
+    async def measure(self, workspace: Path) -> int:
+        """How many bytes it takes on the disk now, inputs that it shares with the node included.
+
+        Raises:
+            Unavailable: if that cannot be found out.
+        """
+        self._check_is_ours(workspace)
+        return await self._in_thread(lambda: folder_bytes(workspace))
 
     async def remove(self, workspace: Path) -> None:
         """Remove a workspace whatever the stage did to it. Harmless when it is gone."""
@@ -319,13 +350,18 @@ class LocalWorkspaces(Workspaces):
     def _bytes_to_write(self, job: _Job) -> int:
         return job.blob.stat().st_size if job.placement.writable or not self._may_link else 0
 
-    def _place_all(self, jobs: Sequence[_Job]) -> None:
+    def _place_all(self, jobs: Sequence[_Job]) -> Mapping[str, int]:
+        """Put files in place; returns the inodes of those that are observed."""
+        inodes: dict[str, int] = {}
         for job in jobs:
             executable = job.placement.executable
             if job.placement.writable:
-                copy_file(job.blob, job.target, 0o755 if executable else 0o644, (self._uid, self._gid))
+                mode = 0o755 if executable else 0o644
+                finish = partial(_observe, inodes, job.target) if job.placement.observed else None
+                copy_file(job.blob, job.target, mode, (self._uid, self._gid), finish=finish)
             elif not (self._may_link and _link(job)):
                 copy_file(job.blob, job.target, 0o555 if executable else 0o444)
+        return inodes
 
     async def _on_disk(self, work: Awaitable[_T]) -> _T:
         try:
@@ -362,6 +398,10 @@ def _with_parents(folders: Iterable[ProjectPath], files: Iterable[ProjectPath]) 
             found.add(parent)
             pending.append(parent)
     return sorted(parse_project_path(folder) for folder in found)
+
+
+def _observe(inodes: dict[str, int], target: str, file: int) -> None:
+    inodes[target] = mark_unread(file)
 
 
 def _link(job: _Job) -> bool:

@@ -30,6 +30,7 @@ from wherry.service.domain.errors import StoreUnavailable
 from wherry.service.domain.findings import Finding, FindingState
 from wherry.service.domain.network import NetworkPolicy
 from wherry.service.ports.event_log import EventLog
+from wherry.service.usecases.check_service import check_reads
 from wherry.service.usecases.check_store import ONLY_NEW, CheckStore
 from wherry.service.usecases.forget_blobs import ForgetBlobs
 from wherry.service.usecases.notice_absent import NoticeAbsent
@@ -95,7 +96,9 @@ async def open_parts(settings: Settings, store: Store, stack: contextlib.AsyncEx
     _refuse_unfit(findings, structlog.get_logger("wherry"))
     labels = {"wherry.home": hashlib.sha256(str(home).encode()).hexdigest()[:16]}
     network = stage_network(settings, labels, service=labels["wherry.home"])
-    engine = DockerContainerEngine(parallel_max=settings.jobs, network=network)
+    engine = DockerContainerEngine(
+        parallel_max=settings.jobs, network=network, runtime=settings.container_runtime
+    )
     stack.callback(engine.close)
     maker = DockerImageMaker(
         network=engine.ensure_network if settings.build_network else None,
@@ -121,6 +124,7 @@ async def open_parts(settings: Settings, store: Store, stack: contextlib.AsyncEx
     uid, gid = settings.stage_user
     workspaces = LocalWorkspaces(home / "workspaces", cache=node, uid=uid, gid=gid)
     stack.callback(workspaces.close)
+    _tell((check_reads(sees=workspaces.sees_reads, home=str(home)),), log)
     logs = FileLogStore(home / "logs")
     stack.callback(logs.close)
     log_archive = ObjectLogArchive(objects, spool=home / "uploads")
@@ -151,12 +155,19 @@ def _refuse_unfit(findings: Sequence[Finding], log: EventLog) -> None:
     Raises:
         StoreUnavailable: naming all of it.
     """
-    for finding in findings:
-        if finding.state is FindingState.WARNING:
-            log.warning(
-                "the store lacks something", check=finding.name, said=finding.message, hint=finding.hint
-            )
+    _tell(findings, log)
     failed = [finding for finding in findings if finding.state is FindingState.FAILED]
     if failed:
         said = "; ".join(f"{finding.name}: {finding.message}" for finding in failed)
         raise StoreUnavailable(f"the store cannot be used: {said}", hint=failed[0].hint)
+
+
+def _tell(findings: Sequence[Finding], log: EventLog) -> None:
+    for finding in findings:
+        if finding.state is FindingState.WARNING:
+            log.warning(
+                "something is not as it should be",
+                check=finding.name,
+                said=finding.message,
+                hint=finding.hint,
+            )

@@ -1,5 +1,6 @@
 """The StageRunners, one around the other: their order is chosen here."""
 
+import shutil
 from dataclasses import dataclass
 
 from wherry.service.adapters.faults_kill import KillAt
@@ -17,6 +18,7 @@ from wherry.service.ports.stages import StageRunner
 from wherry.service.usecases.adopting_runner import AdoptingStageRunner, PlacedStageRunner
 from wherry.service.usecases.caching_runner import CachingStageRunner
 from wherry.service.usecases.container_runner import ContainerStageRunner
+from wherry.service.usecases.disk_limit import DiskLimit
 from wherry.service.usecases.explaining_runner import ExplainingStageRunner
 from wherry.service.usecases.faulty_runner import FaultyStageRunner
 from wherry.service.usecases.find_result import FindResult
@@ -63,7 +65,18 @@ class Runners:
         )
         uid, gid = settings.stage_user
         self._container = ContainerStageRunner(
-            run_container=RunContainer(engine=parts.engine, clock=made.clock, remains=self.remains),
+            run_container=RunContainer(
+                engine=parts.engine,
+                clock=made.clock,
+                disk=DiskLimit(
+                    engine=parts.engine,
+                    workspaces=parts.workspaces,
+                    clock=made.clock,
+                    free_bytes=lambda: shutil.disk_usage(settings.home).free,
+                    bytes_max=None if settings.workspace_gb is None else int(settings.workspace_gb * 10**9),
+                ),
+                remains=self.remains,
+            ),
             workspaces=parts.workspaces,
             put=made.put,
             secrets=parts.secrets,

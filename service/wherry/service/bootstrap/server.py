@@ -68,6 +68,7 @@ from wherry.service.usecases.recover_runs import RecoverRuns
 from wherry.service.usecases.remains import Remains
 from wherry.service.usecases.reopen_run import ReopenRun
 from wherry.service.usecases.replay_log import ReplayLog
+from wherry.service.usecases.resolve_builds import ResolveBuilds
 from wherry.service.usecases.resolve_images import ResolveImages
 from wherry.service.usecases.resolve_requirements import ResolveRequirements
 from wherry.service.usecases.resolve_stage import ResolveStage
@@ -131,6 +132,7 @@ async def build_server(
         rules=ReadIgnoreRules(read),
         images=ResolveImages(
             engine=parts.engine,
+            builds=ResolveBuilds(read=read),
             requirements=ResolveRequirements(read=read, installer=pip_version()),
             default_image=settings.default_image,
         ),
@@ -233,6 +235,7 @@ async def build_server(
                     store=parts.check_store,
                     free_bytes=lambda: shutil.disk_usage(settings.home).free,
                     home=str(settings.home),
+                    sees_reads=parts.workspaces.sees_reads,
                 ),
                 clock=clock,
             ),

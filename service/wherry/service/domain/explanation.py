@@ -15,8 +15,10 @@ from typing import Any, NewType, TypeVar
 from wherry.service.domain.dvc.stage import Stage
 from wherry.service.domain.images.image import Image
 from wherry.service.domain.paths import ROOT, ProjectPath
+from wherry.service.domain.reads import ReadFile, Reads
 from wherry.service.domain.records import FileEntry, OutputKind, Params
 from wherry.service.domain.run import FileRecord
+from wherry.service.domain.snapshot import SnapshotFile
 from wherry.service.domain.task import StageTask
 
 Family = NewType("Family", str)
@@ -42,6 +44,8 @@ class Part(StrEnum):
     NETWORK = "network"
     IGNORED = ".dvcignore"
     PREVIOUS = "previous"
+    UNDECLARED = "undeclared"
+    """No part of the key: a file that was read without being declared."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +97,12 @@ class KeyParts:
     """The digest."""
     cmd: str | tuple[str, ...] | None = None
     circumstances: Circumstances | None = None
+    undeclared: Reads | None = None
+    """What was read beside all that counts in the key."""
+    contents: Mapping[ProjectPath, str | None] = field(default_factory=dict)
+    """What stands in undeclared files, as `content_text` writes it; None: there is none. As far as it is known."""
+    all_files: str = ""
+    """As in `Reads`; empty: not known."""
 
 
 def circumstances_of(task: StageTask) -> Circumstances:
@@ -120,6 +130,11 @@ def parts_of(task: StageTask) -> KeyParts:
         cmd=task.stage.cmd,
         circumstances=circumstances_of(task),
     )
+
+
+def content_text(file: ReadFile | SnapshotFile | None) -> str | None:
+    """Write what counts of a file that is read without being declared; None: there is no file."""
+    return None if file is None else f"{file.hash}{_EXECUTABLE}" if file.executable else file.hash
 
 
 def dependency_text(dep: FileEntry | FileRecord) -> str:
@@ -151,11 +166,14 @@ def compare(before: KeyParts, after: KeyParts) -> Iterator[Difference]:
         yield from _compare_circumstances(before.circumstances, after.circumstances)
     elif before.image != after.image:
         yield Difference(part=Part.IMAGE, before=before.image, after=after.image)
+    yield from _compare_undeclared(before, after)
 
 
 def describe(difference: Difference) -> str:
     """Say a difference in a few words, long values cut: "params.yaml: train.lr 0.1 -> 0.05"."""
     before, after = difference.before, difference.after
+    if difference.part is Part.UNDECLARED:
+        return _describe_undeclared(difference)
     if difference.part in {Part.DEPENDENCY, Part.IMAGE, Part.PREVIOUS}:
         before, after = _short_hash(before), _short_hash(after)
     change = _change_words(before, after)
@@ -177,12 +195,31 @@ def describe(difference: Difference) -> str:
             return f"{difference.part}: {change}"
 
 
+def _describe_undeclared(difference: Difference) -> str:
+    if not difference.name:
+        return "a file of the project has changed; what stages read cannot be seen on this machine"
+    change = "is gone" if difference.after is None else "has changed"
+    return f"{difference.name}, which the stage read without declaring it, {change}"
+
+
 def _change_words(before: str | None, after: str | None) -> str:
     if before is None:
         return f"added ({_shown(after)})" if after else "added"
     if after is None:
         return f"removed (was {_shown(before)})" if before else "removed"
     return f"{_shown(before)} -> {_shown(after)}" if before or after else "changed"
+
+
+def _compare_undeclared(before: KeyParts, after: KeyParts) -> Iterator[Difference]:
+    if before.undeclared is None:
+        return
+    for file in before.undeclared.files:
+        was = content_text(file)
+        if file.path in after.contents and (now := after.contents[file.path]) != was:
+            yield Difference(part=Part.UNDECLARED, name=file.path, before=was, after=now)
+    if after.all_files and before.undeclared.all_files and before.undeclared.all_files != after.all_files:
+        # The fingerprints would tell nobody anything.
+        yield Difference(part=Part.UNDECLARED, before="", after="")
 
 
 def _compare_circumstances(before: Circumstances, after: Circumstances) -> Iterator[Difference]:

@@ -55,6 +55,9 @@ PRIORITY_MAX = 100
 RUNS_PAGE_MAX = 500
 RUNS_PAGE_DEFAULT = 50
 
+# Of the files that a stage read without declaring them, so many are told; all count.
+UNDECLARED_SHOWN_MAX = 1_000
+
 # What an image is made of travels to the engine each time one is made: sources and wheels, not data.
 CONTEXT_FILES_MAX = 20_000
 CONTEXT_BYTES_MAX = 512 * 1024 * 1024

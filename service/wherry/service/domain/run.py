@@ -11,6 +11,7 @@ from wherry.service.domain.paths import ProjectPath
 from wherry.service.domain.records import OutputKind
 from wherry.service.domain.states import CacheUse, HitSource, Phase, State
 from wherry.service.domain.task import AttemptId, LogName, RunId
+from wherry.service.domain.usage import NOTHING_COUNTED, Usage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,9 +47,15 @@ class StageRecord:
     exit_code: int | None = None
     reason: str = ""
     wall_s: float | None = None
+    usage: Usage = NOTHING_COUNTED
+    """Of the last attempt, where the stage was executed."""
     deps: tuple[FileRecord, ...] = ()
     outs: tuple[FileRecord, ...] = ()
     params_json: str = ""
+    undeclared: tuple[FileRecord, ...] = ()
+    """Files of the project that were read without being declared."""
+    undeclared_deps: tuple[str, ...] = ()
+    """What to add to the stage's deps so that they are declared, as written there."""
     attempt_id: AttemptId | None = None
     """Whose output is kept: the newest attempt, or somebody else's that stands for it."""
     output_after: int = 0

@@ -9,10 +9,12 @@ from wherry.service.domain.dvc.ignore import IgnoreRules
 from wherry.service.domain.dvc.stage import Stage
 from wherry.service.domain.images.image import Image
 from wherry.service.domain.paths import ROOT, ProjectPath
+from wherry.service.domain.reads import ProjectFiles, Reads
 from wherry.service.domain.records import FileEntry, Params, StageEntry
-from wherry.service.domain.settings import StageSettings
+from wherry.service.domain.settings import StageSettings, Undeclared
 from wherry.service.domain.snapshot import SnapshotFile
 from wherry.service.domain.states import CacheUse, HitSource
+from wherry.service.domain.usage import NOTHING_COUNTED, Usage
 
 RunId = NewType("RunId", str)
 """A number, as text. Unique on a service."""
@@ -91,6 +93,13 @@ class StageTask:
     """Whether what laptops recorded may stand for running the stage."""
     legacy_deps: tuple[FileEntry, ...] | None = None
     """`deps` as DVC writes them, where dvc.lock has hashes of DVC 2 that are still right; None: it has none."""
+    project_files: ProjectFiles = field(repr=False, default_factory=lambda: ProjectFiles({}))
+    """All files of the project, as one."""
+
+    @property
+    def undeclared(self) -> Undeclared:
+        """What becomes of reads of files that the stage does not declare."""
+        return self.settings.undeclared or Undeclared.WARN
 
     @property
     def may_share(self) -> bool:
@@ -115,6 +124,10 @@ class Succeeded:
     from_user: str | None = None
     source: HitSource | None = None
     """For a hit."""
+    undeclared: Reads | None = field(default_factory=Reads)
+    """What was read without being declared; None: nobody looked."""
+    usage: Usage = NOTHING_COUNTED
+    """For what was computed now."""
     log: LogName | None = None
     """What the command wrote, where that is kept."""
 
@@ -127,6 +140,7 @@ class Failed:
     """One sentence for the user."""
     exit_code: int | None
     wall_s: float | None
+    usage: Usage = NOTHING_COUNTED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from typing import NewType, Protocol
 
 from wherry.service.domain.images.image import Image
 from wherry.service.domain.resources import Machine
+from wherry.service.domain.usage import Usage
 
 ContainerId = NewType("ContainerId", str)
 
@@ -102,6 +103,14 @@ class ContainerEngine(Protocol):
         """What there is for containers."""
         ...
 
+    async def lacks_of_isolation(self) -> str:
+        """What the engine does not have of what confines a stage; empty: nothing.
+
+        Raises:
+            EngineUnavailable: if it has not the runtime that stages are to run in.
+        """
+        ...
+
     async def resolve_image(self, name: str) -> Image:
         """Make sure that the image is on the engine, fetching it if it is not, and say what it is.
 
@@ -128,6 +137,10 @@ class ContainerEngine(Protocol):
 
     async def stop(self, container: ContainerId, *, grace_s: float) -> None:
         """SIGTERM, then after the grace SIGKILL. Harmless when it has ended."""
+        ...
+
+    async def usage(self, container: ContainerId) -> Usage:
+        """What it has used so far; when it has ended, where the engine still knows."""
         ...
 
     async def remove(self, container: ContainerId) -> None:

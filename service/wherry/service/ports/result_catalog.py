@@ -57,7 +57,7 @@ class ResultCatalog(Protocol):
         ...
 
     async def find(self, beginning: str, *, limit: int) -> Sequence[ListedResult]:
-        """Results whose keys begin so, at most `limit`."""
+        """Results whose keys begin so, at most `limit`; of several under one key the newest."""
         ...
 
     async def remove(self, keys: Collection[StrictKey]) -> None:

@@ -6,8 +6,12 @@ from datetime import datetime
 from typing import Protocol
 
 from wherry.service.domain.explanation import Circumstances, Family
+from wherry.service.domain.reads import Reads
 from wherry.service.domain.records import StageEntry
 from wherry.service.domain.task import LeaseToken, LogName, RunId, StrictKey
+
+RESULTS_PER_KEY_MAX = 16
+"""So many states of undeclared files are told apart for one key."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +29,8 @@ class Result:
     """Shared by results of the same stage; None for results that were kept before families were."""
     circumstances: Circumstances | None = None
     """What the key counts beside the entry; None as for family. It explains, and decides nothing."""
+    undeclared: Reads | None = None
+    """What the stage read without declaring it; None: nobody looked."""
     log: LogName | None = None
     """What the command wrote; None for results that were kept before output was."""
 
@@ -32,14 +38,19 @@ class Result:
 class RunCache(Protocol):
     """Results by strict key. Only the service writes them, and only successes."""
 
-    async def find(self, key: StrictKey) -> Result | None:
-        """The result of this key. Whether its blobs are held is for the caller to check."""
+    async def find(self, key: StrictKey) -> Sequence[Result]:
+        """The results of this key, newest first.
+
+        They differ in what was read without being declared. Whether that is still so, and whether their blobs are
+        held, is for the caller to check.
+        """
         ...
 
     async def publish(self, result: Result, *, fence: LeaseToken | None = None) -> None:
-        """Keep a result whose blobs are all held. A second one under the key replaces the first.
+        """Keep a result whose blobs are all held. A second one that read the same under the key replaces the first.
 
-        With a `fence`, only while the lease on the key has that token: checked in the same transaction.
+        Of one key the newest RESULTS_PER_KEY_MAX are kept. With a `fence`, only while the lease on the key has that
+        token: checked in the same transaction.
 
         Raises:
             LeaseLost: if it has not; then nothing is kept.

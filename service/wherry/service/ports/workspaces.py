@@ -1,6 +1,6 @@
 """Folders in which stages run."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,6 +79,15 @@ class Workspaces(Protocol):
         """
         ...
 
+    async def find_read(
+        self, workspace: Path, files: Collection[ProjectPath]
+    ) -> Collection[ProjectPath] | None:
+        """Say which of these files of the project the stage has read; None where that cannot be told.
+
+        What it may have read counts as read. A file that it had written itself before it read it does not.
+        """
+        ...
+
     async def collect(
         self, workspace: Path, outputs: Sequence[ProjectPath], ignore: IgnoreRules
     ) -> tuple[CollectedOutput, ...]:
@@ -93,6 +102,14 @@ class Workspaces(Protocol):
 
     async def list_left(self, workspace: Path, outputs: Sequence[ProjectPath]) -> Sequence[LeftOutput]:
         """Look which outputs a stage has left that failed. What cannot be read is left out."""
+        ...
+
+    async def measure(self, workspace: Path) -> int:
+        """How many bytes it takes on the disk now, inputs that it shares with others included.
+
+        Raises:
+            Unavailable: if that cannot be found out.
+        """
         ...
 
     async def remove(self, workspace: Path) -> None:

@@ -24,6 +24,7 @@ _PART_TO = {
     Part.NETWORK: pipelines_pb2.KEY_PART_NETWORK,
     Part.IGNORED: pipelines_pb2.KEY_PART_IGNORED,
     Part.PREVIOUS: pipelines_pb2.KEY_PART_PREVIOUS,
+    Part.UNDECLARED: pipelines_pb2.KEY_PART_UNDECLARED,
 }
 
 

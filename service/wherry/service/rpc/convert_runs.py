@@ -1,11 +1,13 @@
 """Runs, events and lines to the wire."""
 
+from dataclasses import asdict
 from datetime import datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from wherry.service.domain.run import Event, Run, RunError, StageRecord, WriteBack, WriteBackKind
 from wherry.service.domain.states import CacheUse, Phase, State
+from wherry.service.domain.usage import Usage
 from wherry.service.ports.logs import LogLine, LogStream
 from wherry.service.rpc.convert import digest_to
 from wherry.service.rpc.convert_pipelines import file_to, source_to
@@ -92,10 +94,17 @@ def stage_to(stage: StageRecord) -> runs_pb2.StageRecord:
         exit_code=stage.exit_code,
         reason=stage.reason,
         wall_s=stage.wall_s,
+        usage=_usage_to(stage.usage),
         deps=[file_to(dep) for dep in stage.deps],
         outs=[file_to(out) for out in stage.outs],
         params_json=stage.params_json,
+        undeclared=[file_to(file) for file in stage.undeclared],
+        undeclared_deps=stage.undeclared_deps,
     )
+
+
+def _usage_to(usage: Usage) -> runs_pb2.ResourceUsage | None:
+    return None if usage.is_empty else runs_pb2.ResourceUsage(**asdict(usage))
 
 
 def event_to(event: Event) -> runs_pb2.WatchRunResponse:

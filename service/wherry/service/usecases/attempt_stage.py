@@ -20,10 +20,11 @@ from wherry.service.domain.task import (
     Succeeded,
     Vanished,
 )
+from wherry.service.domain.undeclared_deps import deps_to_add
 from wherry.service.ports.clock import Clock, Identities
 from wherry.service.ports.logs import LogStore, LogStream, NewLine
 from wherry.service.ports.stages import OutputPlace, StageObserver, StageRunner
-from wherry.service.usecases.file_records import dependency_records, output_records
+from wherry.service.usecases.file_records import dependency_records, output_records, undeclared_records
 from wherry.service.usecases.find_result import FROZEN_WITHOUT_OUTPUTS, FindResult
 from wherry.service.usecases.force_downstream import is_forced, is_up_to_date
 from wherry.service.usecases.note_use import NoteUse
@@ -122,6 +123,9 @@ class AttemptStage:
         await self._tell_end(going.run.id, stage, outcome)
         latest = going.progress.stages[stage.name]
         ended = _ended(latest, record, stage, outcome)
+        if ended.undeclared:
+            read = [file.path for file in ended.undeclared]
+            ended = replace(ended, undeclared_deps=deps_to_add(stage, read, going.state.outputs))
         if ended.cache == CacheUse.HIT:
             going.progress.note(ended)
         else:
@@ -242,11 +246,13 @@ def _ended(latest: StageRecord, record: StageRecord, stage: Stage, outcome: Outc
                 state=State.SUCCEEDED,
                 cache=outcome.cache,
                 wall_s=outcome.wall_s,
+                usage=outcome.usage,
                 exit_code=None if outcome.cache == CacheUse.HIT else 0,
                 from_run=outcome.from_run,
                 from_user=outcome.from_user or "",
                 source=outcome.source,
                 outs=output_records(stage, outcome.entry),
+                undeclared=undeclared_records(outcome.undeclared),
                 log=outcome.log,
             )
         case Failed():
@@ -258,6 +264,7 @@ def _ended(latest: StageRecord, record: StageRecord, stage: Stage, outcome: Outc
                 from_user=latest.from_user,
                 exit_code=outcome.exit_code,
                 wall_s=outcome.wall_s,
+                usage=outcome.usage,
                 reason=outcome.reason,
             )
         case Cancelled():

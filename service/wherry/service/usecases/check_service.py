@@ -24,8 +24,10 @@ class CheckService:
         store: CheckStore,
         free_bytes: Callable[[], int],
         home: str,
+        sees_reads: bool,
     ) -> None:
-        """`free_bytes` says how much is free on the disk that `home` is on."""
+        """`free_bytes` says how much is free on the disk that `home` is on, `sees_reads` if reads leave a trace there."""
+        self._sees_reads = sees_reads
         self._engine = engine
         self._network = network
         self._store = store
@@ -36,9 +38,11 @@ class CheckService:
         """One finding for each thing."""
         return (
             await self._check_engine(),
+            await self._check_isolation(),
             await self._check_network(),
             *await self._store(),
             self._check_disk(),
+            check_reads(sees=self._sees_reads, home=self._home),
         )
 
     async def _check_engine(self) -> Finding:
@@ -48,6 +52,18 @@ class CheckService:
         except WherryError as exc:
             return Finding(name=name, state=FindingState.FAILED, message=exc.message, hint=exc.hint)
         return Finding(name=name, state=FindingState.OK, message=f"the Docker engine answers: {version}")
+
+    async def _check_isolation(self) -> Finding:
+        name = "isolation"
+        try:
+            lacks = await self._engine.lacks_of_isolation()
+        except WherryError as exc:
+            return Finding(name=name, state=FindingState.FAILED, message=exc.message, hint=exc.hint)
+        if lacks:
+            hint = "Run the engine with its default seccomp profile."
+            return Finding(name=name, state=FindingState.WARNING, message=lacks, hint=hint)
+        said = "the engine confines stages as it should"
+        return Finding(name=name, state=FindingState.OK, message=said)
 
     async def _check_network(self) -> Finding:
         name, state = "network", FindingState.WARNING
@@ -72,3 +88,18 @@ class CheckService:
             message=f"{free / 10**9:.1f} GB are free at {self._home}",
             hint="" if state is FindingState.OK else "Make room there, or move WHERRY_HOME to a larger disk.",
         )
+
+
+def check_reads(*, sees: bool, home: str) -> Finding:
+    """Say whether it can be told what stages read without declaring it."""
+    if sees:
+        return Finding(
+            name="reads", state=FindingState.OK, message="undeclared files that stages read are seen"
+        )
+    return Finding(
+        name="reads",
+        state=FindingState.WARNING,
+        message=f"the file system of {home} keeps no access times, so it cannot be seen which files a stage reads: "
+        "after a change of any file of a project, its stages run again",
+        hint="Mount it with relatime (the default) instead of noatime, or move WHERRY_HOME.",
+    )

@@ -76,6 +76,7 @@ class CollectGarbage:
         if unused < timedelta(0):
             raise InvalidInput("what was used in the future cannot be collected")
         cutoff = self._clock.now() - unused
+        known_trees = await self._trees()
         found = await self._sort(cutoff)
         found.kept |= await self._in_use()
         doomed = await self._doomed(found, cutoff, inputs=inputs)
@@ -90,7 +91,6 @@ class CollectGarbage:
         yield Collected(results=total.results, blobs=0, bytes=0, total_blobs=total.blobs)
         # Trees first: DVC believes that the members of a tree in the bucket are there too.
         order = sorted(sizes, key=lambda blob: (not blob.endswith(TREE_SUFFIX), blob))
-        known_trees = {blob async for blob in self._forget.all_known() if blob.endswith(TREE_SUFFIX)}
         blobs, size = 0, 0
         for start in range(0, len(order), _BATCH):
             batch = await self._still_unused(order[start : start + _BATCH], cutoff, known_trees)
@@ -133,12 +133,10 @@ class CollectGarbage:
             loose |= await self._members(blob for blob in loose if blob.endswith(TREE_SUFFIX))
         uses = await self._catalog.uses(loose)
         loose = {blob for blob, use in uses.items() if use.used_at < cutoff} - found.kept
-        staying = [
-            blob
-            async for blob in self._forget.all_known()
-            if blob.endswith(TREE_SUFFIX) and blob not in loose
-        ]
-        return loose - await self._members(staying)
+        return loose - await self._members(await self._trees() - loose)
+
+    async def _trees(self) -> set[BlobHash]:
+        return {blob async for blob in self._forget.all_known() if blob.endswith(TREE_SUFFIX)}
 
     async def _unused(self, cutoff: datetime) -> AsyncIterator[BlobHash]:
         page = await self._catalog.list_uses(limit=_BLOBS_PAGE)
@@ -161,8 +159,7 @@ class CollectGarbage:
         self, batch: Sequence[BlobHash], cutoff: datetime, known_trees: set[BlobHash]
     ) -> list[BlobHash]:
         """Leave out what has come into use since the collection began, also by trees that are new."""
-        trees = {blob async for blob in self._forget.all_known() if blob.endswith(TREE_SUFFIX)}
-        new = trees - known_trees
+        new = await self._trees() - known_trees
         known_trees |= new
         taken = await self._members(new)
         uses = await self._catalog.uses(batch)

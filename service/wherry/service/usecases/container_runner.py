@@ -39,6 +39,7 @@ from wherry.service.usecases.leftovers import Leftover, attempt_labels
 from wherry.service.usecases.put_blobs import LocalBlob, PutBlobs
 from wherry.service.usecases.remains import Remains
 from wherry.service.usecases.run_container import Ended, RunContainer
+from wherry.service.usecases.undeclared_reads import find_undeclared, tell_hidden
 from wherry.service.usecases.workspace_contents import (
     at_in_workspace,
     contents_of,
@@ -139,6 +140,7 @@ class ContainerStageRunner(StageRunner):
             leftover.container,
             attempt,
             observer,
+            workspace=workspace,
             secrets=await self._reveal_secrets(task),
             timeout_s=leftover.time_left(task.settings.timeout_s, self._clock.now()),
         )
@@ -147,12 +149,20 @@ class ContainerStageRunner(StageRunner):
     async def _outcome(
         self, task: StageTask, workspace: Path, ended: Ended, observer: StageObserver
     ) -> Outcome:
-        if ended.exit.code != 0 or ended.exit.out_of_memory or ended.timed_out:
+        if not ended.is_good:
+            await tell_hidden(task, observer)
             await self._tell_left(task, workspace, observer)
             return _failed(task, ended)
+        undeclared = await find_undeclared(task, self._workspaces, workspace, at_in_workspace)
         outs = await self._keep_outputs(task, workspace, observer)
         entry = StageEntry(cmd=task.stage.cmd, deps=task.deps, params=task.params, outs=outs)
-        return Succeeded(entry=entry, cache=CacheUse.MISS, wall_s=ended.wall_s)
+        return Succeeded(
+            entry=entry,
+            cache=CacheUse.MISS,
+            wall_s=ended.wall_s,
+            usage=ended.usage,
+            undeclared=undeclared,
+        )
 
     async def _reveal_secrets(self, task: StageTask) -> Mapping[str, bytes]:
         """The stage's secrets by name.
@@ -259,13 +269,16 @@ def _in_container(path: ProjectPath) -> str:
 
 def _failed(task: StageTask, ended: Ended) -> Failed:
     settings = task.settings
+    if ended.over_disk_bytes is not None:
+        reason = f"was stopped: it wrote more than {size_text(ended.over_disk_bytes)} to its workspace"
+        return Failed(reason=reason, exit_code=ended.exit.code, wall_s=ended.wall_s)
     reason = why_failed(
         ended.exit.code,
         out_of_memory=ended.exit.out_of_memory,
         memory_bytes=settings.memory_bytes,
         timed_out_after_s=settings.timeout_s if ended.timed_out else None,
     )
-    return Failed(reason=reason, exit_code=ended.exit.code, wall_s=ended.wall_s)
+    return Failed(reason=reason, exit_code=ended.exit.code, wall_s=ended.wall_s, usage=ended.usage)
 
 
 def _left_text(left: LeftOutput) -> str:

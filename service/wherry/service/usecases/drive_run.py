@@ -182,18 +182,20 @@ class DriveRun:
         """Keep every stage going that can go; return when nothing more can."""
         pipeline = going.state.project.pipeline
         stages = going.progress.stages
-        waiting = [stage for stage in going.state.project.stages if not stages[stage.name].state.is_final]
+        unfinished = [stage for stage in going.state.project.stages if not stages[stage.name].state.is_final]
+        waiting = going.progress.let_wait(unfinished, pipeline)
         started: set[asyncio.Task[list[Stage]]] = set()
         try:
             while True:
-                for stage in going.progress.take_ready(waiting, pipeline, going.options):
+                for stage in going.progress.take_ready(waiting, going.options):
                     call = self._attempt(going, stage)
                     started.add(asyncio.create_task(call, name=f"run {going.run.id} stage {stage.name}"))
                 if not started:
                     break
                 done, started = await asyncio.wait(started, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
-                    waiting += task.result()
+                    for stage in task.result():
+                        waiting.add(stage)
         finally:
             for task in started:
                 task.cancel()

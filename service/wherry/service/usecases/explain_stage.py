@@ -101,8 +101,8 @@ class ExplainStage:
                 if from_cache
                 else "its outputs were those that dvc.lock recorded",
             )
-        result = await self._cache.find(StrictKey(record.key))
-        is_same = result is not None and result.run_id == record.from_run
+        results = await self._cache.find(StrictKey(record.key))
+        result = next((result for result in results if result.run_id == record.from_run), None)
         return Explanation(
             stage=record.name,
             decision=Decision.HIT,
@@ -112,7 +112,7 @@ class ExplainStage:
             origin=Origin(
                 run_id=record.from_run,
                 user=record.from_user,
-                created_at=result.created_at if result is not None and is_same else None,
+                created_at=None if result is None else result.created_at,
             ),
         )
 
@@ -128,7 +128,10 @@ class ExplainStage:
         )
 
     async def _nearest_then(self, run: Run, record: StageRecord) -> Near | None:
-        known = await self._cache.find(StrictKey(record.key))
+        results = await self._cache.find(StrictKey(record.key))
+        # One that was computed again since stands for the first: it read the same.
+        stand_in = results[0] if results and record.state == State.SUCCEEDED else None
+        known = next((result for result in results if result.run_id == run.id), stand_in)
         if known is not None and known.family is not None:
             return await self._nearest.before(known, run.created_at)
         relative = await self._relative(run, record.name)
@@ -141,9 +144,9 @@ class ExplainStage:
         )
         for other in earlier:
             record = (await self._runs.get(other.id)).stages.get(stage)
-            result = await self._cache.find(StrictKey(record.key)) if record and record.key else None
-            if result is not None and result.family is not None:
-                return result
+            for result in await self._cache.find(StrictKey(record.key)) if record and record.key else ():
+                if result.family is not None:
+                    return result
         return None
 
 

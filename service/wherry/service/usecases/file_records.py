@@ -1,6 +1,8 @@
 """What a stage read and wrote, by paths in the project, for people."""
 
 from wherry.service.domain.dvc.stage import Stage
+from wherry.service.domain.limits import UNDECLARED_SHOWN_MAX
+from wherry.service.domain.reads import Reads
 from wherry.service.domain.records import FileEntry, StageEntry
 from wherry.service.domain.run import FileRecord
 
@@ -34,4 +36,14 @@ def dependency_records(stage: Stage, deps: tuple[FileEntry, ...]) -> tuple[FileR
             executable=dep.executable,
         )
         for dep in deps
+    )
+
+
+def undeclared_records(reads: Reads | None) -> tuple[FileRecord, ...]:
+    """The files that were read without being declared; of very many the first."""
+    if reads is None:
+        return ()
+    return tuple(
+        FileRecord(path=file.path, hash=file.hash, size_bytes=file.size_bytes, executable=file.executable)
+        for file in reads.files[:UNDECLARED_SHOWN_MAX]
     )

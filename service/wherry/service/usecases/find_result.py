@@ -8,6 +8,7 @@ from wherry.service.domain.dvc.stage import Stage
 from wherry.service.domain.records import FileEntry, StageEntry
 from wherry.service.domain.states import HitSource
 from wherry.service.domain.task import StageTask
+from wherry.service.domain.undeclared import still_holds
 from wherry.service.ports.blob_index import BlobIndex
 from wherry.service.ports.run_cache import Result, RunCache
 from wherry.service.usecases.adopt_blobs import AdoptBlobs
@@ -64,11 +65,13 @@ class FindResult:
         return not await self._index.find_missing({out.hash for out in recorded.outs})
 
     async def _own(self, task: StageTask) -> Result | None:
-        """The result of the task's strict key."""
-        result = await self._cache.find(task.key) if task.cacheable else None
-        if result is None or await self._adopt.find_missing({out.hash for out in result.entry.outs}):
-            return None
-        return result
+        """The newest whole result of the task's strict key that read what the task would read."""
+        for result in await self._cache.find(task.key) if task.cacheable else ():
+            if not still_holds(result.undeclared, task):
+                continue
+            if not await self._adopt.find_missing({out.hash for out in result.entry.outs}):
+                return result
+        return None
 
     async def _recorded(self, task: StageTask) -> StageEntry | None:
         """What dvc.lock records of a stage that DVC would not run, where the lock may be believed.

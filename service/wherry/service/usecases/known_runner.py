@@ -30,4 +30,5 @@ def as_hit(known: Known) -> Succeeded:
         from_user=known.result.user if known.result else None,
         source=known.source,
         log=known.result.log if known.result else None,
+        undeclared=known.result.undeclared if known.result else None,
     )

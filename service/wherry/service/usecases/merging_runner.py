@@ -84,6 +84,7 @@ class MergingStageRunner(StageRunner):
             return replace(
                 outcome,
                 entry=known.entry,
+                undeclared=known.result.undeclared if known.result else outcome.undeclared,
                 cache=CacheUse.MERGED,
                 from_run=origin.run_id,
                 from_user=origin.user,

@@ -15,6 +15,7 @@ from wherry.service.domain.images.image import Image
 from wherry.service.domain.keys import strict_key
 from wherry.service.domain.network import NetworkPolicy
 from wherry.service.domain.paths import ROOT, PathSet, ProjectPath, is_within, resolve_project_path
+from wherry.service.domain.reads import ProjectFiles
 from wherry.service.domain.records import FileEntry, Params, StageEntry
 from wherry.service.domain.snapshot import SnapshotFile
 from wherry.service.domain.task import InputData, RunId, StageTask
@@ -35,6 +36,10 @@ class ProjectState:
     images: Mapping[StageName, Image]
     files: Mapping[ProjectPath, SnapshotFile]
     """The project's own files without what stages write: that comes from the stages."""
+    project_files: ProjectFiles = field(init=False, repr=False)
+    """The same as one."""
+    outputs: PathSet = field(init=False, repr=False)
+    """Where the stages of the whole pipeline write."""
     ignore: IgnoreRules
     """What of folders does not count."""
     previous: Mapping[ProjectPath, PlacedData] = field(default_factory=dict)
@@ -49,6 +54,8 @@ class ProjectState:
 
     def __post_init__(self) -> None:
         """Sort the paths once for all stages."""
+        self.project_files = ProjectFiles(self.files)
+        self.outputs = PathSet(self.project.pipeline.outputs)
         self._file_order = PathOrder(self.project.snapshot.files)
         self._placed_order = PathOrder(self.placed)
 
@@ -158,6 +165,7 @@ class ResolveStage:
             cacheable=is_cacheable(stage),
             recorded=project.recorded(stage),
             trusts_dvc=project.trusts_dvc,
+            project_files=state.project_files,
         )
 
     async def _view(self, state: ProjectState, stage: Stage) -> ProjectView:

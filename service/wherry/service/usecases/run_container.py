@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Self
 
 from wherry.service.domain.errors import Unavailable
@@ -13,6 +14,7 @@ from wherry.service.domain.secrets import SecretMask
 from wherry.service.domain.shell import secrets_script
 from wherry.service.domain.states import State
 from wherry.service.domain.task import AttemptId
+from wherry.service.domain.usage import Usage
 from wherry.service.ports.clock import Clock
 from wherry.service.ports.containers import (
     ContainerEngine,
@@ -24,6 +26,8 @@ from wherry.service.ports.containers import (
 )
 from wherry.service.ports.logs import LogStream
 from wherry.service.ports.stages import StageObserver
+from wherry.service.usecases.disk_limit import DiskLimit
+from wherry.service.usecases.measure_usage import UsageMeter
 from wherry.service.usecases.remains import Remains
 
 # What a process gets to put its things in order after SIGTERM; Docker's own default.
@@ -44,13 +48,23 @@ class Ended:
     """Seconds from the start of the command to its end."""
     timed_out: bool = False
     """Whether it was stopped because its time was up."""
+    usage: Usage
+    over_disk_bytes: int | None = None
+    """How much it may add to its workspace, if it was stopped for adding more."""
+
+    @property
+    def is_good(self) -> bool:
+        """Whether the command ended by itself, and well."""
+        stopped = self.timed_out or self.over_disk_bytes is not None
+        return self.exit.code == 0 and not self.exit.out_of_memory and not stopped
 
 
 class RunContainer:
     """Makes a container, or takes one up, and goes along with it to its end. It is removed by whoever clears remains."""
 
-    def __init__(self, *, engine: ContainerEngine, clock: Clock, remains: Remains) -> None:
-        """Run on `engine`; durations are those of `clock`."""
+    def __init__(self, *, engine: ContainerEngine, clock: Clock, disk: DiskLimit, remains: Remains) -> None:
+        """Run on `engine`; durations are those of `clock`; `disk` watches what is written."""
+        self._disk = disk
         self._engine = engine
         self._clock = clock
         self._remains = remains
@@ -76,7 +90,7 @@ class RunContainer:
         await observer.entered(State.RUNNING)
         output = _Output(observer, spec.secrets)
         pieces = self._engine.start(container, stdin=output.stdin)
-        return await self._go_along(container, pieces, output, timeout_s)
+        return await self._go_along(container, pieces, output, workspace=spec.workspace, timeout_s=timeout_s)
 
     async def resume(
         self,
@@ -84,6 +98,7 @@ class RunContainer:
         attempt: AttemptId,
         observer: StageObserver,
         *,
+        workspace: Path,
         secrets: Mapping[str, bytes],
         timeout_s: float | None = None,
     ) -> Ended:
@@ -94,7 +109,8 @@ class RunContainer:
         """
         self._remains.add_container(attempt, container)
         output = _Output(observer, secrets)
-        ended = await self._go_along(container, self._engine.output(container), output, timeout_s)
+        pieces = self._engine.output(container)
+        ended = await self._go_along(container, pieces, output, workspace=workspace, timeout_s=timeout_s)
         return replace(ended, wall_s=ended.wall_s if ended.exit.ran_s is None else ended.exit.ran_s)
 
     async def _go_along(
@@ -102,18 +118,31 @@ class RunContainer:
         container: ContainerId,
         pieces: AsyncGenerator[OutputPiece],
         output: "_Output",
+        *,
+        workspace: Path,
         timeout_s: float | None,
     ) -> Ended:
         started = self._clock.monotonic_s()
         try:
-            async with _TimeLimit(self._engine, container, timeout_s) as limit:
+            async with (
+                UsageMeter(self._engine, container) as meter,
+                _TimeLimit(self._engine, container, timeout_s) as limit,
+                self._disk.watched(container, workspace) as disk,
+            ):
                 await output.pass_on(pieces)
                 ended = await self._engine.wait(container)
+                wall_s = self._clock.monotonic_s() - started
         except asyncio.CancelledError:
             if not self._remains.stay:
                 await asyncio.shield(self._engine.stop(container, grace_s=_STOP_GRACE_S))
             raise
-        return Ended(exit=ended, wall_s=self._clock.monotonic_s() - started, timed_out=limit.has_passed)
+        return Ended(
+            exit=ended,
+            wall_s=wall_s,
+            timed_out=limit.has_passed,
+            over_disk_bytes=disk.exceeded_bytes,
+            usage=meter.usage,
+        )
 
 
 class _TimeLimit:

@@ -11,6 +11,7 @@ from wherry.service.domain.run import Run, RunError, StageRecord
 from wherry.service.domain.states import CacheUse, State
 from wherry.service.domain.submission import RunOptions
 from wherry.service.domain.task import RunId
+from wherry.service.domain.waiting import WaitingStages
 from wherry.service.ports.clock import Clock
 from wherry.service.ports.runs import RunStore
 
@@ -50,6 +51,7 @@ class RunProgress:
         """Stages that run again because their outputs went from the store, and how often."""
         self._former: dict[StageName, StageEntry] = {}
         self._failed = [name for name, stage in stages.items() if stage.state in {State.FAILED, State.LOST}]
+        self._waiting: WaitingStages | None = None
         self._unsaved: list[StageRecord] = []
         self._writing: asyncio.Task[None] | None = None
 
@@ -78,6 +80,8 @@ class RunProgress:
         is_new = known.since is None or (known.state, known.phase) != (record.state, record.phase)
         record = replace(record, since=self._clock.now() if is_new else known.since)
         self._stages[record.name] = record
+        if self._waiting is not None:
+            self._waiting.note(record.name, has_succeeded=record.state == State.SUCCEEDED)
         if record.state in {State.FAILED, State.LOST}:
             self._failed.append(record.name)
         self._unsaved.append(record)
@@ -111,14 +115,19 @@ class RunProgress:
             batch, self._unsaved = self._unsaved, []
             await self._runs.save_stages(self._run_id, batch)
 
-    def take_ready(self, waiting: list[Stage], pipeline: Pipeline, options: RunOptions) -> list[Stage]:
+    def let_wait(self, stages: Iterable[Stage], pipeline: Pipeline) -> WaitingStages:
+        """Let stages wait for their producers; how those end is followed from here on."""
+        self._waiting = WaitingStages(
+            pipeline,
+            self._stages,
+            waiting=stages,
+            has_succeeded=lambda name: self._stages[name].state == State.SUCCEEDED,
+        )
+        return self._waiting
+
+    def take_ready(self, waiting: WaitingStages, options: RunOptions) -> list[Stage]:
         """Take those out of `waiting` whose producers have all succeeded."""
-        if self._failed and not options.keep_going:
-            return []
-        ready = [stage for stage in waiting if self._is_ready(stage, pipeline)]
-        for stage in ready:
-            waiting.remove(stage)
-        return ready
+        return [] if self._failed and not options.keep_going else waiting.take_ready()
 
     async def skip_rest(self, waiting: Iterable[Stage], pipeline: Pipeline) -> None:
         """Record those that never started, and why."""
@@ -155,10 +164,6 @@ class RunProgress:
             message=f"stage {address!r} {_verb(first)}{more}",
             hint=f"Its output: wherry logs {run.id} {address}",
         )
-
-    def _is_ready(self, stage: Stage, pipeline: Pipeline) -> bool:
-        producers = [name for name in active_upstream(pipeline, stage.name) if name in self._stages]
-        return all(self._stages[name].state == State.SUCCEEDED for name in producers)
 
     def _culprit(self, stage: Stage, pipeline: Pipeline) -> StageName | None:
         for name in active_upstream(pipeline, stage.name):

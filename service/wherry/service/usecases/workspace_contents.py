@@ -7,6 +7,7 @@ from wherry.service.domain.dvc.stage import Output
 from wherry.service.domain.paths import ROOT, ProjectPath, resolve_project_path
 from wherry.service.domain.snapshot import SnapshotFile
 from wherry.service.domain.task import InputData, StageTask
+from wherry.service.usecases.undeclared_reads import shown_files
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,7 @@ def contents_of(task: StageTask) -> Contents:
     # DVC leaves the parents of outputs to the command; they are made here because a fresh
     # workspace has none of the folders that earlier runs left on a laptop.
     parents = {_parent(at) for at in outputs_at(task)}
-    files, data = task.files, task.data
+    files, data = shown_files(task), task.data
     if task.root_at != ROOT:
         files = {at_in_workspace(task, path): file for path, file in files.items()}
         data = tuple(replace(item, project_path=at_in_workspace(task, item.project_path)) for item in data)

@@ -1,4 +1,4 @@
-"""Packages that a project lists are installed into an image, once for everybody; and what is told when one is missing."""
+"""Images that are made of a project: packages that it lists, Dockerfiles; and what is told when something is missing."""
 
 import hashlib
 import json
@@ -107,3 +107,55 @@ def test_what_is_missing_is_told_with_what_to_do(image_service: Service, tmp_pat
     assert f"ERROR: Could not find a version that satisfies the requirement {absent}" in text
     assert "$ touch a" not in text
     assert 'with requirements = "requirements.txt" under [defaults] of .dvc/wherry.toml' in text
+
+
+DOCKERFILE = """\
+ARG TAG=none
+FROM wherry/base:${TAG} AS tools
+COPY tools/ /opt/
+RUN mv /opt/shout /usr/local/bin/shout && test ! -e /opt/notes
+
+FROM wherry/base:bookworm
+ARG WORD
+COPY --from=tools /usr/local/bin/shout /usr/local/bin/
+RUN chmod 755 /usr/local/bin/shout && echo "$WORD" >/etc/word
+"""
+
+
+def test_a_dockerfile_of_the_project_is_built_once_for_its_content(
+    image_service: Service, tmp_path: Path
+) -> None:
+    word = uuid.uuid4().hex
+    build = {"args": {"TAG": "bookworm", "WORD": word}}
+    project = new_project(
+        tmp_path / "project",
+        image_service,
+        {
+            "dvc.yaml": (
+                "stages:\n  shout: {cmd: shout >said, deps: [input], outs: [said], "
+                f"meta: {{wherry: {{build: {json.dumps(build)}}}}}}}\n"
+            ),
+            "Dockerfile": DOCKERFILE,
+            ".dockerignore": "tools/notes\n",
+            "tools/shout": "#!/bin/sh\ntr a-z A-Z </etc/word\n",
+            "tools/notes": "1",
+            "input": "1",
+        },
+    )
+
+    first = project.repro()
+    project.wherry("pull").expect(0)
+    # Neither is what the Dockerfile copies.
+    project.write({"input": "2", "tools/notes": "2"})
+    second = project.repro()
+    why = project.wherry("why", "shout").expect(0).out
+    project.write({"tools/shout": "#!/bin/sh\nexit 3\n"})
+    changed = project.wherry("why", "shout").expect(0).out
+
+    assert (project.root / "said").read_text() == f"{word.upper()}\n"
+    assert "Successfully built" in said(project, first)
+    assert "Successfully built" not in said(project, second)
+    assert first["stages"][0]["image"] == second["stages"][0]["image"]
+    assert first["stages"][0]["image"].startswith("wherry/build:")
+    assert "shout: hit" in why
+    assert "image Dockerfile: " in changed

@@ -1,0 +1,157 @@
+"""Making images on a real engine: what is kept, and that nothing else is."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import Any
+
+import docker
+import pytest
+
+from tests.engine_fixtures import IMAGE
+from wherry.service.adapters.image_maker_docker import BuildLimits, DockerImageMaker
+from wherry.service.domain.errors import ImageNotMade
+from wherry.service.ports.images import Content, DockerBuild, Installation
+
+DEADLINE_S = 120
+
+
+@pytest.fixture
+def client() -> Iterator[Any]:
+    client = docker.from_env()
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def labels() -> dict[str, str]:
+    return {"wherry.test": uuid.uuid4().hex}
+
+
+@pytest.fixture
+def maker(client: Any, labels: dict[str, str]) -> Iterator[DockerImageMaker]:
+    maker = DockerImageMaker(network=None, labels=labels)
+    yield maker
+    maker.close()
+    [(name, value)] = labels.items()
+    assert client.containers.list(all=True, filters={"label": f"{name}={value}"}) == []
+    for image in client.images.list(filters={"label": f"{name}={value}"}):
+        client.images.remove(image.id, force=True)
+
+
+def installation(script: str, name: str = "wherry/test-made") -> Installation:
+    return Installation(
+        name=f"{name}:{uuid.uuid4().hex}",
+        base=IMAGE,
+        script=script,
+        files={
+            "/workspace/sub/a": Content(source=b"one"),
+            "/tmp/wherry/t": Content(source=b"#!/bin/sh\necho two", executable=True),
+        },
+        labels={"wherry.recipe": "k"},
+    )
+
+
+class Lines:
+    """What was told, and a look at it while it goes on."""
+
+    def __init__(self) -> None:
+        self.all: list[str] = []
+        self._more = asyncio.Event()
+
+    async def tell(self, lines: Sequence[bytes]) -> None:
+        self.all += [line.decode() for line in lines]
+        self._more.set()
+
+    async def until(self, text: str) -> None:
+        async with asyncio.timeout(DEADLINE_S):
+            while not any(text in line for line in self.all):
+                self._more.clear()
+                await self._more.wait()
+
+
+def test_what_a_script_writes_is_kept_and_nothing_that_it_was_given(
+    maker: DockerImageMaker, client: Any
+) -> None:
+    wanted = installation("cat /workspace/sub/a >/usr/local/made; /tmp/wherry/t; ls /sys/class/net; id -u")
+    lines = Lines()
+
+    async def make() -> bool:
+        await maker.install(wanted, lines.tell)
+        return await maker.holds(wanted.name)
+
+    assert asyncio.run(make())
+    assert lines.all[:3] == ["two", "lo", "0"]
+    base, made = client.images.get(IMAGE).attrs["Config"], client.images.get(wanted.name).attrs["Config"]
+    # What the engine fills in where the base says nothing means the same: root, at the top.
+    same = {
+        "Labels": None,
+        "Image": None,
+        "User": base["User"] or "0:0",
+        "WorkingDir": base["WorkingDir"] or "/",
+    }
+    assert {**base, **same} == {**made, "Labels": None, "Image": None}
+    assert made["Labels"]["wherry.recipe"] == "k"
+    look = "cat /usr/local/made; ls /workspace /tmp"
+    assert client.containers.run(wanted.name, ["sh", "-c", look], remove=True) == b"one/tmp:\n\n/workspace:\n"
+
+
+@pytest.mark.parametrize(
+    ("script", "limits", "said"),
+    [
+        ("exit 3", BuildLimits(), "could not be installed"),
+        ("sleep 1000", BuildLimits(time_s=0.5), "took longer"),
+    ],
+)
+def test_a_script_that_fails_makes_no_image(
+    client: Any, labels: dict[str, str], script: str, limits: BuildLimits, said: str
+) -> None:
+    maker, wanted = DockerImageMaker(network=None, labels=labels, limits=limits), installation(script)
+
+    async def make() -> bool:
+        with pytest.raises(ImageNotMade, match=said):
+            await maker.install(wanted, Lines().tell)
+        return await maker.holds(wanted.name)
+
+    assert asyncio.run(make()) is False
+    maker.close()
+    [(name, value)] = labels.items()
+    assert client.containers.list(all=True, filters={"label": f"{name}={value}"}) == []
+
+
+def test_a_dockerfile_that_fails_is_told_in_the_builders_words(maker: DockerImageMaker) -> None:
+    async def make(dockerfile: bytes) -> None:
+        build = DockerBuild(name=f"wherry/test-made:{uuid.uuid4().hex}", dockerfile=dockerfile, files={})
+        await maker.build(build, Lines().tell)
+
+    with pytest.raises(ImageNotMade, match="returned a non-zero code: 7"):
+        asyncio.run(make(f"FROM {IMAGE}\nRUN exit 7\n".encode()))
+    with pytest.raises(ImageNotMade, match="unknown instruction"):
+        asyncio.run(make(f"FROM {IMAGE}\nWHAT\n".encode()))
+
+
+def test_stopping_ends_what_was_begun(maker: DockerImageMaker, client: Any) -> None:
+    mark = uuid.uuid4().hex
+    wait = f"echo begun {mark}; sleep 1000"
+    build = DockerBuild(
+        name=f"wherry/test-made:{mark}", dockerfile=f"FROM {IMAGE}\nRUN {wait}\n".encode(), files={}
+    )
+
+    async def stop(making: Callable[[Lines], Awaitable[None]]) -> None:
+        lines = Lines()
+        task = asyncio.ensure_future(making(lines))
+        await lines.until(f"begun {mark}")
+        task.cancel()
+        await asyncio.wait([task])
+
+    async def both() -> None:
+        await stop(lambda lines: maker.install(installation(wait), lines.tell))
+        await stop(lambda lines: maker.build(build, lines.tell))
+
+    asyncio.run(both())
+    # The engine ends a build when it notices that nobody listens any more.
+    deadline = time.monotonic() + DEADLINE_S
+    while any(mark in found["Command"] for found in client.api.containers(all=True)):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
