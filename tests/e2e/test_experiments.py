@@ -64,7 +64,10 @@ def test_queued_runs_are_named_and_go_on(project: Project) -> None:
     queued = project.wherry("exp", "run", "--queue", "-n", "q", "-S", "lr=choice(1,2)").expect(0)
     assert queued.out.split() == ["q-1", "q-2"]
     project.wherry("wait", "q-1", "q-2").expect(0)
-    assert project.wherry("show", "q-2", "--json").json()["state"] == "succeeded"
+    ended = [project.wherry("show", name, "--json").expect(0).json() for name in ("q-1", "q-2")]
+    assert [run["state"] for run in ended] == ["succeeded", "succeeded"]
+    # They go at once, and still what they share is computed by one of them only.
+    assert [states(run)["prepare"][1] for run in ended].count("miss") == 1
 
 
 def test_the_worst_run_decides_the_code_and_the_others_are_made(project: Project) -> None:

@@ -130,7 +130,11 @@ def test_a_run_survives_a_service_that_is_killed_at_every_point_of_it_and_so_doe
     told = project.wherry("logs", ended["id"], "long").expect(0).out
 
     assert watching.returncode == 0, seen
-    assert [state for state, _ in states(shown).values()] == ["succeeded"] * 3
+    assert states(shown) == {
+        "before": ("succeeded", "hit"),
+        "long": ("succeeded", "miss"),
+        "after": ("succeeded", "miss"),
+    }
     (made,) = next(stage for stage in shown["stages"] if stage["name"] == "long")["outs"]
     for log in (seen, told):
         (number,) = re.findall(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", log)

@@ -47,7 +47,8 @@ class GitObjects:
         """Take the project, which must be in a git repository."""
         self._root = project.root
         below = "." if project.git_root is None else project.root.relative_to(project.git_root).as_posix()
-        self._prefix = "" if below == "." else below
+        self.prefix = "" if below == "." else below
+        """Where the project is in the repository; empty: it is all of it."""
         self._memory = project.root / ".dvc" / "tmp" / "wherry" / "git.db"
         self._reader: subprocess.Popen[bytes] | None = None
 
@@ -133,9 +134,9 @@ class GitObjects:
             "--full-tree",
             commit,
             "--",
-            *filter(None, [self._prefix]),
+            *filter(None, [self.prefix]),
         )
-        start = len(self._prefix) + 1 if self._prefix else 0
+        start = len(self.prefix) + 1 if self.prefix else 0
         files = []
         lines = [line for line in listed.split(b"\0") if line]
         for line in lines:
@@ -144,7 +145,7 @@ class GitObjects:
             if mode in {_EXECUTABLE, _PLAIN} and _is_text(name):
                 path = name.decode()[start:]
                 files.append(GitFile(path=path, oid=oid, size=int(size), executable=mode == _EXECUTABLE))
-        return files if lines or not self._prefix else None
+        return files if lines or not self.prefix else None
 
     def md5s(self, oids: Iterable[str]) -> Mapping[str, str]:
         """The MD5 of each blob, by memory where it can."""

@@ -81,17 +81,19 @@ def read_commit(project: Project) -> Commit:
     )
 
 
-def run_git(folder: Path, *arguments: str) -> bytes:
-    """Run git and return what it prints.
+def run_git(
+    folder: Path, *arguments: str, environment: Mapping[str, str] | None = None, stdin: bytes = b""
+) -> bytes:
+    """Run git and return what it prints; `environment` is added to what it has.
 
     Raises:
         FileTrouble: if git is not installed or refuses; with its own words.
     """
     # No optional locks: a look at the project must not disturb another git command.
-    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
+    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C", **(environment or {})}
     try:
         done = subprocess.run(
-            ["git", *arguments], cwd=folder, env=environment, capture_output=True, check=False
+            ["git", *arguments], cwd=folder, env=environment, input=stdin, capture_output=True, check=False
         )
     except FileNotFoundError as exc:
         raise FileTrouble(f"{folder} is in a git repository, but git is not installed") from exc

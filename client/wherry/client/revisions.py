@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from wherry.client.branching import Branched, Brancher
 from wherry.client.connection import LONG_S, Connection
 from wherry.client.errors import ClientError, Invalid, NotInGit, Refused, Unknown, UnknownRevision
 from wherry.client.git_objects import GitObjects
@@ -23,7 +24,7 @@ from wherry.v1.results_pb2 import (
     ReadResultsRequest,
     ReadResultsResponse,
 )
-from wherry.v1.runs_pb2 import GetRunRequest
+from wherry.v1.runs_pb2 import GetRunRequest, Run
 
 Json = dict[str, Any]
 Kind = Literal["metrics", "params", "plots", "records"]
@@ -217,6 +218,11 @@ class Revisions:
             if document is not None:
                 found[revision.name] = {"data": document[kind]}
         return found
+
+    def branch(self, run: Run, name: str, *, force: bool = False) -> Branched:
+        """Make a git branch of a run: its sources, params, dvc.lock and uncached outputs, on the commit it came from."""
+        brancher = Brancher(self._project, self._connection, self._progress, self.git)
+        return brancher.make(run, name, force=force)
 
     def _earlier(self, name: str, count: int) -> Sequence[str]:
         return self.git.first_parents(name, count)[1:] if count != 1 else ()

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from wherry.client.cli import exits
+from wherry.client.cli.exp_branch import branch
 from wherry.client.cli.exp_show import show
 from wherry.client.cli.finishing import finish, run_exit_code
 from wherry.client.cli.following import submitted_line
@@ -30,6 +31,7 @@ def exp() -> None:
 
 
 exp.add_command(show)
+exp.add_command(branch)
 
 
 @exp.command("run", cls=Command, params=run_parameters())

@@ -22,6 +22,7 @@ from wherry.service.adapters.confined_folder import Identity, identify
 from wherry.service.adapters.file_copy import copy_file
 from wherry.service.adapters.folder_removal import remove_folder
 from wherry.service.adapters.folder_size import folder_bytes
+from wherry.service.adapters.input_stamps import Stamp, find_changed, stamp_files
 from wherry.service.adapters.node_trees_local import NO_LINK
 from wherry.service.adapters.output_collection import OutputCollection
 from wherry.service.adapters.output_listing import list_left
@@ -78,6 +79,8 @@ class _Held:
     release: contextlib.ExitStack
     mounts: dict[Identity, Path] = field(default_factory=dict)
     """Folders of the node, by the empty ones of the workspace over which they are mounted."""
+    stamps: Mapping[ProjectPath, Stamp] = field(default_factory=dict)
+    """What inputs were when they had been laid out."""
     inodes: dict[str, int] = field(default_factory=dict)
     """Of the files that are observed, by path in the workspace."""
 
@@ -175,6 +178,8 @@ class LocalWorkspaces(Workspaces):
         placed = await self._on_disk(self._in_threads([partial(self._place_all, part) for part in parts]))
         for observed in placed:
             held.inodes |= {target[len(str(workspace)) + 1 :]: inode for target, inode in observed.items()}
+        inputs = [item.project_path for item in data if not item.writable and item.project_path not in mounts]
+        held.stamps = await self._in_thread(lambda: stamp_files(workspace, inputs))
         return mounts
 
     async def find_read(
@@ -213,6 +218,12 @@ class LocalWorkspaces(Workspaces):
         self._check_is_ours(workspace)
         mounts = self._held[workspace].mounts if workspace in self._held else {}
         return await self._in_thread(lambda: list_left(workspace, self._workspace_at, mounts, list(outputs)))
+
+    async def changed_inputs(self, workspace: Path) -> Sequence[ProjectPath]:
+        """Those of the inputs that are no longer as they were laid out."""
+        self._check_is_ours(workspace)
+        stamps = self._held[workspace].stamps if workspace in self._held else {}
+        return await self._in_thread(lambda: find_changed(workspace, stamps))
 
     async def measure(self, workspace: Path) -> int:
         """How many bytes it takes on the disk now, inputs that it shares with the node included.

@@ -13,7 +13,9 @@ from wherry.service.adapters.clock_system import SystemClock
 from wherry.service.adapters.containers_docker import DockerContainerEngine
 from wherry.service.adapters.database import Database
 from wherry.service.adapters.direct_transfers_s3 import S3DirectTransfers
+from wherry.service.adapters.engine_client import EngineClient
 from wherry.service.adapters.image_maker_docker import BuildLimits, DockerImageMaker, PipSettings
+from wherry.service.adapters.image_store_docker import DockerImageStore
 from wherry.service.adapters.installer_pip import pip_program
 from wherry.service.adapters.log_archive_objects import ObjectLogArchive
 from wherry.service.adapters.logs_files import FileLogStore
@@ -49,6 +51,7 @@ class Parts:
     objects: ObstoreObjectStore
     transfers: S3DirectTransfers
     engine: DockerContainerEngine
+    image_store: DockerImageStore
     images: ReadyImages
     secrets: SqlSecretStore
     labels: dict[str, str]
@@ -100,13 +103,16 @@ async def open_parts(settings: Settings, store: Store, stack: contextlib.AsyncEx
         parallel_max=settings.jobs, network=network, runtime=settings.container_runtime
     )
     stack.callback(engine.close)
+    client = EngineClient()
+    stack.callback(client.close)
+    image_store = DockerImageStore(client, credentials=settings.registry_config)
     maker = DockerImageMaker(
+        client=client,
         network=engine.ensure_network if settings.build_network else None,
         labels=labels,
         pip=PipSettings(config=settings.pip_config, ca_bundle=settings.pip_ca_bundle),
         limits=BuildLimits(memory_bytes=int(settings.build_memory_gb * 2**30)),
     )
-    stack.callback(maker.close)
     cache_gb = settings.node_cache_gb
     index, log = SqlBlobIndex(database, SystemClock()), structlog.get_logger("wherry")
     record = RecordContent(index=index, log=log)
@@ -134,7 +140,10 @@ async def open_parts(settings: Settings, store: Store, stack: contextlib.AsyncEx
         objects=objects,
         transfers=transfers,
         engine=engine,
-        images=ReadyImages(maker=maker, node=node, installer=pip_program(), at_once=_IMAGES_AT_ONCE),
+        image_store=image_store,
+        images=ReadyImages(
+            store=image_store, maker=maker, node=node, installer=pip_program(), at_once=_IMAGES_AT_ONCE
+        ),
         secrets=SqlSecretStore(database, key=key),
         labels=labels,
         network=await network_policy(settings, engine, log, stack),

@@ -104,6 +104,10 @@ class Workspaces(Protocol):
         """Look which outputs a stage has left that failed. What cannot be read is left out."""
         ...
 
+    async def changed_inputs(self, workspace: Path) -> Sequence[ProjectPath]:
+        """Those of the inputs that are no longer as they were laid out."""
+        ...
+
     async def measure(self, workspace: Path) -> int:
         """How many bytes it takes on the disk now, inputs that it shares with others included.
 

@@ -153,6 +153,7 @@ class ContainerStageRunner(StageRunner):
             await tell_hidden(task, observer)
             await self._tell_left(task, workspace, observer)
             return _failed(task, ended)
+        await self._tell_changed(workspace, observer)
         undeclared = await find_undeclared(task, self._workspaces, workspace, at_in_workspace)
         outs = await self._keep_outputs(task, workspace, observer)
         entry = StageEntry(cmd=task.stage.cmd, deps=task.deps, params=task.params, outs=outs)
@@ -176,6 +177,15 @@ class ContainerStageRunner(StageRunner):
             if name not in found:
                 raise SecretMissing(f"the secret {name!r} was removed after the run was submitted")
         return found
+
+    async def _tell_changed(self, workspace: Path, observer: StageObserver) -> None:
+        """Say which inputs a stage put something else in place of: that goes with the workspace."""
+        changed = await self._workspaces.changed_inputs(workspace)
+        lines = [f"changed its input {path!r}: that is not kept, others get it as it was" for path in changed]
+        if len(lines) > _LEFT_SHOWN_MAX:
+            lines[_LEFT_SHOWN_MAX:] = [f"… and {len(lines) - _LEFT_SHOWN_MAX} more inputs"]
+        if lines:
+            await observer.wrote(LogStream.SYSTEM, [line.encode() for line in lines])
 
     async def _tell_left(self, task: StageTask, workspace: Path, observer: StageObserver) -> None:
         """Say what a stage that failed had made of its outputs: it goes with the workspace."""
