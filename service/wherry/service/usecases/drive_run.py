@@ -185,17 +185,21 @@ class DriveRun:
         unfinished = [stage for stage in going.state.project.stages if not stages[stage.name].state.is_final]
         waiting = going.progress.let_wait(unfinished, pipeline)
         started: set[asyncio.Task[list[Stage]]] = set()
+        # Not asyncio.wait: that looks at all that goes on whenever one ends.
+        ended: asyncio.Queue[asyncio.Task[list[Stage]]] = asyncio.Queue()
         try:
             while True:
                 for stage in going.progress.take_ready(waiting, going.options):
                     call = self._attempt(going, stage)
-                    started.add(asyncio.create_task(call, name=f"run {going.run.id} stage {stage.name}"))
+                    task = asyncio.create_task(call, name=f"run {going.run.id} stage {stage.name}")
+                    started.add(task)
+                    task.add_done_callback(ended.put_nowait)
                 if not started:
                     break
-                done, started = await asyncio.wait(started, return_when=asyncio.FIRST_COMPLETED)
-                for task in done:
-                    for stage in task.result():
-                        waiting.add(stage)
+                task = await ended.get()
+                started.discard(task)
+                for stage in task.result():
+                    waiting.add(stage)
         finally:
             for task in started:
                 task.cancel()
