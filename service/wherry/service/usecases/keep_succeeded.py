@@ -1,5 +1,7 @@
 """After a restart: what stages of a run have made before it stands, and is not made again."""
 
+from dataclasses import replace
+
 from wherry.service.domain.dvc.graph import active_upstream
 from wherry.service.domain.dvc.stage import Stage
 from wherry.service.domain.errors import NotFound, Precondition
@@ -32,29 +34,36 @@ class KeepSucceeded:
             going.progress.entries[stage.name] = entry
 
     async def _entry(self, going: GoingRun, stage: Stage, record: StageRecord) -> StageEntry | None:
-        state = going.state
+        outs = _outs(stage, record)
+        if outs is None:
+            return None
         if stage.frozen:
-            return state.project.recorded(stage)
-        upstream = active_upstream(state.project.pipeline, stage.name)
+            recorded = going.state.project.recorded(stage)
+            return None if recorded is None else replace(recorded, outs=outs)
+        upstream = active_upstream(going.state.project.pipeline, stage.name)
         if any(name in going.progress.stages and name not in going.progress.entries for name in upstream):
             return None
         try:
-            task = await self._resolve(state, stage, run_id=going.run.id, use_cache=True, forced=False)
+            task = await self._resolve(going.state, stage, run_id=going.run.id, use_cache=True, forced=False)
         except (NotFound, Precondition):
             return None
-        if not is_up_to_date(state.project, task):
+        if not is_up_to_date(task):
             going.progress.renewed.add(stage.name)
-        made = {out.path: out for out in record.outs}
-        if any(out.project_path not in made for out in stage.outs):
-            return None
-        outs = tuple(
-            FileEntry(
-                path=out.path,
-                hash=made[out.project_path].hash,
-                size_bytes=made[out.project_path].size_bytes,
-                nfiles=made[out.project_path].nfiles,
-                executable=made[out.project_path].executable,
-            )
-            for out in sorted(stage.outs, key=lambda out: out.path)
-        )
         return StageEntry(cmd=stage.cmd, deps=task.deps, params=task.params, outs=outs)
+
+
+def _outs(stage: Stage, record: StageRecord) -> tuple[FileEntry, ...] | None:
+    """The outputs as they were recorded; None: not all of them were."""
+    made = {out.path: out for out in record.outs}
+    if any(out.project_path not in made for out in stage.outs):
+        return None
+    return tuple(
+        FileEntry(
+            path=out.path,
+            hash=made[out.project_path].hash,
+            size_bytes=made[out.project_path].size_bytes,
+            nfiles=made[out.project_path].nfiles,
+            executable=made[out.project_path].executable,
+        )
+        for out in sorted(stage.outs, key=lambda out: out.path)
+    )
