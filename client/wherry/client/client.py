@@ -75,6 +75,8 @@ from wherry.v1.system_pb2 import (
     GetDvcRemoteResponse,
     GetInfoRequest,
     GetInfoResponse,
+    Leftover,
+    RemoveLeftoversRequest,
 )
 
 if TYPE_CHECKING:
@@ -387,6 +389,11 @@ class Client:
     def check_service(self) -> CheckServiceResponse:
         """Have the service try everything that it stands on."""
         return self._connection.unary(self._connection.system.CheckService, CheckServiceRequest(), LONG_S)
+
+    def remove_leftovers(self) -> Sequence[Leftover]:
+        """Remove from the engine what services that are no longer at work left there; returns what that was."""
+        request = RemoveLeftoversRequest()
+        return self._connection.unary(self._connection.system.RemoveLeftovers, request, LONG_S).removed
 
     def apply(self, run: Run, *, force: bool = False, outputs: bool = True) -> ApplyReport:
         """Write a run's dvc.lock, params and (with `outputs`) uncached outputs into the project."""

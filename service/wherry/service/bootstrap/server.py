@@ -4,17 +4,20 @@ import contextlib
 import importlib.metadata
 import random
 import shutil
+from pathlib import Path
 
 import structlog
 
 from wherry.service.adapters.blob_index_sql import SqlBlobIndex
 from wherry.service.adapters.clock_system import SystemClock, SystemIdentities
+from wherry.service.adapters.home_lock import is_at_work
 from wherry.service.adapters.installer_pip import pip_version
 from wherry.service.adapters.leases_sql import SqlLeases
 from wherry.service.adapters.param_composer_hydra import HydraParamComposer
 from wherry.service.adapters.run_cache_sql import SqlRunCache
 from wherry.service.adapters.runs_sql import SqlRunStore
 from wherry.service.adapters.submissions_sql import SqlSubmissionStore
+from wherry.service.adapters.traces_docker import SERVICE_LABEL, DockerTraces
 from wherry.service.bootstrap.cache_service import build_cache_servicer
 from wherry.service.bootstrap.parts import Parts
 from wherry.service.bootstrap.store import Store
@@ -49,6 +52,7 @@ from wherry.service.usecases.explain_stage import ExplainStage
 from wherry.service.usecases.explaining_runner import ExplainingStageRunner
 from wherry.service.usecases.find_contents import FindContents
 from wherry.service.usecases.find_dvc_result import FindDvcResult
+from wherry.service.usecases.find_leftovers import FindLeftovers
 from wherry.service.usecases.find_legacy_hashes import FindLegacyHashes
 from wherry.service.usecases.find_nearest_result import FindNearestResult
 from wherry.service.usecases.find_result import FindResult
@@ -104,9 +108,13 @@ async def build_server(
     runs = SqlRunStore(parts.database, random.Random())  # noqa: S311 - chooses names for runs
     spool = settings.home / "uploads"
     spool.mkdir(exist_ok=True)
-    labels = parts.labels
     await RecoverRuns(
-        runs=runs, engine=parts.engine, workspaces=parts.workspaces, clock=clock, log=log, labels=labels
+        runs=runs,
+        engine=parts.engine,
+        workspaces=parts.workspaces,
+        clock=clock,
+        log=log,
+        labels={SERVICE_LABEL: parts.labels[SERVICE_LABEL]},
     )()
 
     machine = allotted(
@@ -174,9 +182,15 @@ async def build_server(
         put=put,
         secrets=parts.secrets,
         user=f"{uid}:{gid}",
-        labels=labels,
+        labels=parts.labels,
     )
     identities, flights = SystemIdentities(), Flights()
+    leftovers = FindLeftovers(
+        traces=DockerTraces(parts.engine),
+        service=parts.labels[SERVICE_LABEL],
+        at_work=lambda home: is_at_work(Path(home)),
+        going=lambda: container.going,
+    )
     places = Places(machine, at_once=settings.jobs)
     lease = HoldLease(
         leases=SqlLeases(parts.database),
@@ -184,7 +198,7 @@ async def build_server(
         clock=clock,
         identities=identities,
         log=log,
-        owner=labels["wherry.home"],
+        owner=parts.labels[SERVICE_LABEL],
     )
 
     def runner_for(run: Run, project: Project, options: RunOptions) -> StageRunner:
@@ -276,7 +290,9 @@ async def build_server(
             system=SystemServicer(
                 facts=_facts(settings, store),
                 engine=parts.engine,
+                leftovers=leftovers,
                 check=CheckService(
+                    leftovers=leftovers,
                     engine=parts.engine,
                     network=parts.network,
                     store=parts.check_store,

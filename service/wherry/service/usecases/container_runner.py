@@ -61,10 +61,13 @@ class ContainerStageRunner(StageRunner):
         self._secrets = secrets
         self._user = user
         self._labels = labels
+        self.going: set[AttemptId] = set()
+        """Attempts that have, or may have, a container or a workspace now."""
 
     async def run(self, task: StageTask, attempt: AttemptId, observer: StageObserver) -> Outcome:
         """Run the stage; whatever happens, container and workspace are gone afterwards."""
         workspace: Path | None = None
+        self.going.add(attempt)
         try:
             await observer.began(attempt)
             await observer.entered(State.PREPARING, Phase.FETCHING)
@@ -98,6 +101,7 @@ class ContainerStageRunner(StageRunner):
         finally:
             if workspace is not None:
                 await asyncio.shield(self._workspaces.remove(workspace))
+            self.going.discard(attempt)
         entry = StageEntry(cmd=task.stage.cmd, deps=task.deps, params=task.params, outs=outs)
         return Succeeded(
             entry=entry,
