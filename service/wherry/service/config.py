@@ -9,6 +9,8 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from wherry.service.domain.images.image import PullPolicy
+
 # A number that no ordinary account of the host has; nothing on the host belongs to it.
 _STAGE_UID = 10001
 
@@ -43,6 +45,10 @@ class Settings(BaseSettings):
     """GPUs that stages may use together; none: the engine's."""
     default_image: str = ""
     """Image for stages that name none; empty: such a stage is refused."""
+    pull: PullPolicy = PullPolicy.ALWAYS
+    """When registries are asked what an image's name stands for, where a stage does not say: always, missing, never."""
+    registry_config: Path | None = None
+    """Docker configuration file (config.json) with credentials of registries; none: that of the service's account."""
     pip_config: Path | None = None
     """A pip.conf for installing packages into images: index, proxy, credentials. No part of images and keys."""
     pip_ca_bundle: Path | None = None

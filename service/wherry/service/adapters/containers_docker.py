@@ -1,7 +1,7 @@
 """Containers on a Docker engine: the ContainerEngine port on the Docker SDK.
 
 Engine 20.10 (API 1.41) and newer. Works with the SDK's low-level client: one HTTP request a step. What a
-container may do is in container_spec_docker, its output in container_output_docker, images in images_docker.
+container may do is in container_spec_docker, its output in container_output_docker, images in image_store_docker.
 Not here: anything about runs and stages; taking up the output of a container that an earlier life of the
 service started.
 """
@@ -23,12 +23,10 @@ from docker.utils import kwargs_from_env
 from wherry.service.adapters.container_output_docker import OutputRelay
 from wherry.service.adapters.container_spec_docker import Means, container_config, lacks_of_isolation
 from wherry.service.adapters.engine_errors import engine_errors
-from wherry.service.adapters.images_docker import check_image_name, find_image, pull_image
 from wherry.service.adapters.machine_docker import machine_of
 from wherry.service.adapters.stage_network_docker import StageNetwork
 from wherry.service.adapters.usage_docker import ContainerUsage
 from wherry.service.domain.errors import EngineUnavailable, ImageNotFound
-from wherry.service.domain.images.image import Image
 from wherry.service.domain.resources import Machine
 from wherry.service.domain.usage import Usage
 from wherry.service.ports.containers import ContainerEngine, ContainerId, ContainerSpec, Exit, OutputPiece
@@ -38,8 +36,6 @@ _T = TypeVar("_T")
 # Docker's own default for a client; creating a container on a loaded machine takes seconds.
 _CALL_TIMEOUT_S = 120
 _CALL_THREADS = 16
-# As many as dockerd itself fetches layers at a time.
-_PULL_THREADS = 3
 
 # Between two looks at a container whose wait was broken off, or that was not started yet.
 _LOOK_AGAIN_S = 0.2
@@ -84,9 +80,7 @@ class DockerContainerEngine(ContainerEngine):
         self._streams = ThreadPoolExecutor(parallel_max, "docker-output")
         # A wait and a stop for each container.
         self._waits = ThreadPoolExecutor(2 * parallel_max, "docker-wait")
-        self._pulls = ThreadPoolExecutor(_PULL_THREADS, "docker-pull")
         self._usage = ContainerUsage()
-        self._pulling: dict[str, asyncio.Task[Image]] = {}
 
     async def version(self) -> str:
         """The engine's version, such as 20.10.24."""
@@ -120,26 +114,6 @@ class DockerContainerEngine(ContainerEngine):
             EngineUnavailable: if it has not the runtime that stages are to run in.
         """
         return lacks_of_isolation(await self._call(lambda client: client.info()), self._runtime)
-
-    async def resolve_image(self, name: str) -> Image:
-        """Describe the image, pulling it first if the engine lacks it; one pull per name at a time.
-
-        The digest is the registry's for the repository named, else the image's own id.
-
-        Raises:
-            ImageNotFound: if the name is malformed, or the image neither there nor to be had.
-        """
-        check_image_name(name)
-        found = await self._call(lambda client: find_image(client, name))
-        if found is not None:
-            return found
-        pull = self._pulling.get(name)
-        if pull is None:
-            pull = asyncio.create_task(self._pull(name))
-            self._pulling[name] = pull
-            pull.add_done_callback(lambda _: self._pulling.pop(name, None))
-        # Shielded: another submission may wait for the same pull.
-        return await asyncio.shield(pull)
 
     async def create(self, spec: ContainerSpec) -> ContainerId:
         """Make a container as container_spec_docker describes; it does not run yet.
@@ -242,7 +216,7 @@ class DockerContainerEngine(ContainerEngine):
 
     def close(self) -> None:
         """Let go of threads and connections. Containers go on; calls under way may fail."""
-        for pool in (self._calls, self._streams, self._waits, self._pulls):
+        for pool in (self._calls, self._streams, self._waits):
             pool.shutdown(wait=False, cancel_futures=True)
         with self._client_lock:
             if self._client is not None:
@@ -263,22 +237,12 @@ class DockerContainerEngine(ContainerEngine):
                 self._client = APIClient(
                     version="auto",
                     timeout=_CALL_TIMEOUT_S,
-                    max_pool_size=_CALL_THREADS + 3 * self._parallel_max + _PULL_THREADS,
+                    max_pool_size=_CALL_THREADS + 3 * self._parallel_max,
                     **where,
                 )
                 # Proxies and .netrc are not for the engine, and looking them up costs every request.
                 self._client.trust_env = False
             return self._client
-
-    async def _pull(self, name: str) -> Image:
-        def pull(client: APIClient) -> Image:
-            pull_image(client, name)
-            image = find_image(client, name)
-            if image is None:
-                raise ImageNotFound(f"the image {name!r} was pulled but is gone again")
-            return image
-
-        return await self._call(pull, self._pulls)
 
     def _image_volumes(self, client: APIClient, digest: str) -> tuple[str, ...]:
         if digest not in self._volumes:

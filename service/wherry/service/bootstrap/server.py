@@ -151,10 +151,11 @@ async def build_server(
         check=CheckData(index=index, adopt=adopt, read=read),
         rules=ReadIgnoreRules(read),
         images=ResolveImages(
-            engine=parts.engine,
+            images=parts.image_store,
             builds=ResolveBuilds(read=read),
             requirements=ResolveRequirements(read=read, installer=pip_version()),
             default_image=settings.default_image,
+            pull=settings.pull,
         ),
         find_vanished=find_vanished,
         machine=machine,

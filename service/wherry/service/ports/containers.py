@@ -97,14 +97,6 @@ class ContainerEngine(Protocol):
         """
         ...
 
-    async def resolve_image(self, name: str) -> Image:
-        """Make sure that the image is on the engine, fetching it if it is not, and say what it is.
-
-        Raises:
-            ImageNotFound: if it is neither there nor to be had.
-        """
-        ...
-
     async def create(self, spec: ContainerSpec) -> ContainerId:
         """Make a container: unprivileged, no capabilities, read-only root, limits set."""
         ...

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from wherry.service.domain.images.image import Image, PullPolicy
+
 Tell = Callable[[Sequence[bytes]], Awaitable[None]]
 """Takes lines that are written while an image is pulled or made."""
 
@@ -45,15 +47,35 @@ class DockerBuild:
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
+class ImageStore(Protocol):
+    """The images that an engine has or can have. Every method may raise EngineUnavailable."""
+
+    async def resolve(self, name: str, policy: PullPolicy) -> Image:
+        """Say which content a name stands for; nothing is fetched.
+
+        Raises:
+            ImageNotFound: if it is malformed, or neither on the engine nor to be had.
+        """
+        ...
+
+    async def holds(self, name: str) -> bool:
+        """Whether an image is on the engine."""
+        ...
+
+    async def pull(self, image: Image, tell: Tell) -> None:
+        """Fetch what a name was resolved to, and tell how far that is.
+
+        Raises:
+            EngineUnavailable: also if the registry does not give it now.
+        """
+        ...
+
+
 class ImageMaker(Protocol):
     """Makes images on an engine. Every method may raise EngineUnavailable.
 
     Cancelling ends what was begun; nothing of it is left.
     """
-
-    async def holds(self, name: str) -> bool:
-        """Whether an image is at hand."""
-        ...
 
     async def install(self, installation: Installation, tell: Tell) -> None:
         """Make an image by running a script.

@@ -6,6 +6,7 @@ from difflib import get_close_matches
 from wherry.service.domain.dvc.graph import active_downstream, reachable
 from wherry.service.domain.dvc.stage import StageName
 from wherry.service.domain.errors import StageUnknown
+from wherry.service.domain.images.image import warnings_of
 from wherry.service.domain.run import NewRun, Run
 from wherry.service.domain.submission import Needs, RunOptions, Submission
 from wherry.service.ports.clock import Clock
@@ -81,7 +82,7 @@ class SubmitRun:
             self._note_use((snapshot.hash,))
             self._note_use(data.hash for data in state.placed.values())
             self._drive.start(run, state, options)
-        return Accepted(run, find_unlooked(state.project))
+        return Accepted(run, (*find_unlooked(state.project), *warnings_of(state.images.values())))
 
 
 def _forced(project: Project, options: RunOptions) -> frozenset[StageName]:
