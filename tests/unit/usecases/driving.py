@@ -30,11 +30,13 @@ from wherry.service.ports.clock import Identities
 from wherry.service.ports.event_log import EventLog
 from wherry.service.ports.stages import StageObserver, StageRunner
 from wherry.service.usecases.adopt_blobs import AdoptBlobs
+from wherry.service.usecases.adopt_legacy import AdoptLegacy
 from wherry.service.usecases.attempt_stage import AttemptStage
 from wherry.service.usecases.caching_runner import CachingStageRunner
 from wherry.service.usecases.drive_run import DriveRun
 from wherry.service.usecases.find_dvc_result import FindDvcResult
 from wherry.service.usecases.find_legacy_hashes import FindLegacyHashes
+from wherry.service.usecases.find_recorded import FindRecorded
 from wherry.service.usecases.find_result import FindResult
 from wherry.service.usecases.find_vanished import FindVanished
 from wherry.service.usecases.forget_blobs import ForgetBlobs
@@ -136,6 +138,8 @@ class House:
         dvc = FindDvcResult(objects=objects, index=index, adopt=adopt, read=read)
         find = FindResult(cache=cache, index=index, adopt=adopt, dvc=dvc)
         legacy = FindLegacyHashes(index=index, read=read, node=self.node)
+        adopt_legacy = AdoptLegacy(objects=objects, index=index, put=self.put, spool=tmp_path)
+        recorded = FindRecorded(index=index, legacy=legacy, adopt=adopt_legacy)
         self.read_project = ReadProject(
             put=self.put,
             read=read,
@@ -155,7 +159,10 @@ class House:
         self.driver = DriveRun(
             attempt=RestoreInputs(
                 attempt=AttemptStage(
-                    resolve=ResolveStage(index=index, read=read, legacy=legacy, network=NetworkPolicy()),
+                    resolve=ResolveStage(
+                        index=index, read=read, legacy=legacy, recorded=recorded, network=NetworkPolicy()
+                    ),
+                    recorded=recorded,
                     find=find,
                     logs=self.logs,
                     clock=clock,

@@ -37,6 +37,7 @@ from wherry.service.rpc.server import RpcServer, Servicers
 from wherry.service.rpc.system import SystemFacts, SystemServicer
 from wherry.service.usecases.add_stage import AddStage
 from wherry.service.usecases.adopt_blobs import AdoptBlobs
+from wherry.service.usecases.adopt_legacy import AdoptLegacy
 from wherry.service.usecases.attempt_stage import AttemptStage
 from wherry.service.usecases.caching_runner import CachingStageRunner
 from wherry.service.usecases.check_blobs import CheckBlobs
@@ -55,6 +56,7 @@ from wherry.service.usecases.find_dvc_result import FindDvcResult
 from wherry.service.usecases.find_leftovers import FindLeftovers
 from wherry.service.usecases.find_legacy_hashes import FindLegacyHashes
 from wherry.service.usecases.find_nearest_result import FindNearestResult
+from wherry.service.usecases.find_recorded import FindRecorded
 from wherry.service.usecases.find_result import FindResult
 from wherry.service.usecases.find_vanished import FindVanished
 from wherry.service.usecases.follow_run import FollowRun
@@ -131,7 +133,10 @@ async def build_server(
     read, snapshots = ReadBlobs(parts.node), KeepSnapshot(put=put, node=parts.node)
     direct = DirectBlobs(transfers=parts.transfers, objects=parts.objects, index=index)
     await direct.sweep()
-    adopt = AdoptBlobs(index=index, objects=parts.objects, read=read)
+    adopt, adopt_legacy = (
+        AdoptBlobs(index=index, objects=parts.objects, read=read),
+        AdoptLegacy(objects=parts.objects, index=index, put=put, spool=spool),
+    )
     note_use = NoteUse(index=index, log=log)
     stack.push_async_callback(note_use.close)
     composer = HydraParamComposer(at_once=_COMPOSITIONS_AT_ONCE)
@@ -139,16 +144,19 @@ async def build_server(
         put=put, read=read, set_params=SetParams(put=put, read=read, composer=composer)
     )
     legacy = FindLegacyHashes(index=index, read=read, node=parts.node)
-    find_vanished = FindVanished(
-        adopt=adopt,
-        forget=ForgetBlobs(objects=parts.objects, index=index),
-        index=index,
-        read=read,
-        log=log,
+    recorded, find_vanished = (
+        FindRecorded(index=index, legacy=legacy, adopt=adopt_legacy),
+        FindVanished(
+            adopt=adopt,
+            forget=ForgetBlobs(objects=parts.objects, index=index),
+            index=index,
+            read=read,
+            log=log,
+        ),
     )
     open_project = OpenProject(
         read=read_project,
-        check=CheckData(index=index, adopt=adopt, read=read),
+        check=CheckData(index=index, adopt=adopt, adopt_legacy=adopt_legacy, read=read),
         rules=ReadIgnoreRules(read),
         images=ResolveImages(
             images=parts.image_store,
@@ -162,8 +170,8 @@ async def build_server(
     )
     dvc = FindDvcResult(objects=parts.objects, index=index, adopt=adopt, read=read)
     find, nearest = FindResult(cache=cache, index=index, adopt=adopt, dvc=dvc), FindNearestResult(cache)
-    resolve = ResolveStage(index=index, read=read, legacy=legacy, network=parts.network)
-    plan = PlanRun(open_project=open_project, resolve=resolve, find=find, nearest=nearest)
+    resolve = ResolveStage(index=index, read=read, legacy=legacy, recorded=recorded, network=parts.network)
+    plan = PlanRun(open_project=open_project, resolve=resolve, recorded=recorded, find=find, nearest=nearest)
     uid, gid = settings.stage_user
     keep_logs = KeepLogs(logs=parts.logs, archive=parts.log_archive, log=log)
     stack.push_async_callback(keep_logs.close)
@@ -221,6 +229,7 @@ async def build_server(
         attempt=RestoreInputs(
             attempt=AttemptStage(
                 resolve=resolve,
+                recorded=recorded,
                 find=find,
                 logs=parts.logs,
                 clock=clock,
@@ -261,7 +270,12 @@ async def build_server(
                 plan=plan,
                 explain=ExplainStage(plan=plan, runs=runs, cache=cache, nearest=nearest),
                 compare=CompareWithLock(
-                    read_project=read_project, index=index, adopt=adopt, read=read, legacy=legacy
+                    read_project=read_project,
+                    index=index,
+                    adopt=adopt,
+                    read=read,
+                    legacy=legacy,
+                    adopt_legacy=adopt_legacy,
                 ),
                 add_stage=AddStage(ReadDvcFiles(put=put, read=read)),
                 lint=LintProject(ReadDvcFiles(put=put, read=read)),

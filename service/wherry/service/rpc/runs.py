@@ -72,6 +72,8 @@ class RunServicer(runs_pb2_grpc.RunServiceServicer):
             )
         again = runs_pb2.SubmitRunRequest.FromString(content)
         again.idempotency_key, again.name = request.idempotency_key, request.name
+        # What succeeded then must not run again because everything had to then.
+        again.force = again.no_run_cache = False
         del again.from_stages[:]
         again.from_stages.extend(request.from_stages)
         answer = await self._accept(again, user_of(context))

@@ -130,17 +130,21 @@ class DriveRun:
         pipeline = going.state.project.pipeline
         waiting = going.progress.let_wait(going.state.project.stages, pipeline)
         started: set[asyncio.Task[list[Stage]]] = set()
+        # Not asyncio.wait: that looks at all that goes on whenever one ends.
+        ended: asyncio.Queue[asyncio.Task[list[Stage]]] = asyncio.Queue()
         try:
             while True:
                 for stage in going.progress.take_ready(waiting, going.options):
                     call = self._attempt(going, stage)
-                    started.add(asyncio.create_task(call, name=f"run {going.run.id} stage {stage.name}"))
+                    task = asyncio.create_task(call, name=f"run {going.run.id} stage {stage.name}")
+                    started.add(task)
+                    task.add_done_callback(ended.put_nowait)
                 if not started:
                     break
-                done, started = await asyncio.wait(started, return_when=asyncio.FIRST_COMPLETED)
-                for task in done:
-                    for stage in task.result():
-                        waiting.add(stage)
+                task = await ended.get()
+                started.discard(task)
+                for stage in task.result():
+                    waiting.add(stage)
         finally:
             for task in started:
                 task.cancel()
