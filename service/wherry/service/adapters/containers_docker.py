@@ -228,6 +228,14 @@ class DockerContainerEngine(ContainerEngine):
         await self._call(self._network.ensure)
         return self._network.name
 
+    async def call(self, action: Callable[[APIClient], _T]) -> _T:
+        """Do something with the engine's client, for adapters that stand beside this one.
+
+        Raises:
+            EngineUnavailable: for whatever the client raises.
+        """
+        return await self._call(action)
+
     def close(self) -> None:
         """Let go of threads and connections. Containers go on; calls under way may fail."""
         for pool in (self._calls, self._streams, self._waits):

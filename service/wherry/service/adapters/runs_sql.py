@@ -51,7 +51,11 @@ _STAGES = (
     .where(run_stages.c.run_id == bindparam("number"))
     .order_by(run_stages.c.position)
 )
-_STAGE_NAMES = select(run_stages.c.name).where(run_stages.c.run_id == bindparam("number"))
+_STAGE_NAMES = select(run_stages.c.name).where(
+    run_stages.c.run_id == bindparam("number"), run_stages.c.name.in_(bindparam("names", expanding=True))
+)
+# Below what either database takes in one statement.
+_NAMES_AT_ONCE = 500
 _CHANGE_STAGE = (
     update(run_stages)
     .where(run_stages.c.run_id == bindparam("number"), run_stages.c.name == bindparam("stage"))
@@ -190,7 +194,8 @@ class SqlRunStore(RunStore):
             connection.execute(insert(run_stages), _stage_rows(number, new.stages))
         if new.content:
             connection.execute(insert(submissions), submission_row(number, new.content))
-        return _get(connection, str(number)), True
+        row = connection.execute(_RUN, {"number": number}).one()
+        return _run(row, {name: StageRecord(name=name) for name in new.stages}), True
 
     def _make_up_name(self, connection: Connection, project: str) -> str:
         def is_taken(name: str) -> bool:
@@ -266,28 +271,27 @@ def _save_run(connection: Connection, run: Run) -> None:
         )
     )
     if connection.execute(change).rowcount:
-        _append_events(connection, run.id, [run])
+        _append_events(connection, run.id, [records_json.dump_event(run)])
     else:
         _lock(connection, run.id)  # raises when there is no such run; otherwise it is final
 
 
 def _save_stages(connection: Connection, run_id: RunId, stages: Sequence[StageRecord]) -> None:
     number = _lock(connection, run_id)
-    known = set(connection.execute(_STAGE_NAMES, {"number": number}).scalars())
-    unknown = sorted({stage.name for stage in stages} - known)
-    if unknown:
-        raise StageUnknown(f"run {run_id} has no stage {', '.join(unknown)}")
+    names = sorted({stage.name for stage in stages})
+    known = set[str]()
+    for start in range(0, len(names), _NAMES_AT_ONCE):
+        asked = {"number": number, "names": names[start : start + _NAMES_AT_ONCE]}
+        known.update(connection.execute(_STAGE_NAMES, asked).scalars())
+    if len(known) < len(names):
+        raise StageUnknown(f"run {run_id} has no stage {', '.join(sorted(set(names) - known))}")
+    records = [records_json.dump_stage(stage) for stage in stages]
     changes = [
-        {
-            "number": number,
-            "stage": stage.name,
-            "new_record": records_json.dump_stage(stage),
-            "new_state": stage.state,
-        }
-        for stage in stages
+        {"number": number, "stage": stage.name, "new_record": record, "new_state": stage.state}
+        for stage, record in zip(stages, records, strict=True)
     ]
     connection.execute(_CHANGE_STAGE, changes)
-    _append_events(connection, run_id, stages)
+    _append_events(connection, run_id, [records_json.event_of_stage(record) for record in records])
 
 
 def _lock(connection: Connection, run_id: RunId) -> int:
@@ -298,13 +302,13 @@ def _lock(connection: Connection, run_id: RunId) -> int:
     return number
 
 
-def _append_events(connection: Connection, run_id: RunId, changed: Iterable[Run | StageRecord]) -> None:
+def _append_events(connection: Connection, run_id: RunId, payloads: Iterable[str]) -> None:
     """Append one event each. The run's row is locked by this transaction."""
     number = _number(run_id)
     first = connection.execute(_NEWEST_EVENT, {"number": number}).scalar_one() + 1
     rows = [
-        {"run_id": number, "sequence": sequence, "payload": records_json.dump_event(about)}
-        for sequence, about in enumerate(changed, first)
+        {"run_id": number, "sequence": sequence, "payload": payload}
+        for sequence, payload in enumerate(payloads, first)
     ]
     connection.execute(insert(events), rows)
 

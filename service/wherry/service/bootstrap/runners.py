@@ -5,11 +5,13 @@ from dataclasses import dataclass
 
 from wherry.service.adapters.faults_kill import KillAt
 from wherry.service.adapters.leases_sql import SqlLeases
+from wherry.service.adapters.traces_docker import SERVICE_LABEL
 from wherry.service.bootstrap.parts import Parts
 from wherry.service.config import Settings
 from wherry.service.domain.resources import Machine
 from wherry.service.domain.run import Run
 from wherry.service.domain.submission import RunOptions
+from wherry.service.domain.task import AttemptId
 from wherry.service.ports.clock import Clock, Identities
 from wherry.service.ports.event_log import EventLog
 from wherry.service.ports.faults import Faults
@@ -61,7 +63,10 @@ class Runners:
         self._made = made
         self.remains = Remains(engine=parts.engine, workspaces=parts.workspaces, log=made.log)
         self.leftovers = Leftovers(
-            engine=parts.engine, workspaces=parts.workspaces, log=made.log, labels=parts.labels
+            engine=parts.engine,
+            workspaces=parts.workspaces,
+            log=made.log,
+            labels={SERVICE_LABEL: parts.labels[SERVICE_LABEL]},
         )
         uid, gid = settings.stage_user
         self._container = ContainerStageRunner(
@@ -94,8 +99,13 @@ class Runners:
             clock=made.clock,
             identities=made.identities,
             log=made.log,
-            owner=parts.labels["wherry.home"],
+            owner=parts.labels[SERVICE_LABEL],
         )
+
+    @property
+    def going(self) -> set[AttemptId]:
+        """Attempts that have, or may have, a container or a workspace now."""
+        return self.remains.attempts | self.leftovers.attempts
 
     def for_run(self, run: Run, project: Project, options: RunOptions) -> StageRunner:
         """Innermost first: a known result needs no lease and no place; what is left is cleared once a result is kept."""

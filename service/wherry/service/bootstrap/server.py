@@ -4,16 +4,19 @@ import contextlib
 import importlib.metadata
 import random
 import shutil
+from pathlib import Path
 
 import structlog
 
 from wherry.service.adapters.blob_index_sql import SqlBlobIndex
 from wherry.service.adapters.clock_system import SystemClock, SystemIdentities
+from wherry.service.adapters.home_lock import is_at_work
 from wherry.service.adapters.installer_pip import pip_version
 from wherry.service.adapters.param_composer_hydra import HydraParamComposer
 from wherry.service.adapters.run_cache_sql import SqlRunCache
 from wherry.service.adapters.runs_sql import SqlRunStore
 from wherry.service.adapters.submissions_sql import SqlSubmissionStore
+from wherry.service.adapters.traces_docker import SERVICE_LABEL, DockerTraces
 from wherry.service.bootstrap.cache_service import build_cache_servicer
 from wherry.service.bootstrap.parts import Parts
 from wherry.service.bootstrap.runners import RunnerParts, Runners
@@ -43,6 +46,7 @@ from wherry.service.usecases.drive_run import DriveRun
 from wherry.service.usecases.explain_stage import ExplainStage
 from wherry.service.usecases.find_contents import FindContents
 from wherry.service.usecases.find_dvc_result import FindDvcResult
+from wherry.service.usecases.find_leftovers import FindLeftovers
 from wherry.service.usecases.find_legacy_hashes import FindLegacyHashes
 from wherry.service.usecases.find_nearest_result import FindNearestResult
 from wherry.service.usecases.find_recorded import FindRecorded
@@ -96,7 +100,7 @@ async def build_server(
     runs = SqlRunStore(
         parts.database,
         random.Random(),  # noqa: S311 - chooses names for runs
-        owner=parts.labels["wherry.home"],
+        owner=parts.labels[SERVICE_LABEL],
     )
     submissions = SqlSubmissionStore(parts.database)
     machine = allotted(
@@ -158,6 +162,12 @@ async def build_server(
         cache=cache, find=find, put=put, keep_logs=keep_logs, clock=clock, identities=identities, log=log
     )
     runners = Runners(settings, parts, machine, made)
+    leftovers = FindLeftovers(
+        traces=DockerTraces(parts.engine),
+        service=parts.labels[SERVICE_LABEL],
+        at_work=lambda home: is_at_work(Path(home)),
+        going=lambda: runners.going,
+    )
     drive = DriveRun(
         attempt=RestoreInputs(
             attempt=AttemptStage(
@@ -244,7 +254,9 @@ async def build_server(
             system=SystemServicer(
                 facts=_facts(settings, store),
                 engine=parts.engine,
+                leftovers=leftovers,
                 check=CheckService(
+                    leftovers=leftovers,
                     engine=parts.engine,
                     network=parts.network,
                     store=parts.check_store,

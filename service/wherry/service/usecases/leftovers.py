@@ -98,6 +98,11 @@ class Leftovers:
                 return leftover
         return None
 
+    @property
+    def attempts(self) -> set[AttemptId]:
+        """Those whose containers wait."""
+        return {leftover.attempt for leftover in self._waiting}
+
     def has_one_for(self, task: StageTask) -> bool:
         """Whether `take` would give one."""
         return any(leftover.is_for(task) for leftover in self._waiting)

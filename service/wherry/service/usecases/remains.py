@@ -23,16 +23,20 @@ class Remains:
         self._log = log
         self._containers: dict[AttemptId, ContainerId] = {}
         self._folders: dict[AttemptId, Path] = {}
+        self.attempts: set[AttemptId] = set()
+        """Those that have, or may have, left something."""
         self.stay = False
         """Whether nothing is to be stopped or removed any more: the next life of the service takes it up."""
 
     def add_container(self, attempt: AttemptId, container: ContainerId) -> None:
         """An attempt has a container now."""
         self._containers[attempt] = container
+        self.attempts.add(attempt)
 
     def add_workspace(self, attempt: AttemptId, workspace: Path) -> None:
         """An attempt has a workspace now."""
         self._folders[attempt] = workspace
+        self.attempts.add(attempt)
 
     async def clear(self, attempt: AttemptId) -> None:
         """Remove what the attempt has left. Goes on to its end when the caller is cancelled."""
@@ -49,3 +53,4 @@ class Remains:
                 self._log.warning("container not removed", attempt=attempt, reason=exc.message)
         if workspace is not None:
             await self._workspaces.remove(workspace)
+        self.attempts.discard(attempt)
