@@ -34,7 +34,7 @@ def _uses(tmp_path: Path, behaviour: Behaviour, *projects: Mapping[str, str]) ->
     async def check(house: House) -> None:
         await house.put.put_content(b"top")
         for changes in projects:
-            ended = await house.end_of(await house.start(_FILES | changes))
+            ended = await house.end_of(await house.start({**_FILES, **changes}))
             (stage,) = ended.stages.values()
             uses.append(stage.cache)
             assert stage.undeclared_deps == tuple(file.path for file in stage.undeclared)
