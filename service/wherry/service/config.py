@@ -53,6 +53,8 @@ class Settings(BaseSettings):
     """A pip.conf for installing packages into images: index, proxy, credentials. No part of images and keys."""
     pip_ca_bundle: Path | None = None
     """File with the certificate authorities of the package index; none: the usual ones."""
+    images_gb: float = Field(default=50.0, ge=0)
+    """Bound on images that were made, in 10^9 bytes: those not used for longest go."""
     build_memory_gb: float = Field(default=4.0, gt=0)
     """What making an image may use, in 2^30 bytes."""
     build_network: bool = True
@@ -93,6 +95,9 @@ class Settings(BaseSettings):
     """Key that secrets of projects are encrypted with, 32 bytes in Base64; empty: made up and kept in home/secrets.key."""
     database_url: str = ""
     """SQLAlchemy URL; empty: SQLite in home."""
+
+    fault_at: str = ""
+    """For tests only: the point in the life of an attempt at which the service kills itself; empty: none."""
 
     @field_validator("home")
     @classmethod
