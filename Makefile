@@ -59,7 +59,8 @@ proto-check: setup
 	diff -r --exclude=__pycache__ "$$fresh" proto/gen || { echo 'proto/gen is not what proto/ says: make proto' >&2; exit 1; }
 
 bench: setup image ## against DVC, rclone, s5cmd and the bare engine: overhead, cached runs, reading, large inputs, moving content
-	python bench/chain.py
+	python -m bench.chain
+	python -m bench.fan_out
 	python bench/reading.py --stages 200
 	python bench/reading.py --stages 1000 --no-dvc
 	python bench/layout.py

@@ -11,10 +11,8 @@ many users, large files, anything over a network.
 
 import argparse
 import json
-import os
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -23,19 +21,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.stand import DVC, WHERRY, Shell, Stage, bare_config, bare_stage, make_project, wherry_container
 from docker import APIClient
 from docker.utils import kwargs_from_env
 
-_TOP = Path(__file__).resolve().parent.parent
-_WHERRY = Path(sys.executable).parent / "wherry"
-_DVC = _TOP / ".venv-dvc" / "bin" / "dvc"
-_IMAGE = "wherry/base:bookworm"
-
-# The bars of the project's first release.
-_OVERHEAD_MAX_MS = 300.0
+_OVERHEAD_MAX_MS = 100.0
 _FASTER_MIN = 2.0
-
-_WATCH_S = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,146 +44,22 @@ class Figures:
     faster_met: bool
 
 
-def _environment(home: Path) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("WHERRY_")}
-    # Both programs as they are once installed: compiled. DVC is; Wherry's own modules are at their first use.
-    kept.pop("PYTHONDONTWRITEBYTECODE", None)
-    return {
-        **kept,
-        "WHERRY_HOME": str(home),
-        "WHERRY_USER": "bench",
-        "DVC_NO_ANALYTICS": "1",
-        "NO_COLOR": "1",
-        "CI": "true",
-    }
-
-
-class _Shell:
-    """Runs programs in one environment; a failing one ends the benchmark with its output."""
-
-    def __init__(self, home: Path) -> None:
-        self._environment = _environment(home)
-
-    def run(self, *command: str | Path, cwd: Path) -> str:
-        done = subprocess.run(
-            command,
-            cwd=cwd,
-            env=self._environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode != 0:
-            line = " ".join(str(part) for part in command)
-            raise SystemExit(f"`{line}` ended with {done.returncode}:\n{done.stdout}{done.stderr}")
-        return done.stdout
-
-    def start(self, *command: str | Path, cwd: Path) -> "subprocess.Popen[bytes]":
-        return subprocess.Popen(
-            command,
-            cwd=cwd,
-            env=self._environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-
-
 def _command(number: int) -> str:
     return f"cat out{number - 1:03d}.txt > out{number:03d}.txt; echo x >> out{number:03d}.txt"
 
 
-def _make_project(folder: Path, commands: list[str], shell: _Shell) -> None:
-    """A DVC project in a git repository: stage n reads the output of stage n - 1, the first a file in git."""
-    (folder / ".dvc").mkdir(parents=True)
-    (folder / ".dvc" / "config").write_text("")
-    (folder / ".dvc" / ".gitignore").write_text("/config.local\n/tmp\n/cache\n")
-    (folder / ".dvc" / "wherry.toml").write_text(f'[defaults]\nimage = "{_IMAGE}"\n')
-    (folder / "out000.txt").write_text("seed\n")
-    lines = ["stages:"]
-    for number, command in enumerate(commands, start=1):
-        lines += [
-            f"  s{number:03d}:",
-            f"    cmd: {command}",
-            f"    deps: [out{number - 1:03d}.txt]",
-            f"    outs: [out{number:03d}.txt]",
-        ]
-    (folder / "dvc.yaml").write_text("\n".join(lines) + "\n")
-    shell.run("git", "init", "-q", cwd=folder)
-    shell.run("git", "add", "-A", cwd=folder)
-    shell.run(
-        "git",
-        "-c",
-        "user.name=bench",
-        "-c",
-        "user.email=bench@example.org",
-        "commit",
-        "-qm",
-        "chain",
-        cwd=folder,
-    )
+def _chain(stages: int) -> list[Stage]:
+    """Stage n reads the output of stage n - 1, the first a file in git."""
+    return [
+        Stage(f"s{number:03d}", _command(number), f"out{number - 1:03d}.txt", f"out{number:03d}.txt")
+        for number in range(1, stages + 1)
+    ]
 
 
 def _seconds(action: Callable[[], object]) -> float:
     before = time.perf_counter()
     action()
     return time.perf_counter() - before
-
-
-def _wherry_container(client: APIClient, shell: _Shell, folder: Path) -> dict[str, Any]:
-    """Run a stage that waits a little and return the engine's description of its container."""
-    _make_project(folder, ["sleep 3; cat out000.txt > out001.txt"], shell)
-    known = {container["Id"] for container in client.containers(all=True)}
-    running = shell.start(_WHERRY, "repro", cwd=folder)
-    deadline = time.monotonic() + _WATCH_S
-    try:
-        while time.monotonic() < deadline and running.poll() is None:
-            for container in client.containers(filters={"label": "wherry.run"}):
-                if container["Id"] not in known:
-                    found: dict[str, Any] = client.inspect_container(container["Id"])
-                    return found
-            time.sleep(0.05)
-    finally:
-        running.wait(timeout=_WATCH_S)
-    raise SystemExit("no container of Wherry's was seen: does `wherry repro` work here?")
-
-
-def _bare_config(like: dict[str, Any], command: str, workspace: Path) -> dict[str, Any]:
-    """The configuration of a container just like the one described, on a workspace of ours."""
-    host = dict(like["HostConfig"])
-    host.pop("CgroupParent", None)
-    host["Mounts"] = [
-        {**mount, "Source": str(workspace)} if mount["Type"] == "bind" else mount
-        for mount in host.get("Mounts") or []
-    ]
-    host["Binds"] = [
-        ":".join([str(workspace), *bind.split(":")[1:]]) for bind in host.get("Binds") or []
-    ] or None
-    config = {name: value for name, value in like["Config"].items() if name not in {"Hostname", "Domainname"}}
-    labels = {name: value for name, value in config["Labels"].items() if not name.startswith("wherry.")}
-    return {
-        **config,
-        "Labels": {**labels, "wherry-bench": "bare"},
-        "Cmd": ["/bin/sh", "-c", command],
-        "HostConfig": host,
-    }
-
-
-def _bare_stage(client: APIClient, config: dict[str, Any]) -> float:
-    """Seconds to create, start, await and remove one container."""
-    untyped: Any = client
-    before = time.perf_counter()
-    container: str = untyped.create_container_from_config(config)["Id"]
-    try:
-        client.start(container)
-        status = client.wait(container)["StatusCode"]
-    finally:
-        client.remove_container(container, force=True, v=True)
-    seconds = time.perf_counter() - before
-    if status != 0:
-        raise SystemExit(f"the bare container ended with {status}")
-    return seconds
 
 
 def _bare_chain(client: APIClient, like: dict[str, Any], folder: Path, stages: int) -> list[float]:
@@ -202,20 +69,20 @@ def _bare_chain(client: APIClient, like: dict[str, Any], folder: Path, stages: i
     # The container's user is not ours, and the file is its dependency.
     folder.chmod(0o777)
     return [
-        _bare_stage(client, _bare_config(like, _command(number), folder)) for number in range(1, stages + 1)
+        bare_stage(client, bare_config(like, _command(number), folder)) for number in range(1, stages + 1)
     ]
 
 
-def measure(*, stages: int, repeats: int, scratch: Path, shell: _Shell) -> Figures:
+def measure(*, stages: int, repeats: int, scratch: Path, shell: Shell) -> Figures:
     """Measure everything in `scratch`, with the service that `shell` reaches."""
     client = APIClient(version="auto", **kwargs_from_env())
-    like = _wherry_container(client, shell, scratch / "warm-up")
+    like = wherry_container(client, shell, scratch / "warm-up")
 
     # Half of the bare containers before and half after, so that a drift of the machine hits both sides.
     bare = _bare_chain(client, like, scratch / "bare-1", stages - stages // 2)
     project = scratch / "chain"
-    _make_project(project, [_command(number) for number in range(1, stages + 1)], shell)
-    run = json.loads(shell.run(_WHERRY, "repro", "--json", cwd=project))
+    make_project(project, _chain(stages), shell)
+    run = json.loads(shell.run(WHERRY, "repro", "--json", cwd=project))
     bare += _bare_chain(client, like, scratch / "bare-2", stages // 2)
     client.close()
     caches = {stage["cache"] for stage in run["stages"]}
@@ -223,12 +90,12 @@ def measure(*, stages: int, repeats: int, scratch: Path, shell: _Shell) -> Figur
         raise SystemExit(f"the chain was to run, and the cache said {caches}")
 
     dvc_project = scratch / "chain-dvc"
-    _make_project(dvc_project, [_command(number) for number in range(1, stages + 1)], shell)
-    shell.run(_DVC, "repro", "-q", cwd=dvc_project)
+    make_project(dvc_project, _chain(stages), shell)
+    shell.run(DVC, "repro", "-q", cwd=dvc_project)
     cached, noop = [], []
     for _ in range(repeats):
-        cached.append(_seconds(lambda: shell.run(_WHERRY, "repro", cwd=project)))
-        noop.append(_seconds(lambda: shell.run(_DVC, "repro", cwd=dvc_project)))
+        cached.append(_seconds(lambda: shell.run(WHERRY, "repro", cwd=project)))
+        noop.append(_seconds(lambda: shell.run(DVC, "repro", cwd=dvc_project)))
 
     bare_ms = statistics.mean(bare) * 1000
     wherry_ms = run["wall_s"] / stages * 1000
@@ -284,12 +151,12 @@ def main() -> int:
     options = parser.parse_args()
 
     scratch = Path(tempfile.mkdtemp(prefix="wherry-bench-"))
-    shell = _Shell(scratch / "home")
+    shell = Shell(scratch / "home")
     try:
-        shell.run(_WHERRY, "up", cwd=scratch)
+        shell.run(WHERRY, "up", cwd=scratch)
         figures = measure(stages=options.stages, repeats=options.repeats, scratch=scratch, shell=shell)
     finally:
-        shell.run(_WHERRY, "down", cwd=scratch)
+        shell.run(WHERRY, "down", cwd=scratch)
         shutil.rmtree(scratch, ignore_errors=True)
 
     if options.json:

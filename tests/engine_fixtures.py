@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from wherry.service.adapters.containers_docker import DockerContainerEngine
+from wherry.service.adapters.engine_client import EngineClient
+from wherry.service.adapters.image_store_docker import DockerImageStore
 from wherry.service.adapters.stage_network_docker import StageNetwork
-from wherry.service.domain.images.image import Image
+from wherry.service.domain.images.image import Image, PullPolicy
 from wherry.service.ports.containers import ContainerId, ContainerSpec, Exit, OutputPiece, Source
 
 IMAGE = "wherry/base:bookworm"
@@ -80,6 +82,15 @@ class Bench:
         return Ran(bytes(written[Source.STDOUT]), bytes(written[Source.STDERR]), ended)
 
 
+def resolve(name: str) -> Image:
+    """An image on the engine."""
+    client = EngineClient()
+    try:
+        return asyncio.run(DockerImageStore(client).resolve(name, PullPolicy.NEVER))
+    finally:
+        client.close()
+
+
 @pytest.fixture
 def engine() -> Iterator[DockerContainerEngine]:
     # Of this test alone: tests run beside each other.
@@ -96,7 +107,7 @@ def bench(engine: DockerContainerEngine, tmp_path: Path) -> Iterator[Bench]:
     workspace.mkdir()
     os.chown(workspace, STAGE_UID, STAGE_UID)
     labels = {"wherry.test": uuid.uuid4().hex}
-    image = asyncio.run(engine.resolve_image(IMAGE))
+    image = resolve(IMAGE)
     yield Bench(engine, image, workspace, labels)
     assert asyncio.run(engine.list_labelled(labels)) == []
 

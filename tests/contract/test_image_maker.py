@@ -10,6 +10,7 @@ import docker
 import pytest
 
 from tests.engine_fixtures import IMAGE
+from wherry.service.adapters.engine_client import EngineClient
 from wherry.service.adapters.image_maker_docker import BuildLimits, DockerImageMaker
 from wherry.service.domain.errors import ImageNotMade
 from wherry.service.ports.images import Content, DockerBuild, Installation
@@ -31,9 +32,9 @@ def labels() -> dict[str, str]:
 
 @pytest.fixture
 def maker(client: Any, labels: dict[str, str]) -> Iterator[DockerImageMaker]:
-    maker = DockerImageMaker(network=None, labels=labels)
-    yield maker
-    maker.close()
+    engine = EngineClient()
+    yield DockerImageMaker(client=engine, network=None, labels=labels)
+    engine.close()
     [(name, value)] = labels.items()
     assert client.containers.list(all=True, filters={"label": f"{name}={value}"}) == []
     for image in client.images.list(filters={"label": f"{name}={value}"}):
@@ -77,11 +78,7 @@ def test_what_a_script_writes_is_kept_and_nothing_that_it_was_given(
     wanted = installation("cat /workspace/sub/a >/usr/local/made; /tmp/wherry/t; ls /sys/class/net; id -u")
     lines = Lines()
 
-    async def make() -> bool:
-        await maker.install(wanted, lines.tell)
-        return await maker.holds(wanted.name)
-
-    assert asyncio.run(make())
+    asyncio.run(maker.install(wanted, lines.tell))
     assert lines.all[:3] == ["two", "lo", "0"]
     base, made = client.images.get(IMAGE).attrs["Config"], client.images.get(wanted.name).attrs["Config"]
     # What the engine fills in where the base says nothing means the same: root, at the top.
@@ -107,15 +104,13 @@ def test_what_a_script_writes_is_kept_and_nothing_that_it_was_given(
 def test_a_script_that_fails_makes_no_image(
     client: Any, labels: dict[str, str], script: str, limits: BuildLimits, said: str
 ) -> None:
-    maker, wanted = DockerImageMaker(network=None, labels=labels, limits=limits), installation(script)
-
-    async def make() -> bool:
-        with pytest.raises(ImageNotMade, match=said):
-            await maker.install(wanted, Lines().tell)
-        return await maker.holds(wanted.name)
-
-    assert asyncio.run(make()) is False
-    maker.close()
+    engine, wanted = EngineClient(), installation(script)
+    maker = DockerImageMaker(client=engine, network=None, labels=labels, limits=limits)
+    with pytest.raises(ImageNotMade, match=said):
+        asyncio.run(maker.install(wanted, Lines().tell))
+    engine.close()
+    with pytest.raises(docker.errors.ImageNotFound):
+        client.images.get(wanted.name)
     [(name, value)] = labels.items()
     assert client.containers.list(all=True, filters={"label": f"{name}={value}"}) == []
 
@@ -155,3 +150,22 @@ def test_stopping_ends_what_was_begun(maker: DockerImageMaker, client: Any) -> N
     while any(mark in found["Command"] for found in client.api.containers(all=True)):
         assert time.monotonic() < deadline
         time.sleep(0.1)
+
+
+def test_what_was_made_is_listed_with_its_own_size_and_removed(maker: DockerImageMaker, client: Any) -> None:
+    small = installation("head -c 1000000 /dev/urandom >/usr/local/random")
+    asyncio.run(maker.install(small, Lines().tell))
+    [made] = asyncio.run(maker.list_made())
+    assert (made.name, made.has_containers) == (small.name, False)
+    assert 1_000_000 <= made.own_bytes < 1_100_000
+
+    container = client.containers.create(small.name, "true")
+    try:
+        assert asyncio.run(maker.list_made())[0].has_containers
+        asyncio.run(maker.remove_made(small.name))
+        assert client.images.get(small.name)
+    finally:
+        container.remove()
+    asyncio.run(maker.remove_made(small.name))
+    asyncio.run(maker.remove_made(small.name))
+    assert asyncio.run(maker.list_made()) == ()

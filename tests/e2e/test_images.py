@@ -10,7 +10,8 @@ from typing import Any
 import docker
 import pytest
 
-from tests.e2e.harness import STAGE_IMAGE, Project, Service, new_project
+from tests.e2e.harness import STAGE_IMAGE, Project, Service, new_project, states
+from tests.registry import forget_images, running_registry, shell_files
 from tests.wheels import BACKEND, wheel
 
 DEFAULTS = f'[defaults]\nimage = "{STAGE_IMAGE}"\nrequirements = "requirements.txt"\n'
@@ -159,3 +160,37 @@ def test_a_dockerfile_of_the_project_is_built_once_for_its_content(
     assert first["stages"][0]["image"].startswith("wherry/build:")
     assert "shout: hit" in why
     assert "image Dockerfile: " in changed
+
+
+def test_a_moved_tag_is_another_image_and_each_run_keeps_its_digest(
+    image_service: Service, tmp_path: Path
+) -> None:
+    with running_registry() as registry:
+        first_digest = registry.put("team/tool:1", {**shell_files(), "word": b"first\n"})
+        name = f"{registry.host}/team/tool:1"
+        project = new_project(
+            tmp_path / "project",
+            image_service,
+            {
+                "dvc.yaml": "stages:\n  ask: {cmd: read word </word; echo $word >out, deps: [input], outs: [out]}\n",
+                ".dvc/wherry.toml": f'[defaults]\nimage = "{name}"\n',
+                "input": uuid.uuid4().hex,
+            },
+        )
+        first, again = project.repro(), project.repro()
+        second_digest = registry.put("team/tool:1", {**shell_files(), "word": b"second\n"})
+        why = project.wherry("why", "ask").expect(0).out
+        second = project.repro()
+        project.wherry("pull").expect(0)
+        registry.answers = False
+        warned = project.wherry("repro").expect(0).err
+        forget_images(registry)
+
+    assert f"pulled {registry.host}/team/tool@{first_digest}" in said(project, first)
+    assert states(again) == {"ask": ("succeeded", "hit")}
+    assert f"image {name}: {first_digest[7:19]} -> {second_digest[7:19]}" in why
+    assert states(second) == {"ask": ("succeeded", "miss")}
+    assert second["stages"][0]["image"] == f"{registry.host}/team/tool@{second_digest}"
+    assert (project.root / "out").read_text() == "second\n"
+    assert "the registry was asked in vain" in warned
+    assert "cached" in warned

@@ -26,6 +26,8 @@ class Endpoint:
     token: str = field(default="", repr=False)
     embedded: bool = False
     """Whether it was found as the embedded service of this machine."""
+    origin: str = ""
+    """Who names it, such as a flag or a file; empty for the embedded one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +82,7 @@ def find_endpoint(
     if named is not None:
         target, secure = parse_address(named.value)
         token = environ.get("WHERRY_TOKEN", "") or _kept_token(target, environ, record)
-        return Endpoint(target=target, secure=secure, token=token)
+        return Endpoint(target=target, secure=secure, token=token, origin=named.origin)
     if record is None:
         raise Unreachable(
             "no server is named and none runs on this machine",

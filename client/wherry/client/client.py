@@ -15,8 +15,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-import grpc
-
 from wherry.client.address import find_endpoint, user_name
 from wherry.client.connection import LONG_S, Connection
 from wherry.client.documents import state_word
@@ -25,10 +23,8 @@ from wherry.client.known_names import KnownNames
 from wherry.client.progress import Progress, Silent, WarningsOnly
 from wherry.client.project import Project, find_project
 from wherry.client.selection import RunOptions, Selection
+from wherry.client.service_client import ServiceClient
 from wherry.client.stage_names import StageNames
-from wherry.client.tailing import tail_logs
-from wherry.client.watching import Event, Watcher
-from wherry.v1.blobs_pb2 import CheckBlobsRequest, CheckBlobsResponse
 from wherry.v1.pipelines_pb2 import (
     AddStageRequest,
     AddStageResponse,
@@ -36,7 +32,6 @@ from wherry.v1.pipelines_pb2 import (
     CompareWithLockResponse,
     DescribePipelineRequest,
     DescribePipelineResponse,
-    ExpandSweepRequest,
     ExplainStageRequest,
     ExplainStageResponse,
     Explanation,
@@ -49,14 +44,10 @@ from wherry.v1.pipelines_pb2 import (
     Plan,
     PlanRunRequest,
     PlanRunResponse,
-    RunStage,
     Submission,
 )
 from wherry.v1.runs_pb2 import (
-    CancelRunRequest,
-    GetRunRequest,
     ListRunsRequest,
-    LogLine,
     RetryRunRequest,
     Run,
     SubmitRunRequest,
@@ -68,24 +59,15 @@ from wherry.v1.secrets_pb2 import (
     PutSecretRequest,
     SecretRecord,
 )
-from wherry.v1.system_pb2 import (
-    CheckServiceRequest,
-    CheckServiceResponse,
-    GetDvcRemoteRequest,
-    GetDvcRemoteResponse,
-    GetInfoRequest,
-    GetInfoResponse,
-)
 
 if TYPE_CHECKING:
     from wherry.client.editing import Edited, NewStage
     from wherry.client.results import ApplyReport, PullReport, Results
-    from wherry.client.results_cache import RunCache
     from wherry.client.revisions import Revisions
     from wherry.client.submission import Submitter
 
 
-class Client:
+class Client(ServiceClient):
     """Talks to one service, for the project around one folder.
 
     Every method raises ClientError for what can go wrong. Runs are named by id or name.
@@ -111,10 +93,11 @@ class Client:
         self._progress = progress or Silent()
         self._project: Project | None = None
         self._revisions: Revisions | None = None
-        self._connection = Connection(
+        connection = Connection(
             lambda: find_endpoint(server, environ, folder=self._folder, profile=profile),
             user=user_name(environ),
         )
+        super().__init__(connection)
 
     def __enter__(self) -> Self:
         return self
@@ -131,11 +114,6 @@ class Client:
         self._connection.close()
 
     @property
-    def target(self) -> str:
-        """host:port of the service."""
-        return self._connection.target
-
-    @property
     def project(self) -> Project:
         """The DVC project around the folder.
 
@@ -145,14 +123,6 @@ class Client:
         if self._project is None:
             self._project = find_project(self._folder, self._environ)
         return self._project
-
-    def info(self, *, timeout: float = 30.0) -> GetInfoResponse:
-        """Ask the service about itself; `timeout` in seconds."""
-        return self._connection.unary(self._connection.system.GetInfo, GetInfoRequest(), timeout)
-
-    def dvc_remote(self) -> GetDvcRemoteResponse:
-        """Return the bucket as a DVC remote, with its credentials."""
-        return self._connection.unary(self._connection.system.GetDvcRemote, GetDvcRemoteRequest())
 
     def put_secret(self, name: str, value: bytes) -> None:
         """Keep a secret for the project's stages, in place of the one that was called so before."""
@@ -230,11 +200,6 @@ class Client:
 
         return self._submitter().ask(Selection(targets=(stage,)), call).explanation
 
-    def explain_run(self, run: str, stage: str) -> Explanation:
-        """Say why a stage of a run was computed, or not; `stage` is its address from the DVC root."""
-        request = ExplainStageRequest(run_stage=RunStage(run=run, stage=stage))
-        return self._connection.unary(self._connection.pipelines.ExplainStage, request).explanation
-
     def lock_status(self, selection: Selection | None = None) -> LockStatus:
         """Compare the project with its dvc.lock files, as `dvc status` does."""
 
@@ -305,25 +270,6 @@ class Client:
         for warning in warnings:
             self._progress.warn(warning)
 
-    def expand_sweep(self, set_params: Sequence[str]) -> list[tuple[str, ...]]:
-        """Make of parameter changes with sweeps over values those of single runs, in DVC's order."""
-        request = ExpandSweepRequest(set_params=set_params)
-        answer = self._connection.unary(self._connection.pipelines.ExpandSweep, request, LONG_S)
-        return [tuple(changes.set_params) for changes in answer.combinations]
-
-    def watch(
-        self, run: str, *, logs: bool = True, timeout: float | None = None, patience_s: float = 300.0
-    ) -> Iterator[Event]:
-        """Tell what happens to a run until it has ended, over lost connections too.
-
-        `timeout` bounds the watching, `patience_s` how long a lost connection is tried again; both seconds.
-        """
-        return Watcher(self._connection, run, logs=logs, patience_s=patience_s).events(timeout=timeout)
-
-    def run(self, run: str) -> Run:
-        """Return a run with its stages."""
-        return self._connection.unary(self._connection.runs.GetRun, GetRunRequest(run=run)).run
-
     def runs(self, *, project: str = "", limit: int = 50, active_only: bool = False) -> list[Run]:
         """List runs, newest first, without stages; of one project or of all."""
         found: list[Run] = []
@@ -343,10 +289,6 @@ class Client:
         self._keep_names(runs=found)
         return found[:limit]
 
-    def stop(self, run: str) -> Run:
-        """Ask that a run be stopped; returns it as it was then."""
-        return self._connection.unary(self._connection.runs.CancelRun, CancelRunRequest(run=run)).run
-
     def stage_names(self, run: Run | None = None) -> StageNames:
         """How names of stages read in the folder. Outside a project, and of a run of another, from the DVC root."""
         try:
@@ -354,39 +296,6 @@ class Client:
         except NotInProject:
             return StageNames()
         return StageNames(project.folder if run is None or run.project == project.name else "")
-
-    def logs(
-        self, run: str, *, stage: str = "", follow: bool = False, patience_s: float = 300.0
-    ) -> Iterator[LogLine]:
-        """Return what stages wrote, from the beginning; with `follow` until the run has ended.
-
-        Of a stage whose result was known: what it wrote in the run that computed it. A lost connection is tried
-        again for `patience_s` seconds; no line is lost or told twice.
-        """
-        return tail_logs(self._connection, run, stage=stage, follow=follow, patience_s=patience_s)
-
-    def check_blobs(self, sample: int = 0) -> Iterator[CheckBlobsResponse]:
-        """Have the service read `sample` blobs of the store, or all when 0, again; tells how it goes."""
-        call = self._connection.blobs.CheckBlobs(
-            CheckBlobsRequest(sample=sample), metadata=self._connection.metadata()
-        )
-        try:
-            yield from call
-        except grpc.RpcError as exc:
-            raise self._connection.fault(exc) from exc
-        finally:
-            call.cancel()
-
-    @property
-    def cache(self) -> RunCache:
-        """The run cache."""
-        from wherry.client.results_cache import RunCache  # noqa: PLC0415
-
-        return RunCache(self._connection)
-
-    def check_service(self) -> CheckServiceResponse:
-        """Have the service try everything that it stands on."""
-        return self._connection.unary(self._connection.system.CheckService, CheckServiceRequest(), LONG_S)
 
     def apply(self, run: Run, *, force: bool = False, outputs: bool = True) -> ApplyReport:
         """Write a run's dvc.lock, params and (with `outputs`) uncached outputs into the project."""

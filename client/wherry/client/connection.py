@@ -142,7 +142,8 @@ class Connection:
 
     def fault(self, error: grpc.RpcError) -> ClientError:
         """Translate what a call raised."""
-        return from_rpc(error, target=self._endpoint.target, embedded=self._endpoint.embedded)
+        endpoint = self._endpoint
+        return from_rpc(error, target=endpoint.target, embedded=endpoint.embedded, origin=endpoint.origin)
 
 
 def _open_channel(endpoint: Endpoint) -> grpc.Channel:

@@ -25,7 +25,7 @@ from wherry.v1.pipelines_pb2 import (
     Plan,
     ResultOrigin,
 )
-from wherry.v1.runs_pb2 import CacheUse, Phase, Run, StageRecord, State
+from wherry.v1.runs_pb2 import CacheUse, LogLine, LogStream, Phase, Run, StageRecord, State
 from wherry.v1.system_pb2 import GetInfoResponse
 
 Json = dict[str, object]
@@ -61,6 +61,18 @@ def runs_document(runs: Iterable[Run]) -> Json:
     return {
         "schema": "wherry.runs/1",
         "runs": [{**_run_facts(run), "error": _run_error(run)} for run in runs],
+    }
+
+
+def log_line_document(line: LogLine) -> Json:
+    """Write wherry.log-line/1. Bytes that are no UTF-8 are replaced."""
+    return {
+        "schema": "wherry.log-line/1",
+        "sequence": line.sequence,
+        "time": line.time.ToJsonString() if line.HasField("time") else None,
+        "stage": line.stage or None,
+        "stream": LogStream.Name(line.stream).removeprefix("LOG_STREAM_").lower(),
+        "text": line.text.decode("utf-8", "replace"),
     }
 
 

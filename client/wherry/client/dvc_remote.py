@@ -1,8 +1,11 @@
 """`wherry dvc-remote --write`: the bucket as a remote in `.dvc/config.local`, where DVC keeps secrets."""
 
+import configparser
+import contextlib
 import os
 import secrets
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from wherry.client.errors import FileTrouble
@@ -22,6 +25,31 @@ def remote_settings(remote: GetDvcRemoteResponse) -> dict[str, str]:
         "access_key_id": remote.access_key_id,
         "secret_access_key": remote.secret_access_key,
     }
+
+
+@dataclass(frozen=True, slots=True)
+class DefaultRemote:
+    """The remote that DVC uses when none is named."""
+
+    name: str
+    url: str
+    endpointurl: str
+
+
+def find_default_remote(root: Path) -> DefaultRemote | None:
+    """Read it from the project's own settings; what stands beside the clone goes before what is in git."""
+    parser = configparser.ConfigParser(interpolation=None, strict=False, delimiters=("=",))
+    for name in ("config", "config.local"):
+        with contextlib.suppress(OSError, configparser.Error, UnicodeDecodeError):
+            text = (root / ".dvc" / name).read_text(encoding="utf-8")
+            # configobj takes indented keys for what they are, configparser for the end of a value.
+            parser.read_string("\n".join(line.strip() for line in text.splitlines()))
+    name = parser.get("core", "remote", fallback="").strip("\"'")
+    if not name:
+        return None
+    section = next((one for one in (f"'remote \"{name}\"'", f'remote "{name}"') if one in parser), "")
+    url, endpoint = (parser.get(section, key, fallback="").strip("\"'") for key in ("url", "endpointurl"))
+    return DefaultRemote(name=name, url=url, endpointurl=endpoint)
 
 
 def write_remote(root: Path, settings: Mapping[str, str]) -> Path:

@@ -33,14 +33,14 @@ _FAMILIES: dict[grpc.StatusCode, type[ClientError]] = {
 _INVALID_REASONS = frozenset({"DATA_MISSING", "DATA_CHANGED", "IMAGE_NOT_FOUND"})
 
 
-def from_rpc(error: Exception, *, target: str, embedded: bool) -> ClientError:
-    """Translate what a call raised. `target` is the address that was called."""
+def from_rpc(error: Exception, *, target: str, embedded: bool, origin: str = "") -> ClientError:
+    """Translate what a call raised. `target` is the address that was called, `origin` who names it."""
     if not isinstance(error, grpc.Call):
         return ProtocolBroken(f"the call to {target} failed: {error}", reason="INTERNAL")
     code = error.code()
     info = _error_info(error)
     if info is None:
-        return _plain(code, error.details() or "", target=target, embedded=embedded)
+        return _plain(code, error.details() or "", target=target, embedded=embedded, origin=origin)
     family = _FAMILIES.get(code, ProtocolBroken)
     if code is grpc.StatusCode.FAILED_PRECONDITION and info.reason in _INVALID_REASONS:
         family = Invalid
@@ -56,15 +56,18 @@ def from_rpc(error: Exception, *, target: str, embedded: bool) -> ClientError:
     )
 
 
-def _plain(code: grpc.StatusCode, said: str, *, target: str, embedded: bool) -> ClientError:
+def _plain(code: grpc.StatusCode, said: str, *, target: str, embedded: bool, origin: str) -> ClientError:
     """An error without details comes from gRPC itself, or from something between us and the service."""
     if code in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}:
-        why = "it does not answer in time" if code is grpc.StatusCode.DEADLINE_EXCEEDED else said
+        # gRPC's words begin with all that it tried.
+        last = said.rpartition("Failed to connect to remote host: ")[2]
+        why = "it does not answer in time" if code is grpc.StatusCode.DEADLINE_EXCEEDED else last
         return Unreachable(
             f"cannot reach the service at {target}: {why}",
             hint="start it with `wherry up`"
             if embedded
-            else "check the address, or start one with `wherry up`",
+            else f"check the address{f', which is that of {origin}' if origin else ''}; "
+            "`wherry config --show-origin` lists all that is set",
         )
     if code is grpc.StatusCode.UNIMPLEMENTED:
         return ProtocolBroken(

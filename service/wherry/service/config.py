@@ -9,6 +9,8 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from wherry.service.domain.images.image import PullPolicy
+
 # A number that no ordinary account of the host has; nothing on the host belongs to it.
 _STAGE_UID = 10001
 
@@ -43,10 +45,16 @@ class Settings(BaseSettings):
     """GPUs that stages may use together; none: the engine's."""
     default_image: str = ""
     """Image for stages that name none; empty: such a stage is refused."""
+    pull: PullPolicy = PullPolicy.ALWAYS
+    """When registries are asked what an image's name stands for, where a stage does not say: always, missing, never."""
+    registry_config: Path | None = None
+    """Docker configuration file (config.json) with credentials of registries; none: that of the service's account."""
     pip_config: Path | None = None
     """A pip.conf for installing packages into images: index, proxy, credentials. No part of images and keys."""
     pip_ca_bundle: Path | None = None
     """File with the certificate authorities of the package index; none: the usual ones."""
+    images_gb: float = Field(default=50.0, ge=0)
+    """Bound on images that were made, in 10^9 bytes: those not used for longest go."""
     build_memory_gb: float = Field(default=4.0, gt=0)
     """What making an image may use, in 2^30 bytes."""
     build_network: bool = True
@@ -87,6 +95,9 @@ class Settings(BaseSettings):
     """Key that secrets of projects are encrypted with, 32 bytes in Base64; empty: made up and kept in home/secrets.key."""
     database_url: str = ""
     """SQLAlchemy URL; empty: SQLite in home."""
+
+    fault_at: str = ""
+    """For tests only: the point in the life of an attempt at which the service kills itself; empty: none."""
 
     @field_validator("home")
     @classmethod

@@ -79,6 +79,25 @@ COMMANDS = {
     "version": ("remote", "version", "Print the version of the client."),
 }
 
+# How the help is laid out; a command that stands in no section comes at the end.
+SECTIONS = {
+    "Begin": ("init", "up", "down", "service", "doctor"),
+    "Run": ("repro", "exp", "retry", "stop"),
+    "Look ahead": ("status", "why", "dag", "lint", "stage"),
+    "Look at runs": ("ps", "show", "logs", "attach", "wait"),
+    "Results": ("apply", "pull", "metrics", "params", "plots", "dvc-remote", "cache", "ci"),
+    "You and your services": (
+        "login",
+        "logout",
+        "whoami",
+        "profile",
+        "config",
+        "secret",
+        "completion",
+        "version",
+    ),
+}
+
 
 class ReaderGone(Exception):
     """Whoever read our output has gone away. click would make exit code 1 of it."""
@@ -100,6 +119,22 @@ class LazyGroup(click.Group):
         assert isinstance(command, click.Command)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; one that is not there may be a typing error."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            import difflib  # noqa: PLC0415 - only after a typing error
+
+            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            if near:
+                raise click.UsageError(
+                    f"there is no command {args[0]!r}; did you mean {near[0]!r}?", ctx
+                ) from error
+            raise
+
     def invoke(self, ctx: click.Context) -> object:
         """Run the command.
 
@@ -113,8 +148,13 @@ class LazyGroup(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the table, without loading anything."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, line) for name, (_, _, line) in COMMANDS.items()])
+        named = {name for names in SECTIONS.values() for name in names}
+        others = tuple(name for name in COMMANDS if name not in named)
+        for title, names in {**SECTIONS, "More": others}.items():
+            known = [(name, COMMANDS[name][2]) for name in names if name in COMMANDS]
+            if known:
+                with formatter.section(title):
+                    formatter.write_dl(known, col_max=12)
 
 
 @click.group(
@@ -154,6 +194,9 @@ def _run(given: list[str], settings: Settings) -> int:
         exits.tell_error(error, as_json=as_json)
         _tell_trace(settings)
         return exits.exit_code(error)
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.format_message(), file=sys.stderr)
+        return exits.USAGE
     except click.UsageError as error:
         exits.tell_error(_usage_error(error), as_json=as_json)
         return exits.USAGE

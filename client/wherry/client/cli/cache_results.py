@@ -62,6 +62,8 @@ def ls(settings: Settings, match: str, user: str, pinned: bool, number: int, as_
                 {"schema": "wherry.results/1", "results": [cached_result_document(one) for one in found]}
             )
             return
+        if not found:
+            terminal.note("There is no such result: a stage that succeeds leaves one.")
         rows = [_row(one) for one in found]
         header = ("KEY", "", "KEPT", "USER", "RUN", "TIME", "SIZE", "COMMAND")
         for line in table(header, rows, width=terminal.width):
@@ -148,8 +150,9 @@ def stats(settings: Settings, days: int, as_json: bool) -> None:  # noqa: FBT001
 
 @click.command("rm", cls=Command)
 @click.argument("keys", nargs=-1, required=True)
+@click.option("--json", "as_json", is_flag=True, help="Print wherry.forgotten/1.")
 @click.pass_obj
-def rm(settings: Settings, keys: tuple[str, ...]) -> None:
+def rm(settings: Settings, keys: tuple[str, ...], as_json: bool) -> None:  # noqa: FBT001 - click's way
     """Forget results: their stages run again, for everybody, when they are wanted.
 
     What they hold stays in the store until `wherry cache gc`.
@@ -157,18 +160,26 @@ def rm(settings: Settings, keys: tuple[str, ...]) -> None:
     with open_session(settings) as (client, terminal):
         _confirm(settings, f"Forget {_count(len(keys), 'result')}, for everybody?")
         gone = client.cache.remove(keys)
+        if as_json:
+            terminal.document({"schema": "wherry.forgotten/1", "keys": gone})
+            return
         terminal.note(f"{_count(len(gone), 'result')} forgotten.")
 
 
 @click.command("pin", cls=Command)
 @click.argument("keys", nargs=-1, required=True)
 @click.option("--rm", "remove", is_flag=True, help="Do not keep them any more.")
+@click.option("--json", "as_json", is_flag=True, help="Print wherry.results/1: the results as they are now.")
 @click.pass_obj
-def pin(settings: Settings, keys: tuple[str, ...], remove: bool) -> None:  # noqa: FBT001
+def pin(settings: Settings, keys: tuple[str, ...], remove: bool, as_json: bool) -> None:  # noqa: FBT001
     """Keep results and their outputs from `wherry cache gc`."""
     with open_session(settings) as (client, terminal):
-        for key in keys:
-            found = client.cache.pin(key, pinned=not remove)
+        pinned = [client.cache.pin(key, pinned=not remove) for key in keys]
+        if as_json:
+            documents = [cached_result_document(found) for found in pinned]
+            terminal.document({"schema": "wherry.results/1", "results": documents})
+            return
+        for found in pinned:
             terminal.note(f"{found.key[:_KEY_CHARACTERS]} is {'pinned' if found.pinned else 'not pinned'}.")
 
 

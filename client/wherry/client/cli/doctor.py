@@ -14,6 +14,7 @@ from wherry.client.cli import exits
 from wherry.client.cli.settings import Command, Settings
 from wherry.client.cli.terminal import Terminal, plain
 from wherry.client.client import Client
+from wherry.client.dvc_remote import find_default_remote
 from wherry.client.errors import ClientError, NotInProject, Unreachable
 from wherry.v1.system_pb2 import CheckFinding
 
@@ -39,8 +40,9 @@ class Check:
 
 @click.command(cls=Command)
 @click.option("--json", "as_json", is_flag=True, help="Print wherry.doctor/1.")
+@click.option("--fix", is_flag=True, help="Remove what services that run no more left on the engine.")
 @click.pass_obj
-def doctor(settings: Settings, as_json: bool) -> int:  # noqa: FBT001 - click passes flags by name
+def doctor(settings: Settings, as_json: bool, fix: bool) -> int:  # noqa: FBT001 - click passes flags by name
     """Check everything that Wherry needs, and say what to fix.
 
     On this machine: git, the project, the disk. At the service: whether it answers, its version and clock, the Docker
@@ -54,6 +56,8 @@ def doctor(settings: Settings, as_json: bool) -> int:  # noqa: FBT001 - click pa
         with Client(
             server=settings.server, profile=settings.profile, folder=settings.folder, environ=os.environ
         ) as client:
+            if fix:
+                checks += _remove_leftovers(client)
             checks += _check_service(client)
     except ClientError as error:
         checks.append(Check("service", "failed", error.message, error.hint or None))
@@ -97,6 +101,11 @@ def _check_folder(settings: Settings) -> Iterator[Check]:
         yield Check("client.disk", "ok", said)
 
 
+def _remove_leftovers(client: Client) -> Iterator[Check]:
+    for left in client.remove_leftovers():
+        yield Check("fixed", "ok", f"removed the {left.kind} {left.name} of {left.home}")
+
+
 def _check_service(client: Client) -> Iterator[Check]:
     info = client.info()
     yield Check("service", "ok", f"{info.node} answers, store {info.store_url}")
@@ -109,12 +118,27 @@ def _check_service(client: Client) -> Iterator[Check]:
         yield Check("project", "ok", f"the DVC project is {client.project.root}")
     except NotInProject as error:
         yield Check("project", "warning", error.message, "Go to the project, or make one with `dvc init`.")
+    else:
+        yield _check_remote(client)
     begin = time.time()
     answer = client.check_service()
     end = time.time()
     yield _check_clock(answer.now.ToNanoseconds() / 1e9, begin, end)
     for finding in answer.findings:
         yield _from_service(finding)
+
+
+def _check_remote(client: Client) -> Check:
+    """Whether `dvc push` and `dvc pull` use the service's bucket: then what DVC stores is known to Wherry."""
+    found = find_default_remote(client.project.root)
+    hint = "`wherry dvc-remote --write` makes the service's bucket the default."
+    if found is None:
+        return Check("dvc.remote", "warning", "DVC has no default remote here", hint)
+    bucket = client.dvc_remote()
+    if found.url.rstrip("/") == bucket.url.rstrip("/") and found.endpointurl == bucket.endpointurl:
+        return Check("dvc.remote", "ok", f"DVC's remote {found.name!r} is the service's bucket")
+    said = f"DVC's remote {found.name!r} is {found.url or 'unknown'}, not the service's bucket {bucket.url}"
+    return Check("dvc.remote", "warning", said, hint)
 
 
 def _check_clock(service: float, begin: float, end: float) -> Check:

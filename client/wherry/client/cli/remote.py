@@ -42,9 +42,19 @@ def dvc_remote(settings: Settings, form: str | None) -> None:
 
 
 @click.command(cls=Command)
-def version() -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print wherry.version/1.")
+def version(as_json: bool) -> None:  # noqa: FBT001 - click passes flags by name
     """Print the version of the client.
 
     That of the embedded service is in `wherry service status`.
     """
+    if as_json:
+        document = {
+            "schema": "wherry.version/1",
+            "version": __version__,
+            "python": platform.python_version(),
+            "platform": platform.system().lower(),
+        }
+        print(json.dumps(document, indent=2))
+        return
     print(f"wherry {__version__} (Python {platform.python_version()}, {platform.system().lower()})")

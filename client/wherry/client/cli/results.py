@@ -2,6 +2,7 @@
 
 import os
 import posixpath
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -24,8 +25,9 @@ from wherry.v1.runs_pb2 import Run
 @click.command(cls=Command)
 @click.argument("run")
 @click.option("-f", "--force", is_flag=True, help="Replace files that were changed since the submission.")
+@click.option("--json", "as_json", is_flag=True, help="Print wherry.placed/1.")
 @click.pass_obj
-def apply(settings: Settings, run: str, force: bool) -> int:  # noqa: FBT001 - click passes flags by name
+def apply(settings: Settings, run: str, force: bool, as_json: bool) -> int:  # noqa: FBT001 - click passes flags by name
     """Write a run's dvc.lock, params and uncached outputs into the project.
 
     A dvc.lock or params file that was changed since the submission is left as it is, unless --force.
@@ -43,15 +45,18 @@ def apply(settings: Settings, run: str, force: bool) -> int:  # noqa: FBT001 - c
             terminal.warn(f"run {found.id} is of project {found.project}, this is {project.name}")
         report = client.apply(found, force=force)
         tell_kept(terminal, found, report)
-        if not settings.quiet:
+        if as_json:
+            terminal.document(placed_document(report.placed, paths=report.applied, kept=report.kept))
+        elif not settings.quiet:
             terminal.answer(f"Run {found.id} applied: {_placed_words(report.placed)}.")
         return exits.OTHER if report.kept else exits.SUCCESS
 
 
 @click.command(cls=Command)
 @click.argument("run_and_paths", metavar="[RUN] [PATHS]...", nargs=-1)
+@click.option("--json", "as_json", is_flag=True, help="Print wherry.placed/1.")
 @click.pass_obj
-def pull(settings: Settings, run_and_paths: tuple[str, ...]) -> None:
+def pull(settings: Settings, run_and_paths: tuple[str, ...], as_json: bool) -> None:  # noqa: FBT001
     """Bring outputs into the project.
 
     Of RUN (a number or a name), or without one those that are known for the project as it stands. PATHS
@@ -64,7 +69,9 @@ def pull(settings: Settings, run_and_paths: tuple[str, ...]) -> None:
         chosen = [_from_root(project, path) for path in paths]
         outs = all_outs(run) if run is not None else client.workspace_outs()
         report = client.pull(outs, chosen)
-        if not settings.quiet:
+        if as_json:
+            terminal.document(placed_document(report.placed, paths=report.outs, kept=()))
+        elif not settings.quiet:
             _tell_pulled(terminal, len(report.outs), report.placed)
 
 
@@ -73,6 +80,19 @@ def _tell_pulled(terminal: Terminal, outs: int, placed: Placed) -> None:
         terminal.answer("Nothing to pull: no output is known.")
         return
     terminal.answer(f"{outs} output{'' if outs == 1 else 's'}: {_placed_words(placed)}.")
+
+
+def placed_document(placed: Placed, *, paths: Sequence[str], kept: Sequence[str]) -> dict[str, object]:
+    """Write wherry.placed/1; paths are from the DVC root."""
+    return {
+        "schema": "wherry.placed/1",
+        "paths": list(paths),
+        "kept": list(kept),
+        "written": len(placed.written),
+        "unchanged": placed.kept,
+        "removed": len(placed.removed),
+        "bytes": placed.size_bytes,
+    }
 
 
 def _placed_words(placed: Placed) -> str:

@@ -1,5 +1,6 @@
 """`wherry ps`, `show`, `logs`, `attach`, `wait`, `stop`: runs that exist."""
 
+import json
 import sys
 import time
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from wherry.client.cli.terminal import Terminal, output_text, plain, table
 from wherry.client.cli.undeclared import undeclared_in, undeclared_lines
 from wherry.client.cli.units import duration_words
 from wherry.client.client import Client
-from wherry.client.documents import run_document, run_seconds, runs_document, state_word
+from wherry.client.documents import log_line_document, run_document, run_seconds, runs_document, state_word
 from wherry.client.errors import NotInProject
 from wherry.client.project import Project
 from wherry.client.watching import ENDED
@@ -41,6 +42,9 @@ def ps(settings: Settings, every: bool, number: int, as_json: bool) -> None:  # 
         if as_json:
             terminal.document(runs_document(runs))
             return
+        if not runs:
+            where = f" of project {project.name}" if project is not None else ""
+            terminal.note(f"There is no run{where} yet: `wherry repro` in a DVC project submits one.")
         rows = [_row(run) for run in runs]
         for line in table(("RUN", "NAME", "STATE", "TIME", "USER", "PROJECT"), rows, width=terminal.width):
             terminal.answer(line)
@@ -90,8 +94,9 @@ def show(settings: Settings, run: str, as_json: bool) -> None:  # noqa: FBT001
 @click.argument("run")
 @click.argument("stage", required=False, default="")
 @click.option("-f", "--follow", is_flag=True, help="Go on until the run has ended.")
+@click.option("--json", "as_json", is_flag=True, help="Print wherry.log-line/1, one document a line.")
 @click.pass_obj
-def logs(settings: Settings, run: str, stage: str, follow: bool) -> int:  # noqa: FBT001
+def logs(settings: Settings, run: str, stage: str, follow: bool, as_json: bool) -> int:  # noqa: FBT001, PLR0917
     """Print what the stages of a run wrote.
 
     Of STAGE alone, or of all with the stage's name before each line. Ctrl-C ends the following, not the run.
@@ -103,6 +108,9 @@ def logs(settings: Settings, run: str, stage: str, follow: bool) -> int:  # noqa
             names = client.stage_names(found)
             wanted = stage and names.find(stage, {known.name for known in found.stages})
             for line in client.logs(found.id, stage=wanted, follow=follow):
+                if as_json:
+                    print(json.dumps(log_line_document(line)), flush=follow)
+                    continue
                 prefix = "" if stage else f"{plain(names.seen(line.stage) or 'run')} | "
                 print(prefix + output_text(line.text, color=color), flush=follow)
         except KeyboardInterrupt:
@@ -184,19 +192,26 @@ def wait(settings: Settings, runs: tuple[str, ...], timeout: float | None, as_js
 
 @click.command(cls=Command)
 @click.argument("runs", nargs=-1, required=True)
+@click.option("--json", "as_json", is_flag=True, help="Print wherry.runs/1: the runs as they were then.")
 @click.pass_obj
-def stop(settings: Settings, runs: tuple[str, ...]) -> None:
+def stop(settings: Settings, runs: tuple[str, ...], as_json: bool) -> None:  # noqa: FBT001
     """Stop runs.
 
     Returns at once; `wherry wait` waits for the end. Harmless for a run that has ended.
     """
     with open_session(settings) as (client, terminal):
+        stopped = []
         for name in runs:
             run = client.stop(name)
+            stopped.append(run)
+            if as_json:
+                continue
             if run.state in ENDED:
                 terminal.note(f"Run {run.id} had ended already: {state_word(run.state)}.")
             else:
                 terminal.note(f"Run {run.id} is being stopped.")
+        if as_json:
+            terminal.document(runs_document(stopped))
 
 
 def project_here(client: Client) -> Project | None:

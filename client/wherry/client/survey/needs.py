@@ -10,12 +10,12 @@ _INSTALLABLE = (
     "uv.lock",
     "poetry.lock",
     "requirements.txt",
+    "requirements.in",
     "environment.yml",
     "environment.yaml",
     "pyproject.toml",
 )
 _OTHERS = (
-    "requirements.in",
     "Pipfile.lock",
     "Pipfile",
     "conda-lock.yml",

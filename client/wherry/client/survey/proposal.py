@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from wherry.client.survey.survey import FoundVariable, Survey
 
 _WORKSPACE = "/workspace"
+_CONDA_IMAGE = "condaforge/miniforge3"
 # Older ones are not built as images any more.
 _OLDEST_MINOR = 9
 
@@ -68,6 +69,8 @@ def _image(survey: Survey, basis: Basis, given: str) -> tuple[str | None, str]:
         return given, "As it was given to `wherry init`."
     if survey.python is None and basis.default_image:
         return None, f"The service has one for all that say nothing: {basis.default_image}."
+    if survey.requirements is not None and survey.requirements.file.startswith("environment."):
+        return _CONDA_IMAGE, f"It has conda, which {survey.requirements.file} needs."
     if survey.python is not None:
         version, why = survey.python.version, f"Python as {survey.python.source} asks for it."
         if int(version.split(".")[1]) < _OLDEST_MINOR:

@@ -7,6 +7,7 @@ from functools import partial
 from sqlalchemy import Connection, bindparam, delete, or_, select, update
 
 from wherry.service.adapters.database import Database
+from wherry.service.adapters.gathered_reads import GatheredReads
 from wherry.service.adapters.tables import blobs
 from wherry.service.domain.blob import BlobHash
 from wherry.service.domain.errors import HashCollision
@@ -44,6 +45,9 @@ _NOTE_USE = (
     .values(last_used_at=bindparam("now"))
 )
 
+# Who asks for more has a query of its own, so that others need not wait for all that.
+_GATHERED_MAX = 100
+
 # A use that is noted already needs no second note for so long.
 _USE_KEPT_TO = timedelta(days=1)
 
@@ -56,9 +60,15 @@ class SqlBlobIndex(BlobIndex):
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
+        self._find_missing = GatheredReads(self._find_all_missing)
 
     async def find_missing(self, hashes: Collection[BlobHash]) -> set[BlobHash]:
         """See the port."""
+        if len(hashes) > _GATHERED_MAX:
+            return await self._find_all_missing(hashes)
+        return (await self._find_missing(hashes)).intersection(hashes) if hashes else set()
+
+    async def _find_all_missing(self, hashes: Collection[BlobHash]) -> set[BlobHash]:
         missing = set(hashes)
         for part in _cut(sorted(missing), _TRANSACTION_MAX):
             missing -= await self._database.run(partial(_held, hashes=part))

@@ -1,4 +1,4 @@
-"""Making images on a Docker engine: the ImageMaker port on the Docker SDK.
+"""Making images on a Docker engine: the ports ImageMaker and MadeImages on the Docker SDK.
 
 Packages are installed in a container that becomes the image: as root, or nothing could be written, but without root's rights
 over anything else, on the guarded network, in bounds, and without any folder of the host. A Dockerfile goes to the engine's own
@@ -9,31 +9,32 @@ import asyncio
 import contextlib
 import functools
 import json
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import docker.errors
-import requests.exceptions
+import requests
 from docker import APIClient
 from docker.types import HostConfig, LogConfig, Mount
-from docker.utils import kwargs_from_env
 
 from wherry.service.adapters.build_context import pack
 from wherry.service.adapters.container_output_docker import OutputRelay
-from wherry.service.adapters.engine_errors import engine_errors
+from wherry.service.adapters.engine_client import EngineClient, said_by
 from wherry.service.domain.errors import EngineUnavailable, ImageNotMade
 from wherry.service.domain.limits import LOG_LINE_BYTES_MAX
 from wherry.service.domain.lines import LineSplitter
-from wherry.service.ports.images import Content, DockerBuild, ImageMaker, Installation, Tell
-
-_T = TypeVar("_T")
-
-_CALL_TIMEOUT_S = 600
-_THREADS = 16
+from wherry.service.ports.images import (
+    Content,
+    DockerBuild,
+    ImageMaker,
+    Installation,
+    MadeImage,
+    MadeImages,
+    Tell,
+)
 
 # In the tar of a Dockerfile's context; its own ignore file takes both out of what COPY sees.
 _DOCKERFILE = ".wherry.Dockerfile"
@@ -62,12 +63,13 @@ class PipSettings:
     """Certificate authorities of the index."""
 
 
-class DockerImageMaker(ImageMaker):
-    """Makes images on the engine where DOCKER_HOST (else the usual socket) says. Close it when done."""
+class DockerImageMaker(ImageMaker, MadeImages):
+    """Makes images on one engine."""
 
     def __init__(
         self,
         *,
+        client: EngineClient,
         network: Callable[[], Awaitable[str]] | None,
         labels: Mapping[str, str],
         pip: PipSettings = PipSettings(),
@@ -78,37 +80,26 @@ class DockerImageMaker(ImageMaker):
         self._labels = dict(labels)
         self._pip = pip
         self._limits = limits
-        self._client: APIClient | None = None
-        self._threads = ThreadPoolExecutor(_THREADS, "docker-images")
-
-    async def holds(self, name: str) -> bool:
-        """Whether an image is on the engine."""
-
-        def look(client: APIClient) -> bool:
-            untyped: Any = client
-            with contextlib.suppress(docker.errors.NotFound):
-                untyped.inspect_image(name)
-                return True
-            return False
-
-        return await self._call(look)
+        self._client = client
 
     async def install(self, installation: Installation, tell: Tell) -> None:
         """Run the script in a container of the base, and keep that as the image, with the base's own settings."""
         network = await self._network() if self._network else "none"
-        container = await self._call(
+        container = await self._client.call(
             functools.partial(self._create, installation=installation, network=network)
         )
         try:
             files = {**installation.files, **_pip_files(self._pip)}
-            with await self._run(pack, {name.lstrip("/"): item for name, item in files.items()}) as archive:
-                await self._call(lambda client: client.put_archive(container, "/", archive))
+            with await self._client.run(
+                pack, {name.lstrip("/"): item for name, item in files.items()}
+            ) as archive:
+                await self._client.call(lambda client: client.put_archive(container, "/", archive))
             async with asyncio.timeout(self._limits.time_s):
                 code = await self._run_to_end(container, tell)
             if code != 0:
                 raise ImageNotMade("the packages could not be installed")
             await tell([b"keeping the image"])
-            await self._call(
+            await self._client.call(
                 functools.partial(
                     _commit,
                     container=container,
@@ -120,7 +111,7 @@ class DockerImageMaker(ImageMaker):
             raise ImageNotMade(f"installing took longer than {self._limits.time_s:.0f} s") from exc
         finally:
             with contextlib.suppress(EngineUnavailable):
-                await asyncio.shield(self._call(functools.partial(_remove, container=container)))
+                await asyncio.shield(self._client.call(functools.partial(_remove, container=container)))
 
     async def build(self, build: DockerBuild, tell: Tell) -> None:
         """Send the context to the engine's builder and follow what it does."""
@@ -141,32 +132,66 @@ class DockerImageMaker(ImageMaker):
             "buildargs": json.dumps(dict(build.args)),
             "labels": json.dumps({**build.labels, **self._labels}),
         }
-        with await self._run(pack, files) as archive:
-            response = await self._call(lambda client: _post_build(client, parameters, archive))
-        following = _BuildLog(response)
+        with await self._client.run(pack, files) as archive:
+            response = await self._client.post(
+                "/build", params=parameters, headers={"Content-Type": "application/x-tar"}, data=archive
+            )
+        if not response.ok:
+            bad, said = response.status_code == HTTPStatus.BAD_REQUEST, said_by(response)
+            if bad:
+                raise ImageNotMade(f"the engine does not take the Dockerfile: {said}")
+            raise EngineUnavailable(f"the Docker engine refused to build: {said}")
         try:
             async with asyncio.timeout(self._limits.time_s):
-                await following.pass_on(tell, self._threads)
+                await self._follow(response, tell)
         except TimeoutError as exc:
             raise ImageNotMade(f"the build took longer than {self._limits.time_s:.0f} s") from exc
-        finally:
-            following.close()
 
-    def close(self) -> None:
-        """Let go of threads and connections."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
-        if self._client is not None:
-            self._client.close()
+    async def _follow(self, response: requests.Response, tell: Tell) -> None:
+        async with contextlib.aclosing(self._client.messages(response)) as messages:
+            async for message in messages:
+                if "error" in message:
+                    raise ImageNotMade(f"the image could not be built: {message['error']}")
+                lines = [line for line in str(message.get("stream", "")).splitlines() if line.strip()]
+                if lines:
+                    await tell([line[:LOG_LINE_BYTES_MAX].encode() for line in lines])
+
+    async def list_made(self) -> tuple[MadeImage, ...]:
+        """Those that carry this service's labels."""
+        usage = await self._client.call(lambda client: client.df())
+        return tuple(
+            MadeImage(
+                name=str(name),
+                own_bytes=max(0, int(image["Size"]) - max(0, int(image["SharedSize"]))),
+                has_containers=int(image["Containers"]) > 0,
+            )
+            for image in usage["Images"] or ()
+            if self._labels.items() <= (image["Labels"] or {}).items()
+            for name in (image["RepoTags"] or ())[:1]
+        )
+
+    async def remove_made(self, name: str) -> None:
+        """Remove one; the engine keeps it where a container is on it."""
+
+        def remove(client: APIClient) -> None:
+            with contextlib.suppress(docker.errors.NotFound):
+                try:
+                    client.remove_image(name)
+                except docker.errors.APIError as exc:
+                    if exc.status_code != HTTPStatus.CONFLICT:
+                        raise
+
+        await self._client.call(remove)
 
     async def _run_to_end(self, container: str, tell: Tell) -> int:
-        connection = await self._call(
+        connection = await self._client.call(
             lambda client: client.attach_socket(container, {"stdout": 1, "stderr": 1, "stream": 1})
         )
         relay = OutputRelay(connection, asyncio.get_running_loop())
-        reading = self._threads.submit(relay.read_all)
+        reading = self._client.submit(relay.read_all)
         splitter = LineSplitter(LOG_LINE_BYTES_MAX)
         try:
-            await self._call(lambda client: client.start(container))
+            await self._client.call(lambda client: client.start(container))
             async for piece in relay.pieces():
                 if lines := splitter.feed(piece.data):
                     await tell(lines)
@@ -174,10 +199,9 @@ class DockerImageMaker(ImageMaker):
                 await tell(lines)
         finally:
             relay.close()
-            if not reading.cancel():
-                await asyncio.shield(asyncio.wrap_future(reading))
+            await asyncio.shield(reading)
             relay.release()
-        answer = await self._call(lambda client: client.wait(container))
+        answer = await self._client.call(lambda client: client.wait(container))
         return int(answer["StatusCode"])
 
     def _create(self, client: APIClient, *, installation: Installation, network: str) -> str:
@@ -209,81 +233,6 @@ class DockerImageMaker(ImageMaker):
             mounts=[Mount("/workspace", None, type="volume"), Mount("/tmp", None, type="volume")],  # noqa: S108
             log_config=LogConfig(type="none"),
         )
-
-    async def _call(self, action: Callable[[APIClient], _T]) -> _T:
-        def run() -> _T:
-            with engine_errors():
-                return action(self._connect())
-
-        return await self._run(run)
-
-    async def _run(self, action: Callable[..., _T], *arguments: Any) -> _T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, action, *arguments)
-
-    def _connect(self) -> APIClient:
-        if self._client is None:
-            where: Any = kwargs_from_env()
-            self._client = APIClient(version="auto", timeout=_CALL_TIMEOUT_S, max_pool_size=_THREADS, **where)
-            self._client.trust_env = False
-        return self._client
-
-
-@dataclass(slots=True)
-class _BuildLog:
-    """What the engine's builder says, one JSON document a line."""
-
-    response: requests.Response
-    closed: bool = field(default=False)
-
-    async def pass_on(self, tell: Tell, threads: ThreadPoolExecutor) -> None:
-        """Tell lines until the end.
-
-        Raises:
-            ImageNotMade: when the builder says so.
-        """
-        loop = asyncio.get_running_loop()
-        documents = self._documents()
-        while (document := await loop.run_in_executor(threads, next, documents, None)) is not None:
-            if "error" in document:
-                raise ImageNotMade(f"the image could not be built: {document['error']}")
-            lines = [line for line in str(document.get("stream", "")).splitlines() if line.strip()]
-            if lines:
-                await tell([line[:LOG_LINE_BYTES_MAX].encode() for line in lines])
-
-    def _documents(self) -> Iterator[Mapping[str, Any]]:
-        try:
-            for line in self.response.iter_lines():
-                if line:
-                    yield json.loads(line)
-        except (requests.exceptions.RequestException, OSError, ValueError) as exc:
-            if not self.closed:
-                raise EngineUnavailable(f"the Docker engine broke off the build: {exc}") from exc
-
-    def close(self) -> None:
-        """Break the connection off: the engine then stops building."""
-        self.closed = True
-        with contextlib.suppress(OSError, ValueError, RuntimeError):
-            self.response.raw.shutdown()
-        self.response.close()
-
-
-def _post_build(client: APIClient, parameters: Mapping[str, Any], archive: Any) -> requests.Response:
-    """By hand, because the SDK gives no way to break a build off."""
-    response = client.post(
-        f"{client.base_url}/v{client.api_version}/build",
-        params=parameters,
-        data=archive,
-        headers={"Content-Type": "application/x-tar"},
-        stream=True,
-        timeout=None,
-    )
-    if not response.ok:
-        with response:
-            said = response.json().get("message", "") if response.content else ""
-        if response.status_code == HTTPStatus.BAD_REQUEST:
-            raise ImageNotMade(f"the engine does not take the Dockerfile: {said}")
-        raise EngineUnavailable(f"the Docker engine refused to build: {said}")
-    return response
 
 
 def _commit(

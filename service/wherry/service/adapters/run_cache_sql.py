@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, delete, func, select, update
 
 from wherry.service.adapters.database import Database
+from wherry.service.adapters.gathered_reads import GatheredReads
 from wherry.service.adapters.records_json import (
     dump_circumstances,
     dump_entry,
@@ -25,7 +26,7 @@ _UNSEEN = "-"
 # Of moments that are the same, any order, but always one.
 _RESULTS = (
     select(results)
-    .where(results.c.key == bindparam("wanted"))
+    .where(results.c.key.in_(bindparam("wanted", expanding=True)))
     .order_by(results.c.created_at.desc(), results.c.reads)
 )
 _KEPT = results.alias("kept")
@@ -63,7 +64,7 @@ _FENCE = (
 )
 
 # Below what either database takes in one statement.
-_FAMILIES_AT_ONCE = 500
+_AT_ONCE = 500
 
 
 class SqlRunCache(RunCache):
@@ -71,12 +72,24 @@ class SqlRunCache(RunCache):
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._find = GatheredReads(self._find_all)
 
     async def find(self, key: StrictKey) -> Sequence[Result]:
         """See the port."""
-        values = {"wanted": key}
-        rows = await self._database.run(lambda connection: connection.execute(_RESULTS, values).all())
-        return [result_from(row) for row in rows]
+        return (await self._find({key})).get(key, ())
+
+    async def _find_all(self, keys: Collection[StrictKey]) -> dict[StrictKey, list[Result]]:
+        wanted = sorted(keys)
+        parts = [wanted[at : at + _AT_ONCE] for at in range(0, len(wanted), _AT_ONCE)]
+        rows = await self._database.run(
+            lambda connection: [
+                row for part in parts for row in connection.execute(_RESULTS, {"wanted": part})
+            ]
+        )
+        found: dict[StrictKey, list[Result]] = {}
+        for row in rows:
+            found.setdefault(StrictKey(row.key), []).append(result_from(row))
+        return found
 
     async def list_family(self, family: Family, *, limit: int) -> Sequence[Result]:
         """See the port."""
@@ -87,7 +100,7 @@ class SqlRunCache(RunCache):
     async def mean_durations(self, families: Collection[Family]) -> Mapping[Family, float]:
         """See the port."""
         wanted = sorted(families)
-        parts = [wanted[at : at + _FAMILIES_AT_ONCE] for at in range(0, len(wanted), _FAMILIES_AT_ONCE)]
+        parts = [wanted[at : at + _AT_ONCE] for at in range(0, len(wanted), _AT_ONCE)]
 
         def read(connection: Connection) -> dict[Family, float]:
             rows = (row for part in parts for row in connection.execute(_DURATIONS, {"wanted": part}))

@@ -22,6 +22,7 @@ from wherry.service.adapters.confined_folder import Identity, identify
 from wherry.service.adapters.file_copy import copy_file
 from wherry.service.adapters.folder_removal import remove_folder
 from wherry.service.adapters.folder_size import folder_bytes
+from wherry.service.adapters.input_stamps import Stamp, find_changed, stamp_files
 from wherry.service.adapters.node_trees_local import NO_LINK
 from wherry.service.adapters.output_collection import OutputCollection
 from wherry.service.adapters.output_listing import list_left
@@ -78,6 +79,8 @@ class _Held:
     release: contextlib.ExitStack
     mounts: dict[Identity, Path] = field(default_factory=dict)
     """Folders of the node, by the empty ones of the workspace over which they are mounted."""
+    stamps: Mapping[ProjectPath, Stamp] = field(default_factory=dict)
+    """What inputs were when they had been laid out."""
     inodes: dict[str, int] = field(default_factory=dict)
     """Of the files that are observed, by path in the workspace."""
 
@@ -175,6 +178,8 @@ class LocalWorkspaces(Workspaces):
         placed = await self._on_disk(self._in_threads([partial(self._place_all, part) for part in parts]))
         for observed in placed:
             held.inodes |= {target[len(str(workspace)) + 1 :]: inode for target, inode in observed.items()}
+        inputs = [item.project_path for item in data if not item.writable and item.project_path not in mounts]
+        held.stamps = await self._in_thread(lambda: stamp_files(workspace, inputs))
         return mounts
 
     async def find_read(
@@ -214,6 +219,12 @@ class LocalWorkspaces(Workspaces):
         mounts = self._held[workspace].mounts if workspace in self._held else {}
         return await self._in_thread(lambda: list_left(workspace, self._workspace_at, mounts, list(outputs)))
 
+    async def changed_inputs(self, workspace: Path) -> Sequence[ProjectPath]:
+        """Those of the inputs that are no longer as they were laid out."""
+        self._check_is_ours(workspace)
+        stamps = self._held[workspace].stamps if workspace in self._held else {}
+        return await self._in_thread(lambda: find_changed(workspace, stamps))
+
     async def measure(self, workspace: Path) -> int:
         """How many bytes it takes on the disk now, inputs that it shares with the node included.
 
@@ -232,10 +243,42 @@ class LocalWorkspaces(Workspaces):
             if held := self._held.pop(workspace, None):
                 held.release.close()
 
-    async def remove_all(self) -> None:
-        """Remove what an earlier life of the service left."""
-        for left in await self._in_thread(lambda: sorted(self._root.iterdir())):
-            await self.remove(left)
+    async def adopt(
+        self,
+        attempt: AttemptId,
+        *,
+        files: Mapping[ProjectPath, SnapshotFile],
+        data: Sequence[InputData],
+        folders: Iterable[ProjectPath],
+    ) -> Path:
+        """Take up a workspace that an earlier life of the service has laid out with these.
+
+        Raises:
+            BlobMissing: if the store does not hold an input that was mounted, and the node no longer has it.
+        """
+        workspace = self._root / attempt
+        held = self._hold(workspace)
+        taken = [
+            *files,
+            *(folder for folder in folders if folder != ROOT),
+            *(item.project_path for item in data),
+        ]
+        for item in data:
+            folder = await self._mountable(item, taken, held.lease)
+            # One that the stage has moved is not found again, and neither are links of outputs into it.
+            with contextlib.suppress(OSError):
+                if folder is not None:
+                    held.mounts[identify((workspace / item.project_path).lstat())] = folder
+        return workspace
+
+    async def list_attempts(self) -> Sequence[AttemptId]:
+        """The attempts of which there are workspaces."""
+        left = await self._in_thread(lambda: sorted(folder.name for folder in self._root.iterdir()))
+        return [AttemptId(name) for name in left]
+
+    async def remove_attempt(self, attempt: AttemptId) -> None:
+        """Remove the workspace of an attempt of an earlier life. Harmless when there is none."""
+        await self.remove(self._root / attempt)
 
     def close(self) -> None:
         """Let go of the threads."""

@@ -13,8 +13,7 @@ from wherry.service.adapters.clock_system import SystemClock
 from wherry.service.adapters.containers_docker import DockerContainerEngine
 from wherry.service.adapters.database import Database
 from wherry.service.adapters.direct_transfers_s3 import S3DirectTransfers
-from wherry.service.adapters.image_maker_docker import BuildLimits, DockerImageMaker, PipSettings
-from wherry.service.adapters.installer_pip import pip_program
+from wherry.service.adapters.image_store_docker import DockerImageStore
 from wherry.service.adapters.log_archive_objects import ObjectLogArchive
 from wherry.service.adapters.logs_files import FileLogStore
 from wherry.service.adapters.node_cache_local import LocalNodeCache
@@ -22,7 +21,9 @@ from wherry.service.adapters.objects_obstore import ObstoreObjectStore
 from wherry.service.adapters.objects_s3 import S3Settings
 from wherry.service.adapters.secrets_sql import SqlSecretStore, read_or_make_key
 from wherry.service.adapters.store_probe_s3 import S3StoreProbe
+from wherry.service.adapters.traces_docker import HOME_LABEL, SERVICE_LABEL
 from wherry.service.adapters.workspaces_local import LocalWorkspaces
+from wherry.service.bootstrap.images import open_images
 from wherry.service.bootstrap.network import network_policy, stage_network
 from wherry.service.bootstrap.store import Store
 from wherry.service.config import Settings
@@ -37,9 +38,6 @@ from wherry.service.usecases.notice_absent import NoticeAbsent
 from wherry.service.usecases.ready_images import ReadyImages
 from wherry.service.usecases.record_content import RecordContent
 
-# Mostly download and compile; the bound of memory counts for each.
-_IMAGES_AT_ONCE = 2
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
@@ -49,6 +47,7 @@ class Parts:
     objects: ObstoreObjectStore
     transfers: S3DirectTransfers
     engine: DockerContainerEngine
+    image_store: DockerImageStore
     images: ReadyImages
     secrets: SqlSecretStore
     labels: dict[str, str]
@@ -94,19 +93,12 @@ async def open_parts(settings: Settings, store: Store, stack: contextlib.AsyncEx
     check_store = CheckStore(probe, random.Random())  # noqa: S311 - chooses keys
     findings = await check_store()
     _refuse_unfit(findings, structlog.get_logger("wherry"))
-    labels = {"wherry.home": hashlib.sha256(str(home).encode()).hexdigest()[:16]}
-    network = stage_network(settings, labels, service=labels["wherry.home"])
+    labels = {SERVICE_LABEL: hashlib.sha256(str(home).encode()).hexdigest()[:16], HOME_LABEL: str(home)}
+    network = stage_network(settings, labels, service=labels[SERVICE_LABEL])
     engine = DockerContainerEngine(
         parallel_max=settings.jobs, network=network, runtime=settings.container_runtime
     )
     stack.callback(engine.close)
-    maker = DockerImageMaker(
-        network=engine.ensure_network if settings.build_network else None,
-        labels=labels,
-        pip=PipSettings(config=settings.pip_config, ca_bundle=settings.pip_ca_bundle),
-        limits=BuildLimits(memory_bytes=int(settings.build_memory_gb * 2**30)),
-    )
-    stack.callback(maker.close)
     cache_gb = settings.node_cache_gb
     index, log = SqlBlobIndex(database, SystemClock()), structlog.get_logger("wherry")
     record = RecordContent(index=index, log=log)
@@ -121,6 +113,7 @@ async def open_parts(settings: Settings, store: Store, stack: contextlib.AsyncEx
         absent=notice,
     )
     stack.callback(node.close)
+    image_store, images = open_images(settings, engine=engine, node=node, labels=labels, stack=stack)
     uid, gid = settings.stage_user
     workspaces = LocalWorkspaces(home / "workspaces", cache=node, uid=uid, gid=gid)
     stack.callback(workspaces.close)
@@ -134,7 +127,8 @@ async def open_parts(settings: Settings, store: Store, stack: contextlib.AsyncEx
         objects=objects,
         transfers=transfers,
         engine=engine,
-        images=ReadyImages(maker=maker, node=node, installer=pip_program(), at_once=_IMAGES_AT_ONCE),
+        image_store=image_store,
+        images=images,
         secrets=SqlSecretStore(database, key=key),
         labels=labels,
         network=await network_policy(settings, engine, log, stack),

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from wherry.service.domain.errors import PipelineInvalid, Place
+from wherry.service.domain.images.image import PullPolicy
 from wherry.service.domain.paths import ProjectPath
 from wherry.service.domain.setting_values import (
     ALL_GPUS,
@@ -52,6 +53,8 @@ class StageSettings:
     """What a stage's container is to be. None and absent: not said at this level."""
 
     image: str | None = None
+    pull: PullPolicy | None = None
+    """When the registry is asked what the image's name stands for."""
     build: BuildSettings | None = None
     """A Dockerfile of the project that makes the image."""
     requirements: tuple[ProjectPath, ...] | None = None
@@ -97,6 +100,7 @@ class StageSettings:
 
 _READERS: Mapping[str, tuple[str, Reader]] = {
     "image": ("image", read_image),
+    "pull": ("pull", read_choice(*PullPolicy, as_type=PullPolicy)),
     "build": ("build", read_build),
     "requirements": ("requirements", read_paths),
     "cpus": ("cpus", read_cpus),

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import NewType, Protocol
@@ -68,6 +69,19 @@ class Exit:
     code: int
     """128 + n for signal n, as shells count."""
     out_of_memory: bool
+    ran_s: float | None = field(default=None, compare=False)
+    """Seconds from its start to its end, as the engine has noted them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundContainer:
+    """A container that is there."""
+
+    id: ContainerId
+    labels: Mapping[str, str]
+    has_started: bool
+    """Whether it runs or has run."""
+    created_at: datetime
 
 
 class ContainerEngine(Protocol):
@@ -97,20 +111,16 @@ class ContainerEngine(Protocol):
         """
         ...
 
-    async def resolve_image(self, name: str) -> Image:
-        """Make sure that the image is on the engine, fetching it if it is not, and say what it is.
-
-        Raises:
-            ImageNotFound: if it is neither there nor to be had.
-        """
-        ...
-
     async def create(self, spec: ContainerSpec) -> ContainerId:
         """Make a container: unprivileged, no capabilities, read-only root, limits set."""
         ...
 
     def start(self, container: ContainerId, *, stdin: bytes = b"") -> AsyncGenerator[OutputPiece]:
         """Start it, hand it `stdin` if its spec has secrets, and yield its output, from the first byte, until it has ended."""
+        ...
+
+    def output(self, container: ContainerId) -> AsyncGenerator[OutputPiece]:
+        """Yield the output of a container that was started before, from the first byte, until it has ended."""
         ...
 
     async def wait(self, container: ContainerId) -> Exit:
@@ -129,6 +139,6 @@ class ContainerEngine(Protocol):
         """Remove it, running or not, and its anonymous volumes. Harmless when it is gone."""
         ...
 
-    async def list_labelled(self, labels: Mapping[str, str]) -> list[ContainerId]:
+    async def list_labelled(self, labels: Mapping[str, str]) -> list[FoundContainer]:
         """All containers, ended ones too, that have these labels."""
         ...

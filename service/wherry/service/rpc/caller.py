@@ -50,7 +50,10 @@ class TokenInterceptor(grpc.aio.ServerInterceptor):
 
 
 async def _refuse(_request: object, _context: Context) -> None:
-    raise NotAllowed("the call carries no valid token", hint="Set WHERRY_TOKEN to the token of this service.")
+    raise NotAllowed(
+        "the call carries no valid token",
+        hint="Set WHERRY_TOKEN to the token of this service, or keep it with: wherry login.",
+    )
 
 
 async def _refuse_stream(request: object, context: Context) -> AsyncIterator[object]:

@@ -1,4 +1,4 @@
-"""Have the image of a stage at hand before it runs: made, if the project says what of."""
+"""Have the image of a stage at hand before it runs: pulled, or made of what the project says."""
 
 import asyncio
 import contextlib
@@ -7,13 +7,14 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from wherry.service.domain.errors import ImageNotMade
-from wherry.service.domain.images.image import DockerfileRecipe, Image, InstallRecipe, Recipe
+from wherry.service.domain.images.image import DockerfileRecipe, Image, InstallRecipe
 from wherry.service.domain.images.installation import TOOLS_AT, WORKSPACE_AT
 from wherry.service.domain.limits import BUILD_LINES_KEPT
 from wherry.service.domain.paths import ROOT
 from wherry.service.domain.snapshot import SnapshotFile
-from wherry.service.ports.images import Content, DockerBuild, ImageMaker, Installation, Tell
+from wherry.service.ports.images import Content, DockerBuild, ImageMaker, ImageStore, Installation, Tell
 from wherry.service.ports.workspaces import NodeCache, NodeLease
+from wherry.service.usecases.trim_images import TrimImages
 
 KEY_LABEL = "wherry.recipe"
 """Label of images that were made: the key of the recipe."""
@@ -30,19 +31,23 @@ class _Making:
 
 
 class ReadyImages:
-    """Makes each image once, however many stages of whatever runs wait for it."""
+    """Pulls or makes each image once, however many stages of whatever runs wait for it."""
 
     def __init__(
         self,
         *,
+        store: ImageStore,
         maker: ImageMaker,
         node: NodeCache,
+        trim: TrimImages,
         installer: Mapping[str, Content],
         at_once: int,
     ) -> None:
-        """Make at most `at_once` images at a time. `installer`: the files of the program that installs packages."""
+        """Pull or make at most `at_once` images at a time. `installer`: the files of the program that installs packages."""
+        self._store = store
         self._maker = maker
         self._node = node
+        self._trim = trim
         self._installer = installer
         self._places = asyncio.Semaphore(at_once)
         self._making: dict[str, _Making] = {}
@@ -58,6 +63,8 @@ class ReadyImages:
         self._used[image.digest] += 1
         try:
             await self._make_ready(image, tell)
+            if image.recipe is not None:
+                await self._trim.note_use(image.digest)
             yield
         finally:
             self._used[image.digest] -= 1
@@ -68,15 +75,16 @@ class ReadyImages:
         return frozenset(self._used)
 
     async def _make_ready(self, image: Image, tell: Tell) -> None:
-        if image.recipe is None or await self._maker.holds(image.digest):
-            return
+        async with self._trim.removing:
+            if await self._store.holds(image.digest):
+                return
         making = self._making.get(image.digest)
         if making is None:
             making = _Making(image.digest)
             self._making[image.digest] = making
             making.task = asyncio.create_task(self._make(image, making), name=f"image {image.digest}")
         else:
-            await tell([f"{image.name}: being made for another stage".encode(), *making.said])
+            await tell([f"{image.name}: on its way for another stage".encode(), *making.said])
         await self._wait_for(making, tell)
 
     async def _wait_for(self, making: _Making, tell: Tell) -> None:
@@ -102,16 +110,18 @@ class ReadyImages:
         try:
             # Of one that is made on one that is made: that first, outside the limit, or both would wait for a place.
             async with contextlib.AsyncExitStack() as bases:
-                for base in _bases(image.recipe):
+                for base in image.recipe.bases if image.recipe else ():
                     await bases.enter_async_context(self(base, tell))
                 async with self._places:
-                    await tell([f"making the image of {image.name}".encode()])
                     with self._node.lease() as lease:
                         await self._run(image, lease, tell)
+            if image.recipe is not None:
+                await self._trim(self.in_use)
         except ImageNotMade as exc:
-            raise ImageNotMade(
-                _with_reason(f"{image.name}: {exc.message}", making.said), hint=exc.hint
-            ) from exc
+            message = f"{image.name}: {exc.message}"
+            if isinstance(image.recipe, InstallRecipe):
+                message = _with_reason(message, making.said)
+            raise ImageNotMade(message, hint=exc.hint) from exc
         finally:
             self._forget(making)
 
@@ -120,6 +130,10 @@ class ReadyImages:
             del self._making[making.name]
 
     async def _run(self, image: Image, lease: NodeLease, tell: Tell) -> None:
+        if image.recipe is None:
+            await self._store.pull(image, tell)
+            return
+        await tell([f"making the image of {image.name}".encode()])
         match image.recipe:
             case InstallRecipe() as recipe:
                 await self._maker.install(await self._installation(image, recipe, lease), tell)
@@ -153,16 +167,6 @@ class ReadyImages:
 
 async def _content(file: SnapshotFile, lease: NodeLease) -> Content:
     return Content(source=await lease.path(file.hash), executable=file.executable)
-
-
-def _bases(recipe: Recipe | None) -> tuple[Image, ...]:
-    match recipe:
-        case InstallRecipe():
-            return (recipe.base,)
-        case DockerfileRecipe():
-            return recipe.bases
-        case None:
-            return ()
 
 
 def _with_reason(message: str, said: Sequence[bytes]) -> str:

@@ -2,10 +2,10 @@
 
 from wherry.service.domain.dvc.stage import Stage, StageName
 from wherry.service.domain.errors import ImageNotFound, PipelineInvalid, Place
-from wherry.service.domain.images.image import Image
+from wherry.service.domain.images.image import Image, PullPolicy
 from wherry.service.domain.paths import ProjectPath
 from wherry.service.domain.settings import BuildSettings, StageSettings
-from wherry.service.ports.containers import ContainerEngine
+from wherry.service.ports.images import ImageStore
 from wherry.service.usecases.read_project import Project
 from wherry.service.usecases.resolve_builds import ResolveBuilds
 from wherry.service.usecases.resolve_requirements import ResolveRequirements
@@ -17,13 +17,18 @@ class ResolveImages:
     def __init__(
         self,
         *,
-        engine: ContainerEngine,
+        images: ImageStore,
         builds: ResolveBuilds,
         requirements: ResolveRequirements,
         default_image: str,
+        pull: PullPolicy,
     ) -> None:
-        """With the server's `default_image` for stages that name none; it may be empty."""
-        self._engine = engine
+        """With the server's `default_image` for stages that name none, which may be empty; and its policy, where a stage says none.
+
+        That it never pulls no stage changes.
+        """
+        self._pull = pull
+        self._images = images
         self._builds = builds
         self._requirements = requirements
         self._default_image = default_image
@@ -35,13 +40,14 @@ class ResolveImages:
             PipelineInvalid: if a stage has none, or a file that it is made of is wrong.
             ImageNotFound: if one cannot be had.
         """
-        once = _Once(self._engine, self._builds, self._requirements, project)
+        once = _Once(self._images, self._builds, self._requirements, project)
         found = {}
         # One after the other: the engine fetches layers in parallel by itself.
         for stage in project.stages:
             settings = project.settings[stage.name]
             place = stage.settings_place or stage.place
-            base = await once.base(self._said(stage, settings), place)
+            policy = self._pull if self._pull is PullPolicy.NEVER else settings.pull or self._pull
+            base = await once.base(self._said(stage, settings), policy, place)
             found[stage.name] = await once.installed(base, settings.requirements, place)
         return found
 
@@ -62,31 +68,35 @@ class _Once:
 
     def __init__(
         self,
-        engine: ContainerEngine,
+        images: ImageStore,
         builds: ResolveBuilds,
         requirements: ResolveRequirements,
         project: Project,
     ) -> None:
-        self._engine = engine
+        self._images = images
         self._builds = builds
         self._requirements = requirements
         self._project = project
-        self._named: dict[str, Image] = {}
-        self._built: list[tuple[BuildSettings, Image]] = []
+        self._named: dict[tuple[str, PullPolicy], Image] = {}
+        self._built: list[tuple[BuildSettings, PullPolicy, Image]] = []
         self._installed: dict[tuple[str, tuple[ProjectPath, ...]], Image] = {}
 
-    async def base(self, said: str | BuildSettings, place: Place) -> Image:
+    async def base(self, said: str | BuildSettings, policy: PullPolicy, place: Place) -> Image:
         """The image that is named, or described."""
-        if isinstance(said, str):
+
+        async def resolve(name: str) -> Image:
             try:
-                return await self._resolve(said)
+                return await self._resolve(name, policy)
             except ImageNotFound as exc:
-                raise ImageNotFound(exc.message, hint=exc.hint, place=exc.place or place) from exc
-        for known, image in self._built:
-            if known == said:
+                raise ImageNotFound(exc.message, hint=exc.hint, place=place) from exc
+
+        if isinstance(said, str):
+            return await resolve(said)
+        for known, under, image in self._built:
+            if (known, under) == (said, policy):
                 return image
-        image = await self._builds(self._project, said, place, self._resolve)
-        self._built.append((said, image))
+        image = await self._builds(self._project, said, place, resolve)
+        self._built.append((said, policy, image))
         return image
 
     async def installed(self, base: Image, listed_in: tuple[ProjectPath, ...] | None, place: Place) -> Image:
@@ -98,7 +108,7 @@ class _Once:
             self._installed[wanted] = await self._requirements(self._project.snapshot, listed_in, base, place)
         return self._installed[wanted]
 
-    async def _resolve(self, name: str) -> Image:
-        if name not in self._named:
-            self._named[name] = await self._engine.resolve_image(name)
-        return self._named[name]
+    async def _resolve(self, name: str, policy: PullPolicy) -> Image:
+        if (name, policy) not in self._named:
+            self._named[name, policy] = await self._images.resolve(name, policy)
+        return self._named[name, policy]

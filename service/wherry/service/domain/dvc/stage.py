@@ -135,8 +135,9 @@ class DataSource:
     frozen: bool = False
     """Also if the file says `locked`, as it was called once."""
     always_changed: bool = False
-    has_old_checksum: bool = False
-    """Whether the file has a checksum of itself, as DVC 1 wrote it; DVC 3 takes such a file for changed."""
+    has_wrong_checksum: bool = False
+    """Whether the file has a checksum of itself, as DVC 1 wrote it, or is an import without one; DVC 3 takes such a
+    file for changed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

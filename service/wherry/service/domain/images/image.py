@@ -2,8 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from wherry.service.domain.paths import ROOT, ProjectPath
 from wherry.service.domain.snapshot import SnapshotFile
@@ -14,6 +15,17 @@ _RECIPE_VERSION = 1
 INSTALLED = "wherry/requirements"
 BUILT = "wherry/build"
 """Repositories of the engine in which made images are; the tag is the recipe's key."""
+
+
+class PullPolicy(StrEnum):
+    """When a registry is asked what a name stands for."""
+
+    ALWAYS = "always"
+    """At each submission, if the name has no digest and the image is not one that was made on the engine."""
+    MISSING = "missing"
+    """When the engine does not have it."""
+    NEVER = "never"
+    """The engine has it, or it cannot be had."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +39,8 @@ class Image:
     the name that it gets on the engine, which ends in the key of its recipe."""
     platform: str
     """os/architecture."""
+    warning: str = field(default="", compare=False)
+    """What whoever submits should know about how it was resolved."""
     recipe: "Recipe | None" = field(default=None, repr=False, compare=False)
     """How it is made, if it is."""
 
@@ -48,6 +62,11 @@ class InstallRecipe:
     """The DVC root as seen from the top of the repository."""
     installer: str = ""
     """Name and version of the program that installs."""
+
+    @property
+    def bases(self) -> tuple[Image, ...]:
+        """The images that have to be at hand before."""
+        return (self.base,)
 
     @property
     def key(self) -> str:
@@ -96,6 +115,17 @@ class DockerfileRecipe:
 
 Recipe = InstallRecipe | DockerfileRecipe
 """How an image is made."""
+
+
+def warnings_of(images: Iterable[Image]) -> tuple[str, ...]:
+    """What is to be known about how images, and those below them, were resolved; each once."""
+    found, left = list[str](), list(images)
+    while left:
+        image = left.pop(0)
+        if image.warning:
+            found.append(image.warning)
+        left += image.recipe.bases if image.recipe else ()
+    return tuple(dict.fromkeys(found))
 
 
 def installed_image(recipe: InstallRecipe, listed_in: str) -> Image:
