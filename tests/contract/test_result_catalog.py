@@ -2,9 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from random import Random
 from typing import TypeVar
 
 import pytest
@@ -14,11 +12,8 @@ from wherry.service.adapters.blob_index_sql import SqlBlobIndex
 from wherry.service.adapters.database import Database
 from wherry.service.adapters.result_catalog_sql import SqlResultCatalog
 from wherry.service.adapters.run_cache_sql import SqlRunCache
-from wherry.service.adapters.runs_sql import SqlRunStore
-from wherry.service.adapters.submissions_sql import SqlSubmissionStore
 from wherry.service.domain.blob import BlobHash
 from wherry.service.domain.records import FileEntry, StageEntry
-from wherry.service.domain.run import NewRun
 from wherry.service.domain.task import RunId, StrictKey
 from wherry.service.ports.blob_index import BlobRecord
 from wherry.service.ports.run_cache import Result
@@ -104,24 +99,3 @@ def test_uses_are_those_of_the_index(catalog: SqlResultCatalog, database: Databa
     assert [use.hash for use in wait(catalog.list_uses(after=blobs[0], limit=5))] == blobs[1:]
     totals = wait(catalog.totals(since=None))
     assert (totals.results, totals.pinned, totals.blobs, totals.bytes, totals.runs) == (4, 0, 2, 6, 0)
-
-
-def test_what_a_run_was_submitted_with_is_kept_once(database: Database) -> None:
-    runs, store = SqlRunStore(database, Random(1)), SqlSubmissionStore(database)
-    new = NewRun(
-        idempotency_key="12345678",
-        name="",
-        project="p",
-        user="ana",
-        rev="",
-        dirty=False,
-        message="",
-        created_at=NOW,
-        stages=(),
-    )
-    run, _ = wait(runs.create(new))
-    other, _ = wait(runs.create(replace(new, idempotency_key="87654321")))
-    content = bytes(range(256)) * 10
-    wait(store.keep(run.id, content))
-    wait(store.keep(run.id, b"something else"))
-    assert (wait(store.find(run.id)), wait(store.find(other.id))) == (content, None)

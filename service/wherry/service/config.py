@@ -99,6 +99,9 @@ class Settings(BaseSettings):
     database_url: str = ""
     """SQLAlchemy URL; empty: SQLite in home."""
 
+    fault_at: str = ""
+    """For tests only: the point in the life of an attempt at which the service kills itself; empty: none."""
+
     @field_validator("home")
     @classmethod
     def _absolute(cls, value: Path) -> Path:

@@ -56,6 +56,7 @@ COMMANDS = {
         "metrics",
         "Show metrics, and compare them between commits, runs and the workspace.",
     ),
+    "plots": ("plots", "plots", "Show plots, and compare them between commits, runs and the workspace."),
     "params": ("params", "params", "Compare parameters between commits, runs and the workspace."),
     "dvc-remote": (
         "remote",
