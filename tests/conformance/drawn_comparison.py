@@ -38,7 +38,7 @@ from wherry.service.domain.tree import Tree, TreeEntry
 _SKIPPED = {".git", ".dvc"}
 
 # `dvc add` would look at them.
-_WRITTEN_LATE = {"dvc.yaml", ".dvcignore"}
+_WRITTEN_LATE = ("dvc.yaml", ".dvcignore", ".dvc")
 
 
 class Differs(Exception):
@@ -51,7 +51,9 @@ def compare(project: DrawnProject, folder: Path, process: DvcProcess) -> str:
     Raises:
         Differs: at the first difference.
     """
-    late = {path: text for path, text in project.files.items() if posixpath.basename(path) in _WRITTEN_LATE}
+    # Paths may lead out of it.
+    folder = folder / "root"
+    late = {path: text for path, text in project.files.items() if path.endswith(_WRITTEN_LATE)}
     for path, text in project.files.items():
         if path not in late:
             _write(folder / path, text)
@@ -181,6 +183,9 @@ class _Reading:
         self.rules = IgnoreRules(
             {path: where.read_bytes() for path, where in files.items() if where.name == IGNORE_FILE}
         )
+        beside = {ProjectPath(f"../{path}"): where for path, where in _files(self.folder.parent)}
+        own = f"../{self.folder.name}/"
+        files |= {path: where for path, where in beside.items() if not path.startswith(own)}
         seen = {
             path: _file(where)
             for path, where in files.items()
@@ -316,7 +321,7 @@ def status_of(folder: Path, pipeline: Pipeline) -> dict[str, list[Any]]:
         outs = {out.path: reading.resolve(out.path, out.project_path) for out in source.outs}
         outs = reading.as_recorded(outs, recorded_data(source))
         changes[source.name] = find_source_changes(source, Workspace(outs=outs))
-    return status_document(changes)
+    return status_document(changes, around=pipeline.around)
 
 
 def _compare_locks(

@@ -1,9 +1,11 @@
 """Whole projects, drawn at random, and what happens to them after they have run: plausible ones, some of them wrong.
 
-Left out: paths outside the root. A folder with a dvc.lock in it is no dependency here: its content changes while the
+The DVC root lies below another folder, and some stages read what lies beside it; imports are frozen, as DVC would go
+and look for the others. Left out: outputs outside the root. A folder with a dvc.lock in it is no dependency here: its content changes while the
 stages run.
 """
 
+import hashlib
 import json
 import posixpath
 from collections.abc import Callable, Mapping
@@ -25,6 +27,11 @@ _LOCKED = (
     "deps: [{path: a, size: 1}]",
     "deps: [{path: b, md5: 0123456789abcdef0123456789abcdef}] # DVC 2",
     "outs: [{path: 1e3}]",
+)
+_ORIGINS = (
+    "path: ../src/it\n  hash: md5\n  md5: 0123456789abcdef0123456789abcdef\n  size: 3",
+    "path: https://x.invalid/it\n  checksum: '\"abc\"'\n  size: 3",
+    "path: s3://b/it\n  etag: abcdef\n  hash: md5",
 )
 _IGNORED = ("*.log", "skip/", "/data/x1", "b", "!b", "conf/*.json", "in dir/", "**/Z", "# no", "ünï*")
 
@@ -83,6 +90,10 @@ class _ProjectDrawer:
         chance = self._chance
         self._world.folders += chance.some(("sub", "sub/deep", "ünï dir", "1e3"), 2)
         self._draw_data()
+        if chance.rarely(3):
+            self._draw_outside()
+        if chance.rarely(3):
+            self._draw_import(chance.one(self._world.folders))
         self._draw_params()
         for folder in chance.some(self._world.folders, 3, 1):
             self._draw_pipeline(folder)
@@ -122,6 +133,25 @@ class _ProjectDrawer:
                 self._world.readable.append(path)
             if chance.rarely(3) and "'" not in path:
                 self._added.append(path)
+
+    def _draw_outside(self) -> None:
+        self._files |= {"../up": "up\n", "../beside/f1": "1\r\n", "../beside/in dir/f2": "2\n"}
+        self._world.readable += ["../up", "../beside/", "../beside/in dir/f2"]
+
+    def _draw_import(self, folder: str) -> None:
+        """A file that `dvc add` puts into the cache, and that its .dvc file then calls an import."""
+        chance = self._chance
+        path = posixpath.normpath(f"{folder}/imported")
+        text = chance.one(("imported\n", "im\r\nported\n"))
+        md5 = hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+        head = chance.one(("frozen: true\n", "locked: true\n"))
+        self._files[path] = text
+        self._files[f"{path}.dvc"] = (
+            f"{head}deps:\n- {chance.one(_ORIGINS)}\n"
+            f"outs:\n- path: imported\n  hash: md5\n  md5: {md5}\n  size: {len(text)}\n"
+        )
+        self._added.append(path)
+        self._world.readable.append(path)
 
     def _draw_params(self) -> None:
         chance = self._chance

@@ -293,7 +293,7 @@ def test_a_running_container_is_listed_and_removed_and_removing_it_again_is_harm
     async def check() -> None:
         async with bench.started(bench.spec("echo ready; sleep 1000")) as (container, pieces):
             await anext(pieces)
-            assert await bench.engine.list_labelled(bench.labels) == [container]
+            assert [found.id for found in await bench.engine.list_labelled(bench.labels)] == [container]
             assert await bench.engine.list_labelled({**bench.labels, "other": "x"}) == []
             await bench.engine.remove(container)
             await bench.engine.remove(container)

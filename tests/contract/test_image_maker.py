@@ -150,3 +150,22 @@ def test_stopping_ends_what_was_begun(maker: DockerImageMaker, client: Any) -> N
     while any(mark in found["Command"] for found in client.api.containers(all=True)):
         assert time.monotonic() < deadline
         time.sleep(0.1)
+
+
+def test_what_was_made_is_listed_with_its_own_size_and_removed(maker: DockerImageMaker, client: Any) -> None:
+    small = installation("head -c 1000000 /dev/urandom >/usr/local/random")
+    asyncio.run(maker.install(small, Lines().tell))
+    [made] = asyncio.run(maker.list_made())
+    assert (made.name, made.has_containers) == (small.name, False)
+    assert 1_000_000 <= made.own_bytes < 1_100_000
+
+    container = client.containers.create(small.name, "true")
+    try:
+        assert asyncio.run(maker.list_made())[0].has_containers
+        asyncio.run(maker.remove_made(small.name))
+        assert client.images.get(small.name)
+    finally:
+        container.remove()
+    asyncio.run(maker.remove_made(small.name))
+    asyncio.run(maker.remove_made(small.name))
+    assert asyncio.run(maker.list_made()) == ()

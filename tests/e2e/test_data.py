@@ -213,3 +213,27 @@ def test_names_that_shells_and_terminals_stumble_over_arrive_as_they_are(make_pr
         name: name for name in names
     }
     assert project.dvc("status", "--json").expect(0).json() == {}
+
+
+def test_values_that_dvcignore_hides_are_read_as_dvc_reads_them(make_project: Make) -> None:
+    project = make_project(
+        {
+            "dvc.yaml": "vars: [v.yaml]\n"
+            "stages:\n  a: {cmd: 'cat p.yaml && echo ${lr} ${b} > o', params: [lr, p.yaml: [c]], outs: [o]}\n",
+            "params.yaml": "lr: 1\n",
+            "v.yaml": "b: 2\n",
+            "p.yaml": "c: 3\n",
+            ".dvcignore": "params.yaml\nv.yaml\np.yaml\n",
+        }
+    )
+
+    project.wherry("lint").expect(0)
+    assert states(project.repro()) == {"a": ("succeeded", "miss")}
+    project.wherry("pull").expect(0)
+
+    assert (project.root / "o").read_text() == "1 2\n"
+    assert project.dvc("status", "--json").expect(0).json() == {}
+    project.write({"params.yaml": "lr: 2\n"})
+    assert project.wherry("status", "--dvc", "--json").expect(0).json() == (
+        project.dvc("status", "--json").expect(0).json()
+    )

@@ -18,6 +18,7 @@ stages:
     deps: [windows, other, folder], outs: [text, made, plain]}
   use: {cmd: cp text used, deps: [text, made, tracked], params: [n], outs: [used]}
 """
+_DATA = ("windows", "other", "folder", "tracked", "text", "made", "plain", "used")
 
 
 @pytest.fixture
@@ -30,8 +31,7 @@ def project(make_project: Make) -> Project:
     (made.root / "folder/b").write_bytes(b"plain\n")
     made.dvc("add", "-q", "tracked").expect(0)
     made.dvc("repro", "-q").expect(0)
-    data = ("windows", "other", "folder", "tracked", "text", "made", "plain", "used")
-    make_legacy(made.root, data, ("dvc.lock", "tracked.dvc"))
+    make_legacy(made.root, _DATA, ("dvc.lock", "tracked.dvc"))
     made.commit()
     return made
 
@@ -124,9 +124,14 @@ def test_dvc_pull_from_the_bucket_alone_brings_what_stays_recorded_as_by_dvc_2(
 def test_data_of_dvc_2_is_refused_when_it_changed_and_found_where_dvc_2_pushed_it(
     project: Project, tmp_path: Path
 ) -> None:
+    # The others leave theirs in the bucket.
+    own = b"nowhere\r\nelse\r\n"
+    (project.root / "tracked").write_bytes(own)
+    project.dvc("add", "-q", "tracked").expect(0)
+    make_legacy(project.root, ("tracked",), ("tracked.dvc",))
     (project.root / "tracked").write_bytes(b"three\r\n")
     refused = project.wherry("repro").expect(6)
-    (project.root / "tracked").write_bytes(_WINDOWS)
+    (project.root / "tracked").write_bytes(own)
     remote = tmp_path / "remote"
     project.dvc("remote", "add", "-d", "old", str(remote)).expect(0)
     project.dvc("push", "-q").expect(0)
@@ -138,9 +143,51 @@ def test_data_of_dvc_2_is_refused_when_it_changed_and_found_where_dvc_2_pushed_i
     assert "tracked.dvc:2" in refused.err
     assert "dvc commit tracked.dvc" in refused.err
     assert "dvc pull tracked.dvc" in lacking.err
-    name = hashlib.md5(b"one\ntwo\n").hexdigest()
+    name = hashlib.md5(b"nowhere\nelse\n").hexdigest()
     assert (remote / name[:2] / name[2:]).exists()
     clone.repro()
+
+
+def test_what_dvc_2_pushed_into_the_bucket_is_taken_over(project: Project, tmp_path: Path) -> None:
+    project.write({"other": "nobody has run this\n"})
+    project.dvc("repro", "-q").expect(0)
+    make_legacy(project.root, _DATA, ("dvc.lock", "tracked.dvc"))
+    # The first stage stands as recorded: its outputs are wanted under their hashes of DVC 2, too.
+    project.write({"dvc.yaml": _PIPELINE.replace("read: {", "read: {frozen: true, ")})
+    project.wherry("dvc-remote", "--write").expect(0)
+    project.dvc("push", "-q").expect(0)
+    project.commit()
+    clone = project.clone(tmp_path / "clone", user="ben")
+    before = _lock(clone)
+
+    said = clone.wherry("status", "--dvc", "--json").expect(0).json()
+    planned = clone.wherry("status", "--json").expect(0).json()
+    run = clone.repro()
+    clone.wherry("pull", "used").expect(0)
+
+    assert said == {}
+    assert [stage["decision"] for stage in planned["stages"]] == ["frozen", "run"]
+    assert states(run) == {"read": ("succeeded", "hit"), "use": ("succeeded", "miss")}
+    assert _lock(clone) == before
+    assert (clone.root / "used").read_bytes() == _WINDOWS + b"nobody has run this\n"
+
+
+def test_a_stage_is_at_rest_that_goes_on_from_what_it_left_under_dvc_2(make_project: Make) -> None:
+    project = make_project(
+        {"dvc.yaml": "stages:\n  keep: {cmd: cat rows >> log, deps: [rows], outs: [log: {persist: true}]}\n"}
+    )
+    (project.root / "rows").write_bytes(_WINDOWS)
+    project.dvc("repro", "-q").expect(0)
+    make_legacy(project.root, ("rows", "log"), ("dvc.lock",))
+    project.commit()
+    before = _lock(project)
+
+    run = project.repro()
+
+    assert states(run) == {"keep": ("succeeded", "hit")}
+    assert (project.root / "log").read_bytes() == _WINDOWS
+    assert _lock(project) == before
+    assert "Running" not in project.dvc("repro").expect(0).out
 
 
 def test_data_of_a_cloud_is_read_and_refused_only_where_it_is_needed(make_project: Make) -> None:

@@ -39,3 +39,23 @@ def test_tracked_data_travels_as_data_and_outputs_are_made_anew(tmp_path: Path, 
     assert (root / "used").read_text() == "changed\n2\n3\n"
     # The outputs that lay there were not before the stage that makes them.
     assert {"sum"}.isdisjoint((root / "seen").read_text().split())
+
+
+def test_what_lies_around_of_earlier_runs_is_not_uploaded(tmp_path: Path, service: Service) -> None:
+    root = tmp_path / "stale"
+    root.mkdir()
+    project = Project(root, service)
+    project.dvc("init", "-q", "--no-scm").expect(0)
+    project.write({**FILES, "kept/elsewhere": "tracked by a file of another name\n" * 10_000})
+    project.dvc("add", "-q", "data", "d/three").expect(0)
+    project.dvc("add", "-q", "kept/elsewhere").expect(0)
+    (root / "kept/elsewhere.dvc").rename(root / "kept/other.dvc")
+    project.write({"sum": "stale\n" * 100_000, "used": "stale too\n" * 100_000})
+
+    run = project.wherry("repro").expect(0)
+
+    sent = [line for line in run.err.splitlines() if line.startswith("Uploading")]
+    assert sent
+    assert all("MB" not in line and "KB" not in line for line in sent), sent
+    project.wherry("pull", "used").expect(0)
+    assert (root / "used").read_text() == "1\n2\n3\n"

@@ -25,6 +25,8 @@ from wherry.v1.system_pb2 import (
     GetDvcRemoteResponse,
     GetInfoRequest,
     GetInfoResponse,
+    Leftover,
+    RemoveLeftoversRequest,
 )
 
 if TYPE_CHECKING:
@@ -107,6 +109,11 @@ class ServiceClient:
         from wherry.client.results_cache import RunCache  # noqa: PLC0415
 
         return RunCache(self._connection)
+
+    def remove_leftovers(self) -> Sequence[Leftover]:
+        """Remove from the engine what services that are no longer at work left there; returns what that was."""
+        request = RemoveLeftoversRequest()
+        return self._connection.unary(self._connection.system.RemoveLeftovers, request, LONG_S).removed
 
     def check_service(self) -> CheckServiceResponse:
         """Have the service try everything that it stands on."""

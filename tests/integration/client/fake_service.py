@@ -61,6 +61,7 @@ class Script:
     never_ends: bool = False
     clock_off_s: float = 0.0
     findings: list[system_pb2.CheckFinding] = field(default_factory=list)
+    leftovers: list[system_pb2.Leftover] = field(default_factory=list)
     faults: list[blobs_pb2.BlobFault] = field(default_factory=list)
     corrupt: bool = False
     """Send other bytes than the name says."""
@@ -352,6 +353,12 @@ class FakeService(
         self, request: system_pb2.GetInfoRequest, context: grpc.ServicerContext
     ) -> system_pb2.GetInfoResponse:
         return system_pb2.GetInfoResponse(version="9.9.9", engine_version="20.10")
+
+    def RemoveLeftovers(  # noqa: N802 - named by the protocol
+        self, request: system_pb2.RemoveLeftoversRequest, context: grpc.ServicerContext
+    ) -> system_pb2.RemoveLeftoversResponse:
+        removed, self.script.leftovers = self.script.leftovers, []
+        return system_pb2.RemoveLeftoversResponse(removed=removed)
 
     def CheckService(  # noqa: N802 - named by the protocol
         self, request: system_pb2.CheckServiceRequest, context: grpc.ServicerContext

@@ -7,7 +7,7 @@ import pytest
 from tests.integration.client.conftest import Run
 from tests.integration.client.fake_service import FakeService
 from wherry.v1.blobs_pb2 import BlobFault
-from wherry.v1.system_pb2 import CheckFinding
+from wherry.v1.system_pb2 import CheckFinding, Leftover
 
 
 def states(document: Any) -> dict[str, str]:
@@ -97,3 +97,14 @@ def test_fsck_of_a_store_in_order_says_so(wherry: Run) -> None:
     done = wherry("cache", "fsck")
     assert (done.code, done.out) == (0, "2 of 2 objects checked: all as their names say\n")
     assert wherry("cache", "fsck", "--full", "--sample", "3").code == 254
+
+
+def test_doctor_removes_leftovers_when_it_is_to_and_names_each(wherry: Run, service: FakeService) -> None:
+    left = Leftover(kind="network", name="wherry-1234", home="/srv/gone")
+    service.script.leftovers = [left]
+
+    assert "removed" not in wherry("doctor").out
+    done = wherry("doctor", "--fix")
+
+    assert "removed the network wherry-1234 of /srv/gone" in done.out
+    assert "removed" not in wherry("doctor", "--fix").out

@@ -23,8 +23,10 @@ from wherry.service.domain.submission import Needs, Submission
 from wherry.service.domain.task import RunId, StageTask
 from wherry.service.domain.tree import Tree, TreeEntry
 from wherry.service.usecases.adopt_blobs import AdoptBlobs
+from wherry.service.usecases.adopt_legacy import AdoptLegacy
 from wherry.service.usecases.find_dvc_result import FindDvcResult
 from wherry.service.usecases.find_legacy_hashes import FindLegacyHashes
+from wherry.service.usecases.find_recorded import FindRecorded
 from wherry.service.usecases.find_result import FindResult, Known
 from wherry.service.usecases.put_blobs import PutBlobs
 from wherry.service.usecases.read_blobs import ReadBlobs
@@ -93,7 +95,14 @@ class House:
         rules = await ReadIgnoreRules(self.read)(project)
         state = open_state(project, {}, {stage.name: image for stage in project.stages}, rules)
         legacy = FindLegacyHashes(index=self.index, read=self.read, node=self.node)
-        resolve = ResolveStage(index=self.index, read=self.read, legacy=legacy, network=NetworkPolicy())
+        adopt_legacy = AdoptLegacy(objects=self.objects, index=self.index, put=self.put, spool=self.folder)
+        resolve = ResolveStage(
+            index=self.index,
+            read=self.read,
+            legacy=legacy,
+            recorded=FindRecorded(index=self.index, legacy=legacy, adopt=adopt_legacy),
+            network=NetworkPolicy(),
+        )
         return await resolve(state, project.stages[0], run_id=RunId("1"), use_cache=use_cache, forced=False)
 
     async def push_entry(self, task: StageTask, text: str, name: str = "e") -> None:

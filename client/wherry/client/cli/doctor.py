@@ -40,8 +40,9 @@ class Check:
 
 @click.command(cls=Command)
 @click.option("--json", "as_json", is_flag=True, help="Print wherry.doctor/1.")
+@click.option("--fix", is_flag=True, help="Remove what services that run no more left on the engine.")
 @click.pass_obj
-def doctor(settings: Settings, as_json: bool) -> int:  # noqa: FBT001 - click passes flags by name
+def doctor(settings: Settings, as_json: bool, fix: bool) -> int:  # noqa: FBT001 - click passes flags by name
     """Check everything that Wherry needs, and say what to fix.
 
     On this machine: git, the project, the disk. At the service: whether it answers, its version and clock, the Docker
@@ -55,6 +56,8 @@ def doctor(settings: Settings, as_json: bool) -> int:  # noqa: FBT001 - click pa
         with Client(
             server=settings.server, profile=settings.profile, folder=settings.folder, environ=os.environ
         ) as client:
+            if fix:
+                checks += _remove_leftovers(client)
             checks += _check_service(client)
     except ClientError as error:
         checks.append(Check("service", "failed", error.message, error.hint or None))
@@ -96,6 +99,11 @@ def _check_folder(settings: Settings) -> Iterator[Check]:
         yield Check("client.disk", "warning", said, "`wherry pull` may not have room: free some.")
     else:
         yield Check("client.disk", "ok", said)
+
+
+def _remove_leftovers(client: Client) -> Iterator[Check]:
+    for left in client.remove_leftovers():
+        yield Check("fixed", "ok", f"removed the {left.kind} {left.name} of {left.home}")
 
 
 def _check_service(client: Client) -> Iterator[Check]:

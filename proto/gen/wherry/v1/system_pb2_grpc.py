@@ -50,6 +50,11 @@ class SystemServiceStub:
                 request_serializer=wherry_dot_v1_dot_system__pb2.CheckServiceRequest.SerializeToString,
                 response_deserializer=wherry_dot_v1_dot_system__pb2.CheckServiceResponse.FromString,
                 _registered_method=True)
+        self.RemoveLeftovers = channel.unary_unary(
+                '/wherry.v1.SystemService/RemoveLeftovers',
+                request_serializer=wherry_dot_v1_dot_system__pb2.RemoveLeftoversRequest.SerializeToString,
+                response_deserializer=wherry_dot_v1_dot_system__pb2.RemoveLeftoversResponse.FromString,
+                _registered_method=True)
 
 
 class SystemServiceServicer:
@@ -78,6 +83,14 @@ class SystemServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RemoveLeftovers(self, request, context):
+        """Removes from the engine what services that are no longer at work left there. What belongs to a service at work
+        is not touched.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SystemServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -95,6 +108,11 @@ def add_SystemServiceServicer_to_server(servicer, server):
                     servicer.CheckService,
                     request_deserializer=wherry_dot_v1_dot_system__pb2.CheckServiceRequest.FromString,
                     response_serializer=wherry_dot_v1_dot_system__pb2.CheckServiceResponse.SerializeToString,
+            ),
+            'RemoveLeftovers': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveLeftovers,
+                    request_deserializer=wherry_dot_v1_dot_system__pb2.RemoveLeftoversRequest.FromString,
+                    response_serializer=wherry_dot_v1_dot_system__pb2.RemoveLeftoversResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -179,6 +197,33 @@ class SystemService:
             '/wherry.v1.SystemService/CheckService',
             wherry_dot_v1_dot_system__pb2.CheckServiceRequest.SerializeToString,
             wherry_dot_v1_dot_system__pb2.CheckServiceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveLeftovers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/wherry.v1.SystemService/RemoveLeftovers',
+            wherry_dot_v1_dot_system__pb2.RemoveLeftoversRequest.SerializeToString,
+            wherry_dot_v1_dot_system__pb2.RemoveLeftoversResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -41,6 +41,10 @@ class SystemServiceStub:
     """Tries everything that the service stands on: engine, store, disk. Takes up to some seconds, and writes and removes
     a few small objects below "wherry/" in the bucket.
     """
+    RemoveLeftovers: _grpc.UnaryUnaryMultiCallable[_system_pb2.RemoveLeftoversRequest, _system_pb2.RemoveLeftoversResponse]
+    """Removes from the engine what services that are no longer at work left there. What belongs to a service at work
+    is not touched.
+    """
 
 @_typing.type_check_only
 class SystemServiceAsyncStub(SystemServiceStub):
@@ -54,6 +58,10 @@ class SystemServiceAsyncStub(SystemServiceStub):
     CheckService: _aio.UnaryUnaryMultiCallable[_system_pb2.CheckServiceRequest, _system_pb2.CheckServiceResponse]  # type: ignore[assignment]
     """Tries everything that the service stands on: engine, store, disk. Takes up to some seconds, and writes and removes
     a few small objects below "wherry/" in the bucket.
+    """
+    RemoveLeftovers: _aio.UnaryUnaryMultiCallable[_system_pb2.RemoveLeftoversRequest, _system_pb2.RemoveLeftoversResponse]  # type: ignore[assignment]
+    """Removes from the engine what services that are no longer at work left there. What belongs to a service at work
+    is not touched.
     """
 
 class SystemServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -83,6 +91,16 @@ class SystemServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_system_pb2.CheckServiceResponse, _abc.Awaitable[_system_pb2.CheckServiceResponse]]:
         """Tries everything that the service stands on: engine, store, disk. Takes up to some seconds, and writes and removes
         a few small objects below "wherry/" in the bucket.
+        """
+
+    @_abc_1.abstractmethod
+    def RemoveLeftovers(
+        self,
+        request: _system_pb2.RemoveLeftoversRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_system_pb2.RemoveLeftoversResponse, _abc.Awaitable[_system_pb2.RemoveLeftoversResponse]]:
+        """Removes from the engine what services that are no longer at work left there. What belongs to a service at work
+        is not touched.
         """
 
 def add_SystemServiceServicer_to_server(servicer: SystemServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,4 +1,4 @@
-"""Making images on a Docker engine: the ImageMaker port on the Docker SDK.
+"""Making images on a Docker engine: the ports ImageMaker and MadeImages on the Docker SDK.
 
 Packages are installed in a container that becomes the image: as root, or nothing could be written, but without root's rights
 over anything else, on the guarded network, in bounds, and without any folder of the host. A Dockerfile goes to the engine's own
@@ -26,7 +26,15 @@ from wherry.service.adapters.engine_client import EngineClient, said_by
 from wherry.service.domain.errors import EngineUnavailable, ImageNotMade
 from wherry.service.domain.limits import LOG_LINE_BYTES_MAX
 from wherry.service.domain.lines import LineSplitter
-from wherry.service.ports.images import Content, DockerBuild, ImageMaker, Installation, Tell
+from wherry.service.ports.images import (
+    Content,
+    DockerBuild,
+    ImageMaker,
+    Installation,
+    MadeImage,
+    MadeImages,
+    Tell,
+)
 
 # In the tar of a Dockerfile's context; its own ignore file takes both out of what COPY sees.
 _DOCKERFILE = ".wherry.Dockerfile"
@@ -55,7 +63,7 @@ class PipSettings:
     """Certificate authorities of the index."""
 
 
-class DockerImageMaker(ImageMaker):
+class DockerImageMaker(ImageMaker, MadeImages):
     """Makes images on one engine."""
 
     def __init__(
@@ -147,6 +155,33 @@ class DockerImageMaker(ImageMaker):
                 lines = [line for line in str(message.get("stream", "")).splitlines() if line.strip()]
                 if lines:
                     await tell([line[:LOG_LINE_BYTES_MAX].encode() for line in lines])
+
+    async def list_made(self) -> tuple[MadeImage, ...]:
+        """Those that carry this service's labels."""
+        usage = await self._client.call(lambda client: client.df())
+        return tuple(
+            MadeImage(
+                name=str(name),
+                own_bytes=max(0, int(image["Size"]) - max(0, int(image["SharedSize"]))),
+                has_containers=int(image["Containers"]) > 0,
+            )
+            for image in usage["Images"] or ()
+            if self._labels.items() <= (image["Labels"] or {}).items()
+            for name in (image["RepoTags"] or ())[:1]
+        )
+
+    async def remove_made(self, name: str) -> None:
+        """Remove one; the engine keeps it where a container is on it."""
+
+        def remove(client: APIClient) -> None:
+            with contextlib.suppress(docker.errors.NotFound):
+                try:
+                    client.remove_image(name)
+                except docker.errors.APIError as exc:
+                    if exc.status_code != HTTPStatus.CONFLICT:
+                        raise
+
+        await self._client.call(remove)
 
     async def _run_to_end(self, container: str, tell: Tell) -> int:
         connection = await self._client.call(

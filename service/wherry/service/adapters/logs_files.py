@@ -83,6 +83,14 @@ class _Log:
             self.places.popitem(last=False)
 
 
+@dataclass(slots=True)
+class _Batch:
+    """Lines that will be written together, and by whom."""
+
+    task: asyncio.Task[None]
+    lines: list[NewLine] = field(default_factory=list)
+
+
 class FileLogStore(LogStore):
     """Lines in files below one folder. Only one service may use it at a time."""
 
@@ -92,6 +100,7 @@ class FileLogStore(LogStore):
         self._logs: OrderedDict[RunId, _Log] = OrderedDict()
         self._pool = ThreadPoolExecutor(threads, "log")
         self._appending: set[asyncio.Task[None]] = set()
+        self._batches: dict[RunId, _Batch] = {}
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     async def append(self, run_id: RunId, lines: Sequence[NewLine]) -> None:
@@ -104,10 +113,14 @@ class FileLogStore(LogStore):
         """
         if not lines:
             return
-        task = asyncio.create_task(self._append(run_id, lines))
-        self._appending.add(task)
-        task.add_done_callback(self._appending.discard)
-        await asyncio.shield(task)
+        batch = self._batches.get(run_id)
+        if batch is None:
+            task = asyncio.create_task(self._append(run_id))
+            batch = self._batches[run_id] = _Batch(task)
+            self._appending.add(task)
+            task.add_done_callback(self._appending.discard)
+        batch.lines.extend(lines)
+        await asyncio.shield(batch.task)
 
     async def read_after(
         self, run_id: RunId, sequence: int, *, stage: str | None, limit: int
@@ -140,9 +153,17 @@ class FileLogStore(LogStore):
         """Let go of the threads."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    async def _append(self, run_id: RunId, lines: Sequence[NewLine]) -> None:
-        async with self._use(run_id) as log, log.lock:
-            log.add(await self._in_thread(lambda: _write(log.path, log.size, lines)))
+    async def _append(self, run_id: RunId) -> None:
+        """Write what has come for a run meanwhile, together: many stages write a line each at the same time."""
+        batch = self._batches[run_id]
+        try:
+            async with self._use(run_id) as log, log.lock:
+                # From here on lines go into the next batch.
+                del self._batches[run_id]
+                log.add(await self._in_thread(lambda: _write(log.path, log.size, batch.lines)))
+        finally:
+            if self._batches.get(run_id) is batch:
+                del self._batches[run_id]
 
     @asynccontextmanager
     async def _use(self, run_id: RunId) -> AsyncIterator[_Log]:

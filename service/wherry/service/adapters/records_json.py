@@ -42,6 +42,11 @@ def dump_event(about: Run | StageRecord) -> str:
     return _dump({"stage": _plain_stage(about)})
 
 
+def event_of_stage(record: str) -> str:
+    """What dump_event writes for a stage, from what dump_stage has written of it."""
+    return f'{{"stage":{record}}}'
+
+
 def load_event(text: str) -> Run | StageRecord:
     """Read what dump_event wrote."""
     plain = json.loads(text)

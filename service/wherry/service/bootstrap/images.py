@@ -3,14 +3,19 @@
 import contextlib
 from collections.abc import Mapping
 
+import structlog
+
+from wherry.service.adapters.clock_system import SystemClock
 from wherry.service.adapters.containers_docker import DockerContainerEngine
 from wherry.service.adapters.engine_client import EngineClient
 from wherry.service.adapters.image_maker_docker import BuildLimits, DockerImageMaker, PipSettings
 from wherry.service.adapters.image_store_docker import DockerImageStore
+from wherry.service.adapters.image_uses_file import FileImageUses
 from wherry.service.adapters.installer_pip import pip_program
 from wherry.service.config import Settings
 from wherry.service.ports.workspaces import NodeCache
 from wherry.service.usecases.ready_images import ReadyImages
+from wherry.service.usecases.trim_images import TrimImages
 
 # Mostly download and compile; the bound of memory counts for each.
 _IMAGES_AT_ONCE = 2
@@ -35,6 +40,13 @@ def open_images(
         pip=PipSettings(config=settings.pip_config, ca_bundle=settings.pip_ca_bundle),
         limits=BuildLimits(memory_bytes=int(settings.build_memory_gb * 2**30)),
     )
+    trim = TrimImages(
+        made=maker,
+        uses=FileImageUses(settings.home / "images.json"),
+        clock=SystemClock(),
+        log=structlog.get_logger("wherry"),
+        bytes_max=int(settings.images_gb * 10**9),
+    )
     return store, ReadyImages(
-        store=store, maker=maker, node=node, installer=pip_program(), at_once=_IMAGES_AT_ONCE
+        store=store, maker=maker, node=node, trim=trim, installer=pip_program(), at_once=_IMAGES_AT_ONCE
     )

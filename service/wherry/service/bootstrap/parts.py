@@ -21,6 +21,7 @@ from wherry.service.adapters.objects_obstore import ObstoreObjectStore
 from wherry.service.adapters.objects_s3 import S3Settings
 from wherry.service.adapters.secrets_sql import SqlSecretStore, read_or_make_key
 from wherry.service.adapters.store_probe_s3 import S3StoreProbe
+from wherry.service.adapters.traces_docker import HOME_LABEL, SERVICE_LABEL
 from wherry.service.adapters.workspaces_local import LocalWorkspaces
 from wherry.service.bootstrap.images import open_images
 from wherry.service.bootstrap.network import network_policy, stage_network
@@ -92,8 +93,8 @@ async def open_parts(settings: Settings, store: Store, stack: contextlib.AsyncEx
     check_store = CheckStore(probe, random.Random())  # noqa: S311 - chooses keys
     findings = await check_store()
     _refuse_unfit(findings, structlog.get_logger("wherry"))
-    labels = {"wherry.home": hashlib.sha256(str(home).encode()).hexdigest()[:16]}
-    network = stage_network(settings, labels, service=labels["wherry.home"])
+    labels = {SERVICE_LABEL: hashlib.sha256(str(home).encode()).hexdigest()[:16], HOME_LABEL: str(home)}
+    network = stage_network(settings, labels, service=labels[SERVICE_LABEL])
     engine = DockerContainerEngine(
         parallel_max=settings.jobs, network=network, runtime=settings.container_runtime
     )

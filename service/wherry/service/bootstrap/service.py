@@ -9,6 +9,7 @@ from pathlib import Path
 
 import structlog
 
+from wherry.service.adapters.home_lock import hold_home
 from wherry.service.bootstrap.collector import set_up_collector
 from wherry.service.bootstrap.last_ports import LastPorts
 from wherry.service.bootstrap.parts import open_parts
@@ -36,6 +37,7 @@ async def open_service(settings: Settings) -> AsyncIterator[None]:
     log = structlog.get_logger("wherry")
     facts_file = home / "service.json"
     async with contextlib.AsyncExitStack() as stack:
+        stack.enter_context(hold_home(home))
         ports = LastPorts(home / "ports.json")
         store = await open_store(settings, ports, stack)
         parts = await open_parts(settings, store, stack)

@@ -32,6 +32,10 @@ TREE_BYTES_MAX = 256 * 1024 * 1024
 # longer counts as changed, and all that comes of it is a renewed entry in dvc.lock.
 LEGACY_HASH_BYTES_MAX = 256 * 1024 * 1024
 
+# A file or folder that DVC 2 pushed is read while the client waits for an answer. What is longer has to be pulled and
+# submitted once.
+LEGACY_ADOPTED_BYTES_MAX = 1024 * 1024 * 1024
+
 # A longer line is cut into several, so that one line without an end cannot fill memory.
 LOG_LINE_BYTES_MAX = 16 * 1024
 

@@ -42,8 +42,8 @@ class Snapshot:
     """Where the project lies. Of what is outside the DVC root the client is asked, as of data."""
 
     def file_at(self, path: ProjectPath) -> SnapshotFile | None:
-        """A file of the project, or one outside the DVC root that the client has seen."""
-        data = None if path in self.files or is_inside_root(path) else self.data.get(path)
+        """A file of the project, or another one that the client has seen: outside the DVC root, or hidden."""
+        data = None if path in self.files else self.data.get(path)
         if data is None or data.nfiles is not None:
             return self.files.get(path)
         return SnapshotFile(

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -91,4 +92,42 @@ class ImageMaker(Protocol):
         Raises:
             ImageNotMade: if a step of it fails.
         """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MadeImage:
+    """An image that this service has made."""
+
+    name: str
+    own_bytes: int
+    """Of its layers, those that no other image has."""
+    has_containers: bool
+
+
+class MadeImages(Protocol):
+    """The images on an engine that this service has made. Every method may raise EngineUnavailable."""
+
+    async def list_made(self) -> tuple[MadeImage, ...]:
+        """All of them."""
+        ...
+
+    async def remove_made(self, name: str) -> None:
+        """Remove one. Harmless when it is gone, or in use after all."""
+        ...
+
+
+class ImageUses(Protocol):
+    """When images were used last. It survives the service; losing it does no harm."""
+
+    async def note(self, name: str, at: datetime) -> None:
+        """Remember a use."""
+        ...
+
+    async def forget(self, name: str) -> None:
+        """Drop what is known of an image that is gone."""
+        ...
+
+    async def all(self) -> Mapping[str, datetime]:
+        """The last use of each."""
         ...

@@ -12,6 +12,7 @@ from wherry.service.ports.clock import Clock
 from wherry.service.ports.containers import ContainerEngine
 from wherry.service.rpc.context import Context
 from wherry.service.usecases.check_service import CheckService
+from wherry.service.usecases.find_leftovers import FindLeftovers
 from wherry.v1 import system_pb2, system_pb2_grpc
 
 _STATES = {
@@ -39,11 +40,18 @@ class SystemServicer(system_pb2_grpc.SystemServiceServicer):
     """Tells facts."""
 
     def __init__(
-        self, *, facts: SystemFacts, engine: ContainerEngine, check: CheckService, clock: Clock
+        self,
+        *,
+        facts: SystemFacts,
+        engine: ContainerEngine,
+        check: CheckService,
+        leftovers: FindLeftovers,
+        clock: Clock,
     ) -> None:
         """Tell `facts`, and ask `engine` for its version."""
         self._facts = facts
         self._check = check
+        self._leftovers = leftovers
         self._clock = clock
         self._engine = engine
 
@@ -76,6 +84,18 @@ class SystemServicer(system_pb2_grpc.SystemServiceServicer):
             region=self._facts.s3_region,
             access_key_id=self._facts.access_key,
             secret_access_key=self._facts.secret_key,
+        )
+
+    async def RemoveLeftovers(  # noqa: N802
+        self, request: system_pb2.RemoveLeftoversRequest, context: Context
+    ) -> system_pb2.RemoveLeftoversResponse:
+        """Remove what ended services left."""
+        removed = await self._leftovers.remove()
+        return system_pb2.RemoveLeftoversResponse(
+            removed=[
+                system_pb2.Leftover(kind=trace.kind.value, name=trace.name, home=trace.home)
+                for trace in removed
+            ]
         )
 
     async def CheckService(  # noqa: N802

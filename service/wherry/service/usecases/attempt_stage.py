@@ -25,6 +25,7 @@ from wherry.service.ports.clock import Clock, Identities
 from wherry.service.ports.logs import LogStore, LogStream, NewLine
 from wherry.service.ports.stages import OutputPlace, StageObserver, StageRunner
 from wherry.service.usecases.file_records import dependency_records, output_records, undeclared_records
+from wherry.service.usecases.find_recorded import FindRecorded
 from wherry.service.usecases.find_result import FROZEN_WITHOUT_OUTPUTS, FindResult
 from wherry.service.usecases.force_downstream import is_forced, is_up_to_date
 from wherry.service.usecases.note_use import NoteUse
@@ -52,6 +53,7 @@ class AttemptStage:
         self,
         *,
         resolve: ResolveStage,
+        recorded: FindRecorded,
         find: FindResult,
         logs: LogStore,
         clock: Clock,
@@ -62,6 +64,7 @@ class AttemptStage:
         """Run on the machine called `node`."""
         self._note_use = note_use
         self._resolve = resolve
+        self._recorded = recorded
         self._find = find
         self._logs = logs
         self._clock = clock
@@ -72,7 +75,7 @@ class AttemptStage:
         """Return when the stage has ended and that is recorded, or when it cannot go on because an input is gone."""
         record = going.progress.stages[stage.name]
         if stage.frozen:
-            await self.end(going, stage, record, await self._recorded(going, stage))
+            await self.end(going, stage, record, await self._frozen(going, stage))
             return None
         forced = going.options.force or stage.name in going.options.forced or _is_forced(going, stage)
         use_cache = not (forced or going.options.no_run_cache)
@@ -95,16 +98,16 @@ class AttemptStage:
             await self.end(going, stage, record, outcome)
         return None
 
-    async def _recorded(self, going: GoingRun, stage: Stage) -> Outcome:
+    async def _frozen(self, going: GoingRun, stage: Stage) -> Outcome:
         """A frozen stage never runs: its outputs are those of dvc.lock."""
-        recorded = going.state.project.recorded(stage)
+        recorded = await self._recorded(going.state.project, stage)
         if recorded is None or not await self._find.is_complete(stage, recorded):
             return Failed(reason=FROZEN_WITHOUT_OUTPUTS, exit_code=None, wall_s=None)
         return Succeeded(entry=recorded, cache=CacheUse.HIT, wall_s=0.0, source=HitSource.DVC_LOCK)
 
     async def _outcome(self, going: GoingRun, task: StageTask, record: StageRecord) -> Outcome:
         stage = task.stage
-        if not is_up_to_date(going.state.project, task):
+        if not is_up_to_date(task):
             going.progress.renewed.add(stage.name)
         observer = _Observer(self, going, replace(record, node=self._node))
         outcome = await going.runner.run(task, self._identities.new_attempt_id(), observer)

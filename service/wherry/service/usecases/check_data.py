@@ -1,10 +1,11 @@
 """See that every input which no stage makes is there: in the project, or in the store."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from wherry.service.domain.blob import TREE_SUFFIX, BlobHash
 from wherry.service.domain.dvc.legacy_hash import may_be
+from wherry.service.domain.dvc.reuse import may_stand_recorded
 from wherry.service.domain.dvc.stage import ParamsDependency, SourceOutput, Stage, StageName
 from wherry.service.domain.dvc.view import PlacedData
 from wherry.service.domain.errors import DataChanged, DataMissing, PipelineInvalid, Place
@@ -13,9 +14,9 @@ from wherry.service.domain.snapshot import SnapshotData
 from wherry.service.domain.submission import DataNeed, Needs
 from wherry.service.ports.blob_index import BlobIndex
 from wherry.service.usecases.adopt_blobs import AdoptBlobs
+from wherry.service.usecases.adopt_legacy import AdoptLegacy
 from wherry.service.usecases.read_blobs import ReadBlobs
 from wherry.service.usecases.read_project import Project
-from wherry.service.usecases.resolve_stage import may_stand_recorded
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +30,17 @@ class _Wanted:
     is_tracked: bool = False
     """Whether it is selected data of a .dvc file, which must be what the file says."""
     is_optional: bool = False
-    """Whether it is a persistent output, which need not be there yet."""
+    """Whether it need not be there: a persistent output, or a params file of which only the keys are missed."""
 
 
 class CheckData:
     """Places the data that the selected stages stand on."""
 
-    def __init__(self, *, index: BlobIndex, adopt: AdoptBlobs, read: ReadBlobs) -> None:
-        """Ask `adopt` and `index` what the store holds; read folders whose size no .dvc file records."""
+    def __init__(
+        self, *, index: BlobIndex, adopt: AdoptBlobs, adopt_legacy: AdoptLegacy, read: ReadBlobs
+    ) -> None:
+        """Ask `adopt`, `adopt_legacy` and `index` what the store holds; read folders whose size is not recorded."""
+        self._adopt_legacy = adopt_legacy
         self._index = index
         self._adopt = adopt
         self._read = read
@@ -58,6 +62,7 @@ class CheckData:
         for item in wanted:
             _check_usable(item, seen[item.path])
             _check_unchanged(item, seen[item.path])
+        wanted = await self._with_contents(wanted, seen)
         held = await self._held(project, wanted, upload=upload)
         _check_present(wanted, project, held)
         if upload:
@@ -71,6 +76,25 @@ class CheckData:
             for item in wanted
             if not _is_missing(item, seen, held)
         }
+
+    async def _with_contents(
+        self, wanted: Sequence[_Wanted], seen: Mapping[ProjectPath, SnapshotData | None]
+    ) -> list[_Wanted]:
+        """Put the hash of the content in the place of one of DVC 2, for what is nowhere but where DVC 2 pushed it."""
+        names = {
+            item.source.hash
+            for item in wanted
+            if item.source and item.source.is_legacy and item.source.hash and seen[item.path] is None
+        }
+        if not names:
+            return list(wanted)
+        own = await self._adopt_legacy(await self._adopt.find_missing(names))
+        return [
+            replace(item, source=replace(source, hash=own[source.hash], is_legacy=False))
+            if (source := item.source) and source.is_legacy and source.hash and source.hash in own
+            else item
+            for item in wanted
+        ]
 
     async def _held(self, project: Project, wanted: list[_Wanted], *, upload: bool) -> set[BlobHash]:
         """What the store holds of all that is wanted.
@@ -127,6 +151,8 @@ def _wanted(project: Project) -> Iterator[_Wanted]:
             yield _Wanted(out.project_path, out.place, out, is_tracked=True)
     for stage, path in _plain_inputs(project):
         yield _Wanted(path, stage.place, None)
+    for stage, path in _hidden_params(project):
+        yield _Wanted(path, stage.place, None, is_optional=True)
     yield from _from_unselected(project)
     for stage in project.stages:
         if stage.persistent_outs and not stage.frozen:
@@ -182,6 +208,7 @@ def _outputs_of(project: Project, name: StageName) -> Iterator[tuple[ProjectPath
                 total_bytes=known.size_bytes,
                 nfiles=known.nfiles,
                 executable=known.executable,
+                is_legacy=known.is_legacy,
             ),
         )
 
@@ -208,6 +235,19 @@ def _plain_inputs(project: Project) -> Iterator[tuple[Stage, ProjectPath]]:
                     place=item.place or stage.place,
                 )
             if path not in listed and not known.touches(path) and not files.touches(path):
+                listed.add(path)
+                yield stage, path
+
+
+def _hidden_params(project: Project) -> Iterator[tuple[Stage, ProjectPath]]:
+    """Params files that are not among the project's own, nor made by a stage: .dvcignore or git hide them, if they are."""
+    tracked = (out.project_path for source in project.pipeline.sources.values() for out in source.outs)
+    known = PathSet((*project.pipeline.outputs, *tracked))
+    listed = set[ProjectPath](project.snapshot.files)
+    for stage in project.stages:
+        for params in () if stage.frozen else stage.params:
+            path = params.project_path
+            if path not in listed and is_inside_root(path) and not known.covers(path):
                 listed.add(path)
                 yield stage, path
 

@@ -7,10 +7,13 @@ from wherry.service.domain.findings import Finding, FindingState
 from wherry.service.domain.network import NetworkPolicy
 from wherry.service.ports.containers import ContainerEngine
 from wherry.service.usecases.check_store import CheckStore
+from wherry.service.usecases.find_leftovers import FindLeftovers
 
 # Less than this, and runs fail for want of space soon.
 _FREE_LOW_BYTES = 2 * 10**9
 _FREE_NONE_BYTES = 10**8
+
+_LEFT_SHOWN_MAX = 5
 
 
 class CheckService:
@@ -22,6 +25,7 @@ class CheckService:
         engine: ContainerEngine,
         network: NetworkPolicy,
         store: CheckStore,
+        leftovers: FindLeftovers,
         free_bytes: Callable[[], int],
         home: str,
         sees_reads: bool,
@@ -29,6 +33,7 @@ class CheckService:
         """`free_bytes` says how much is free on the disk that `home` is on, `sees_reads` if reads leave a trace there."""
         self._sees_reads = sees_reads
         self._engine = engine
+        self._leftovers = leftovers
         self._network = network
         self._store = store
         self._free_bytes = free_bytes
@@ -42,6 +47,7 @@ class CheckService:
             await self._check_network(),
             *await self._store(),
             self._check_disk(),
+            await self._check_leftovers(),
             check_reads(sees=self._sees_reads, home=self._home),
         )
 
@@ -52,6 +58,23 @@ class CheckService:
         except WherryError as exc:
             return Finding(name=name, state=FindingState.FAILED, message=exc.message, hint=exc.hint)
         return Finding(name=name, state=FindingState.OK, message=f"the Docker engine answers: {version}")
+
+    async def _check_leftovers(self) -> Finding:
+        name = "leftovers"
+        try:
+            left = await self._leftovers()
+        except WherryError as exc:
+            return Finding(name=name, state=FindingState.WARNING, message=exc.message, hint=exc.hint)
+        if not left:
+            return Finding(name=name, state=FindingState.OK, message="nothing is left of ended services")
+        shown = ", ".join(f"{trace.kind} {trace.name}" for trace in left[:_LEFT_SHOWN_MAX])
+        homes = ", ".join(sorted({trace.home for trace in left})[:_LEFT_SHOWN_MAX])
+        return Finding(
+            name=name,
+            state=FindingState.WARNING,
+            message=f"{len(left)} things are left on the engine, of {homes}: {shown}",
+            hint="`wherry doctor --fix` removes them.",
+        )
 
     async def _check_isolation(self) -> Finding:
         name = "isolation"

@@ -27,6 +27,7 @@ from wherry.service.domain.submission import DataNeed, Needs, Selection, Submiss
 from wherry.service.domain.tree import Tree
 from wherry.service.ports.blob_index import BlobIndex
 from wherry.service.usecases.adopt_blobs import AdoptBlobs
+from wherry.service.usecases.adopt_legacy import AdoptLegacy
 from wherry.service.usecases.find_legacy_hashes import FindLegacyHashes
 from wherry.service.usecases.read_blobs import ReadBlobs
 from wherry.service.usecases.read_project import Project, ReadProject
@@ -106,8 +107,10 @@ class CompareWithLock:
         adopt: AdoptBlobs,
         read: ReadBlobs,
         legacy: FindLegacyHashes,
+        adopt_legacy: AdoptLegacy,
     ) -> None:
-        """Ask `index`, and about recorded data `adopt`, what the store holds; read through `read`."""
+        """Ask `index`, and about recorded data the two that adopt, what the store holds; read through `read`."""
+        self._adopt_legacy = adopt_legacy
         self._adopt = adopt
         self._read_project = read_project
         self._index = index
@@ -176,7 +179,13 @@ class CompareWithLock:
             {data.hash for path, data in placed.items() if _is_absent(project, path)}
         )
         missing = await self._index.find_missing({data.hash for data in placed.values()})
-        placed = {path: data for path, data in placed.items() if data.hash not in missing}
+        lacking = {data.hash for path, data in placed.items() if _is_absent(project, path)}
+        own = await self._adopt_legacy(missing & lacking & _legacy_names(project, recorded))
+        placed = {
+            path: replace(data, hash=own.get(data.hash, data.hash))
+            for path, data in placed.items()
+            if data.hash not in missing or data.hash in own
+        }
         order = PathOrder(placed)
         bare = ProjectView(files={}, placed=placed, placed_order=order)
         # Only where nothing stands does the store count, so only there trees are read.
@@ -287,6 +296,13 @@ def _is_seen(project: Project, path: ProjectPath) -> bool:
 
 def _is_absent(project: Project, path: ProjectPath) -> bool:
     return path not in project.snapshot.files and project.snapshot.data.get(path) is None
+
+
+def _legacy_names(project: Project, recorded: Mapping[StageName, StageEntry]) -> set[BlobHash]:
+    """Hashes of DVC 2 under which something is recorded."""
+    sources = (out for source in project.pipeline.sources.values() for out in source.outs)
+    tracked = {out.hash for out in sources if out.is_legacy and out.hash}
+    return tracked.union(out.hash for entry in recorded.values() for out in entry.outs if out.is_legacy)
 
 
 def _recorded_data(

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from wherry.service.domain.dvc.lockfile import is_unchanged
+from wherry.service.domain.dvc.reuse import may_stand_recorded
 from wherry.service.domain.dvc.stage import Stage
 from wherry.service.domain.records import FileEntry, StageEntry
 from wherry.service.domain.states import HitSource
@@ -13,7 +14,6 @@ from wherry.service.ports.blob_index import BlobIndex
 from wherry.service.ports.run_cache import Result, RunCache
 from wherry.service.usecases.adopt_blobs import AdoptBlobs
 from wherry.service.usecases.find_dvc_result import FindDvcResult
-from wherry.service.usecases.resolve_stage import may_stand_recorded
 
 FROZEN_WITHOUT_OUTPUTS = "is frozen, but dvc.lock records no outputs of it that the store holds"
 

@@ -17,13 +17,13 @@ def is_forced(project: Project, stage: Stage, renewed: Collection[StageName]) ->
     return any(name in renewed for name in active_upstream(project.pipeline, stage.name))
 
 
-def is_up_to_date(project: Project, task: StageTask) -> bool:
+def is_up_to_date(task: StageTask) -> bool:
     """Whether `dvc repro` would leave the stage alone: dvc.lock records it as it is, and nothing forces it.
 
     A stage that changed counts as run even when a known result stands for it: DVC does the same when it restores
     from its run cache.
     """
-    recorded = project.recorded(task.stage)
+    recorded = task.recorded
     if recorded is None or task.stage.runs_always or not task.use_cache:
         return False
     return stands_as_recorded(task, recorded)

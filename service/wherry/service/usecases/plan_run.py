@@ -18,6 +18,7 @@ from wherry.service.domain.task import RunId, StageTask
 from wherry.service.ports.run_cache import Result
 from wherry.service.usecases.file_records import output_records
 from wherry.service.usecases.find_nearest_result import FindNearestResult
+from wherry.service.usecases.find_recorded import FindRecorded
 from wherry.service.usecases.find_result import FROZEN_WITHOUT_OUTPUTS, FindResult, Known
 from wherry.service.usecases.force_downstream import is_forced, is_up_to_date
 from wherry.service.usecases.open_project import OpenProject
@@ -83,12 +84,14 @@ class PlanRun:
         *,
         open_project: OpenProject,
         resolve: ResolveStage,
+        recorded: FindRecorded,
         find: FindResult,
         nearest: FindNearestResult,
     ) -> None:
         """Decide as a run does, with the same parts; `nearest` only explains."""
         self._open_project = open_project
         self._resolve = resolve
+        self._recorded = recorded
         self._find = find
         self._nearest = nearest
 
@@ -131,7 +134,7 @@ class PlanRun:
         except WherryError as exc:
             unknown.add(stage.name)
             return PlannedStage(name=stage.name, decision=Decision.INVALID, reasons=(exc.message,))
-        if not is_up_to_date(state.project, task):
+        if not is_up_to_date(task):
             renewed.add(stage.name)
         planned, entry = await self._look_up(state, stage, task, force=force)
         if entry is None:
@@ -141,7 +144,7 @@ class PlanRun:
         return planned
 
     async def _plan_frozen(self, state: ProjectState, stage: Stage, unknown: set[StageName]) -> PlannedStage:
-        recorded = state.project.recorded(stage)
+        recorded = await self._recorded(state.project, stage)
         if recorded is None or not await self._find.is_complete(stage, recorded):
             unknown.add(stage.name)
             return PlannedStage(name=stage.name, decision=Decision.INVALID, reasons=(FROZEN_WITHOUT_OUTPUTS,))

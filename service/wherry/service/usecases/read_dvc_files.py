@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import Callable, Iterable
+from functools import cache
 from typing import TypeVar
 
 from wherry.service.domain.blob import Digest
 from wherry.service.domain.dvc.context import FilesNeeded, Load
+from wherry.service.domain.dvc.ignore import IgnoreRules, must_be_seen
 from wherry.service.domain.dvc.project_files import DvcFiles, find_dvc_files
 from wherry.service.domain.paths import ProjectPath
 from wherry.service.domain.snapshot import Snapshot
@@ -35,8 +37,12 @@ class ReadDvcFiles:
         files = find_dvc_files(snapshot.files, snapshot.around)
         contents: dict[ProjectPath, bytes] = {}
 
+        @cache
+        def rules() -> IgnoreRules:
+            return IgnoreRules({path: contents[path] for path in files.ignores})
+
         def load(path: ProjectPath) -> bytes | None:
-            if path not in contents and (snapshot.is_unseen(path) or snapshot.file_at(path)):
+            if path not in contents and (must_be_seen(path, snapshot, rules()) or snapshot.file_at(path)):
                 raise FilesNeeded([path])
             return contents.get(path)
 
@@ -53,7 +59,8 @@ class ReadDvcFiles:
     async def _fetch(
         self, snapshot: Snapshot, paths: Iterable[ProjectPath], contents: dict[ProjectPath, bytes]
     ) -> Needs | None:
-        unseen = [path for path in paths if snapshot.is_unseen(path)]
+        # What was asked for and is no file of the project has yet to be looked for.
+        unseen = [path for path in paths if path not in snapshot.files and path not in snapshot.data]
         if unseen:
             return Needs(
                 data=tuple(DataNeed(path=path, recorded_hash="", declared_in="dvc.yaml") for path in unseen)

@@ -1,7 +1,7 @@
 """Read a submitted project: its pipeline, settings and locks, or what is needed to read them."""
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from wherry.service.domain.blob import Digest
@@ -9,6 +9,7 @@ from wherry.service.domain.dvc.context import FilesNeeded
 from wherry.service.domain.dvc.data_file import parse_data_file
 from wherry.service.domain.dvc.dvc_config import CONFIG_FILE, ParsingSettings, parse_parsing_settings
 from wherry.service.domain.dvc.graph import build_pipeline
+from wherry.service.domain.dvc.ignore import IgnoreRules, must_be_seen
 from wherry.service.domain.dvc.lockfile import parse_lock
 from wherry.service.domain.dvc.outside_paths import find_obstacle
 from wherry.service.domain.dvc.pipeline_file import PIPELINE_FILE_NAME, parse_pipeline_file
@@ -16,7 +17,7 @@ from wherry.service.domain.dvc.project_files import find_dvc_files, lock_path
 from wherry.service.domain.dvc.stage import DataSource, Pipeline, Stage, StageName
 from wherry.service.domain.dvc.targets import select_stages
 from wherry.service.domain.errors import PipelineInvalid, Place
-from wherry.service.domain.paths import ProjectPath, is_inside_root
+from wherry.service.domain.paths import PathSet, ProjectPath
 from wherry.service.domain.records import StageEntry
 from wherry.service.domain.settings import (
     SETTINGS_FILE,
@@ -92,16 +93,20 @@ class ReadProject:
             PipelineInvalid: if a file of it is wrong, with its place.
             StageUnknown: if a target names no stage.
         """
-        snapshot = submission.snapshot
-        missing = await self._put.find_missing(
-            [Digest(file.hash, file.size_bytes) for file in snapshot.files.values()]
-        )
-        if missing:
-            return Needs(blobs=tuple(dict.fromkeys(missing)))
+        files = submission.snapshot.files
+        # First what says which files are outputs: nobody needs those, where no .gitignore keeps them away.
+        read = [*find_dvc_files(files).all, *self._set_params.files_read(submission)]
+        needs = await self._lacking(files[path] for path in read)
+        if needs is not None:
+            return needs
         snapshot, changed = await self._set_params(submission)
         pipeline = await self._read_pipeline(snapshot)
         if isinstance(pipeline, Needs):
             return pipeline
+        snapshot = without_data(snapshot, pipeline, kept=changed)
+        needs = await self._lacking(snapshot.files.values())
+        if needs is not None:
+            return needs
         selected = select_stages(
             pipeline,
             submission.targets,
@@ -126,9 +131,14 @@ class ReadProject:
         files, around = snapshot.files, snapshot.around
         found = find_dvc_files(files)
         # What templating always reads comes along; what else it needs it says.
-        contents = await self._contents(files, [*found.pipelines, *found.sources, *found.values])
+        wanted = [*found.pipelines, *found.sources, *found.values, *found.ignores]
+        contents = await self._contents(files, wanted)
         parsing = parse_parsing_settings(contents.get(CONFIG_FILE, b""))
-        read = [self._read_stages(path, snapshot, contents, parsing=parsing) for path in found.pipelines]
+        rules = IgnoreRules({path: contents[path] for path in found.ignores})
+        read = [
+            self._read_stages(path, snapshot, contents, parsing=parsing, rules=rules)
+            for path in found.pipelines
+        ]
         stages = list[Stage]()
         for answer in await asyncio.gather(*read):
             if isinstance(answer, Needs):
@@ -144,11 +154,12 @@ class ReadProject:
         contents: dict[ProjectPath, bytes],
         *,
         parsing: ParsingSettings,
+        rules: IgnoreRules,
     ) -> tuple[Stage, ...] | Needs:
         """Read one dvc.yaml, fetching what it needs until it needs no more; each round adds to `contents`."""
 
         def load(wanted: ProjectPath) -> bytes | None:
-            if wanted not in contents and (snapshot.is_unseen(wanted) or snapshot.file_at(wanted)):
+            if wanted not in contents and (must_be_seen(wanted, snapshot, rules) or snapshot.file_at(wanted)):
                 raise FilesNeeded([wanted])
             return contents.get(wanted)
 
@@ -167,14 +178,15 @@ class ReadProject:
     async def _needs(
         self, declared_in: ProjectPath, snapshot: Snapshot, paths: Iterable[ProjectPath]
     ) -> Needs | None:
-        """What of files outside the DVC root must be provided first; those inside are held."""
-        outside = [path for path in paths if not is_inside_root(path)]
-        unseen = [path for path in outside if snapshot.is_unseen(path)]
+        """What must be looked for or uploaded first."""
+        unseen = [path for path in paths if path not in snapshot.files and path not in snapshot.data]
         if unseen:
             return Needs(
                 data=tuple(DataNeed(path=path, recorded_hash="", declared_in=declared_in) for path in unseen)
             )
-        files = [file for path in outside if (file := snapshot.file_at(path)) is not None]
+        return await self._lacking(file for path in paths if (file := snapshot.file_at(path)) is not None)
+
+    async def _lacking(self, files: Iterable[SnapshotFile]) -> Needs | None:
         missing = await self._put.find_missing([Digest(file.hash, file.size_bytes) for file in files])
         return Needs(blobs=tuple(dict.fromkeys(missing))) if missing else None
 
@@ -203,6 +215,18 @@ class ReadProject:
     ) -> dict[ProjectPath, bytes]:
         contents = await asyncio.gather(*(self._read.read_project_file(path, files[path]) for path in paths))
         return dict(zip(paths, contents, strict=True))
+
+
+def without_data(snapshot: Snapshot, pipeline: Pipeline, *, kept: Collection[ProjectPath]) -> Snapshot:
+    """Take out of a project's own files what stages make or .dvc files track, as DVC's .gitignore files do with git.
+
+    What is not cached stays: git is to have it. So do params files that were changed for the run, which are `kept`.
+    """
+    made = (out.project_path for stage in pipeline.stages.values() for out in stage.outs if out.cache)
+    tracked = (out.project_path for source in pipeline.sources.values() for out in source.outs)
+    data = PathSet((*made, *tracked))
+    own = {path: file for path, file in snapshot.files.items() if path in kept or not data.covers(path)}
+    return snapshot if len(own) == len(snapshot.files) else replace(snapshot, files=own)
 
 
 def _stage_settings(

@@ -14,6 +14,7 @@ from wherry.service.domain.paths import ROOT
 from wherry.service.domain.snapshot import SnapshotFile
 from wherry.service.ports.images import Content, DockerBuild, ImageMaker, ImageStore, Installation, Tell
 from wherry.service.ports.workspaces import NodeCache, NodeLease
+from wherry.service.usecases.trim_images import TrimImages
 
 KEY_LABEL = "wherry.recipe"
 """Label of images that were made: the key of the recipe."""
@@ -38,6 +39,7 @@ class ReadyImages:
         store: ImageStore,
         maker: ImageMaker,
         node: NodeCache,
+        trim: TrimImages,
         installer: Mapping[str, Content],
         at_once: int,
     ) -> None:
@@ -45,6 +47,7 @@ class ReadyImages:
         self._store = store
         self._maker = maker
         self._node = node
+        self._trim = trim
         self._installer = installer
         self._places = asyncio.Semaphore(at_once)
         self._making: dict[str, _Making] = {}
@@ -60,6 +63,8 @@ class ReadyImages:
         self._used[image.digest] += 1
         try:
             await self._make_ready(image, tell)
+            if image.recipe is not None:
+                await self._trim.note_use(image.digest)
             yield
         finally:
             self._used[image.digest] -= 1
@@ -70,8 +75,9 @@ class ReadyImages:
         return frozenset(self._used)
 
     async def _make_ready(self, image: Image, tell: Tell) -> None:
-        if await self._store.holds(image.digest):
-            return
+        async with self._trim.removing:
+            if await self._store.holds(image.digest):
+                return
         making = self._making.get(image.digest)
         if making is None:
             making = _Making(image.digest)
@@ -109,10 +115,13 @@ class ReadyImages:
                 async with self._places:
                     with self._node.lease() as lease:
                         await self._run(image, lease, tell)
+            if image.recipe is not None:
+                await self._trim(self.in_use)
         except ImageNotMade as exc:
-            raise ImageNotMade(
-                _with_reason(f"{image.name}: {exc.message}", making.said), hint=exc.hint
-            ) from exc
+            message = f"{image.name}: {exc.message}"
+            if isinstance(image.recipe, InstallRecipe):
+                message = _with_reason(message, making.said)
+            raise ImageNotMade(message, hint=exc.hint) from exc
         finally:
             self._forget(making)
 

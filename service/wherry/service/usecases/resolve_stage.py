@@ -7,6 +7,7 @@ from wherry.service.domain.blob import BlobHash
 from wherry.service.domain.dvc.ignore import IgnoreRules
 from wherry.service.domain.dvc.legacy_hash import as_recorded, undecided
 from wherry.service.domain.dvc.params import ParamsParser, read_params
+from wherry.service.domain.dvc.reuse import is_cacheable
 from wherry.service.domain.dvc.run_cache import cache_key, is_eligible
 from wherry.service.domain.dvc.stage import Stage, StageName
 from wherry.service.domain.dvc.view import PathOrder, PlacedData, ProjectView
@@ -22,6 +23,7 @@ from wherry.service.domain.task import InputData, RunId, StageTask
 from wherry.service.domain.tree import Tree
 from wherry.service.ports.blob_index import BlobIndex
 from wherry.service.usecases.find_legacy_hashes import FindLegacyHashes
+from wherry.service.usecases.find_recorded import FindRecorded
 from wherry.service.usecases.read_blobs import ReadBlobs
 from wherry.service.usecases.read_project import Project
 
@@ -105,9 +107,16 @@ class ResolveStage:
     """Computes the inputs and keys of stages whose producers have their outputs."""
 
     def __init__(
-        self, *, index: BlobIndex, read: ReadBlobs, legacy: FindLegacyHashes, network: NetworkPolicy
+        self,
+        *,
+        index: BlobIndex,
+        read: ReadBlobs,
+        legacy: FindLegacyHashes,
+        recorded: FindRecorded,
+        network: NetworkPolicy,
     ) -> None:
-        """With `network` as the operator's word on networks."""
+        """With `network` as the operator's word on networks; `recorded` says what dvc.lock does."""
+        self._recorded = recorded
         self._index = index
         self._read = read
         self._legacy = legacy
@@ -163,7 +172,7 @@ class ResolveStage:
             use_cache=use_cache,
             forced=forced,
             cacheable=is_cacheable(stage),
-            recorded=project.recorded(stage),
+            recorded=await self._recorded(project, stage, previous),
             trusts_dvc=project.trusts_dvc,
             project_files=state.project_files,
         )
@@ -224,27 +233,6 @@ class ResolveStage:
                 state.params_files[entry.hash] = await self._read.read_dvc_file(entry.hash)
             contents[params.project_path] = state.params_files[entry.hash]
         return contents
-
-
-def is_cacheable(stage: Stage) -> bool:
-    """Whether a result of the stage may stand for running it, for everybody.
-
-    Without inputs nothing says when a result is outdated; without outputs the command's effect is
-    what is wanted: DVC keeps neither in its run cache.
-    """
-    return not stage.runs_always and bool(stage.outs) and bool(stage.deps or stage.params)
-
-
-def may_stand_recorded(stage: Stage, *, trusts_dvc: bool) -> bool:
-    """Whether what dvc.lock records of the stage can stand for running it.
-
-    It does for a frozen stage, for one that goes on from its persistent outputs, where nothing else says that the
-    stage need not run again, and where the project trusts DVC's records.
-    """
-    if stage.frozen:
-        return True
-    believed = trusts_dvc or stage.persistent_outs or not is_cacheable(stage)
-    return not stage.runs_always and bool(believed)
 
 
 def _dvc_key(stage: Stage, deps: tuple[FileEntry, ...], params: Params) -> str | None:

@@ -65,12 +65,19 @@ class SetParams:
                 files[path] = _changed(before, digest)
         return replace(submission.snapshot, files=files), changed
 
+    def files_read(self, submission: Submission) -> list[ProjectPath]:
+        """The files of the project that this may read; where configurations lie only DVC's config says."""
+        names = dict.fromkeys(split_override(text)[0] for text in submission.set_params)
+        paths = [resolve_project_path(submission.working_folder, name) for name in names]
+        files = submission.snapshot.files
+        named = [path for path in paths if path in files]
+        if not _may_compose(submission):
+            return named
+        return [*named, *(path for path in files if posixpath.splitext(path)[1] == ".yaml")]
+
     async def _hydra_settings(self, submission: Submission) -> HydraSettings | None:
-        files, composition = submission.snapshot.files, submission.composition
-        wanted = composition is Composition.ALWAYS or (
-            composition is Composition.WITH_CHANGES and bool(submission.set_params)
-        )
-        if not wanted or CONFIG_FILE not in files:
+        files = submission.snapshot.files
+        if not _may_compose(submission):
             return None
         return parse_hydra_settings(await self._read.read_project_file(CONFIG_FILE, files[CONFIG_FILE]))
 
@@ -112,6 +119,15 @@ class SetParams:
             for path in wanted
         }
         return await self._composer.compose(contents, hydra.config_name, overrides)
+
+
+def _may_compose(submission: Submission) -> bool:
+    """Whether parameters are composed, if the project enables it."""
+    composition = submission.composition
+    wanted = composition is Composition.ALWAYS or (
+        composition is Composition.WITH_CHANGES and bool(submission.set_params)
+    )
+    return wanted and CONFIG_FILE in submission.snapshot.files
 
 
 def _changed(before: SnapshotFile | None, digest: Digest) -> SnapshotFile:

@@ -85,7 +85,7 @@ def find_source_changes(source: DataSource, now: Workspace) -> StageChanges:
             ((out.path, out.project_path) for out in source.outs), now, recorded_data(source)
         ),
         always=source.always_changed,
-        checksum=source.has_old_checksum,
+        checksum=source.has_wrong_checksum,
         frozen=source.frozen,
     )
 

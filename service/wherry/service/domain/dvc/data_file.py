@@ -55,10 +55,9 @@ def parse_data_file(data: bytes, path: ProjectPath, around: Surroundings = NOWHE
         origins=origins,
         frozen=frozen,
         always_changed=flags["always_changed"],
-        # An import has one rightly.
-        has_old_checksum="md5" in fields
-        and fields["md5"].value is not None
-        and not (len(deps) == 1 and len(items) == 1),
+        # An import has one rightly; whether it is the right one is for DVC to know.
+        has_wrong_checksum=("md5" in fields and fields["md5"].value is not None)
+        is not (len(deps) == 1 and len(items) == 1),
     )
 
 

@@ -14,6 +14,7 @@ from wherry.service.domain.blob import TREE_SUFFIX
 from wherry.service.domain.dvc.stage import Pipeline
 from wherry.service.domain.errors import PipelineInvalid, Place
 from wherry.service.domain.paths import ROOT, ProjectPath, is_inside_root
+from wherry.service.domain.snapshot import Snapshot
 
 IGNORE_FILE = ".dvcignore"
 
@@ -101,3 +102,13 @@ def _folder_of(path: ProjectPath) -> ProjectPath:
 def _patterns(data: bytes) -> list[str]:
     lines = (line.strip() for line in data.decode("utf-8", "replace").splitlines())
     return [line for line in lines if line and not line.startswith("#")]
+
+
+def must_be_seen(path: ProjectPath, snapshot: Snapshot, rules: IgnoreRules) -> bool:
+    """Whether the client has to look for a file of values: one outside the DVC root, or one that .dvcignore hides.
+
+    DVC reads parameters wherever they are; what hides them keeps them out of folders only.
+    """
+    if path in snapshot.files or path in snapshot.data:
+        return False
+    return snapshot.is_unseen(path) or rules.ignores(path, is_folder=False)

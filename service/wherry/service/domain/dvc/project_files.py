@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from wherry.service.domain.dvc.collection import is_nested, nested_projects
 from wherry.service.domain.dvc.context import default_params_file, folder_of
 from wherry.service.domain.dvc.dvc_config import CONFIG_FILE
+from wherry.service.domain.dvc.ignore import IGNORE_FILE
 from wherry.service.domain.dvc.pipeline_file import DATA_FILE_SUFFIX, PIPELINE_FILE_NAME
 from wherry.service.domain.paths import NOWHERE, ProjectPath, Surroundings
 from wherry.service.domain.settings import SETTINGS_FILE
@@ -24,13 +25,15 @@ class DvcFiles:
     settings: tuple[ProjectPath, ...]
     values: tuple[ProjectPath, ...]
     """What templating always reads: DVC's configuration, the params.yaml beside each dvc.yaml."""
+    ignores: tuple[ProjectPath, ...] = ()
+    """The .dvcignore files."""
     around: Surroundings = NOWHERE
     """Where the project lies."""
 
     @property
     def all(self) -> tuple[ProjectPath, ...]:
         """All of them."""
-        return (*self.pipelines, *self.sources, *self.locks, *self.settings, *self.values)
+        return (*self.pipelines, *self.sources, *self.locks, *self.settings, *self.values, *self.ignores)
 
 
 def find_dvc_files(paths: Collection[ProjectPath], around: Surroundings = NOWHERE) -> DvcFiles:
@@ -51,6 +54,7 @@ def find_dvc_files(paths: Collection[ProjectPath], around: Surroundings = NOWHER
         locks=tuple(path for path in locks if path in paths),
         settings=(SETTINGS_FILE,) if SETTINGS_FILE in paths else (),
         values=tuple(path for path in values if path in paths),
+        ignores=tuple(path for path in paths if posixpath.basename(path) == IGNORE_FILE),
         around=around,
     )
 

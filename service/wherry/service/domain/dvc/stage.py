@@ -53,6 +53,8 @@ class Output:
     push: bool = True
     place: Place | None = field(default=None, compare=False)
     """As of a Dependency."""
+    plot: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    """How it is to be shown, for a plot."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,8 +135,9 @@ class DataSource:
     frozen: bool = False
     """Also if the file says `locked`, as it was called once."""
     always_changed: bool = False
-    has_old_checksum: bool = False
-    """Whether the file has a checksum of itself, as DVC 1 wrote it; DVC 3 takes such a file for changed."""
+    has_wrong_checksum: bool = False
+    """Whether the file has a checksum of itself, as DVC 1 wrote it, or is an import without one; DVC 3 takes such a
+    file for changed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
