@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from wherry.service.domain.dvc.context import Load, ValueFiles, folder_of
-from wherry.service.domain.dvc.definition import TOP_LEVEL, check_definition, check_top_level
+from wherry.service.domain.dvc.definition import PLOT_PROPERTIES, TOP_LEVEL, check_definition, check_top_level
 from wherry.service.domain.dvc.dvc_config import DEFAULT_PARSING, ParsingSettings
 from wherry.service.domain.dvc.expansion import ResolvedStage, Templates, expand_stages, open_templates
 from wherry.service.domain.dvc.params_section import read_params_section
@@ -188,6 +188,7 @@ def _read_outputs(fields: Mapping[str, Shape], wdir: ProjectPath) -> Iterator[Ou
                 persist=flags.get("persist", False),
                 push=flags.get("push", True),
                 place=shape.place_outside(path),
+                plot={name: flags[name] for name in PLOT_PROPERTIES if name in flags},
             )
 
 

@@ -53,6 +53,8 @@ class Output:
     push: bool = True
     place: Place | None = field(default=None, compare=False)
     """As of a Dependency."""
+    plot: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    """How it is to be shown, for a plot."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
