@@ -84,7 +84,7 @@ def house(tmp_path: Path) -> Iterator[House]:
     root = tmp_path / "workspaces"
     workspaces = LocalWorkspaces(root, cache=cache, uid=STAGE_UID, gid=STAGE_UID)
     yield House(store, cache, workspaces, root)
-    asyncio.run(workspaces.remove_all())
+    asyncio.run(remove_all(workspaces))
     assert list(root.iterdir()) == []
     workspaces.close()
     cache.close()
@@ -97,3 +97,9 @@ def workspace(house: House) -> Path:
 
 def data(path: str, name: BlobHash, *, executable: bool = False, writable: bool = False) -> InputData:
     return InputData(project_path=ProjectPath(path), hash=name, executable=executable, writable=writable)
+
+
+async def remove_all(workspaces: LocalWorkspaces) -> None:
+    """Remove what an earlier life of the service left."""
+    for attempt in await workspaces.list_attempts():
+        await workspaces.remove_attempt(attempt)

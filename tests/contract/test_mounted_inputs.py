@@ -10,7 +10,7 @@ import pytest
 
 from tests.engine_fixtures import STAGE_UID, Bench, bench, engine
 from tests.fakes.object_store import FakeObjectStore
-from tests.workspace_fixtures import ATTEMPT, House, data
+from tests.workspace_fixtures import ATTEMPT, House, data, remove_all
 from wherry.service.adapters.node_cache_local import LocalNodeCache
 from wherry.service.adapters.workspaces_local import LocalWorkspaces
 from wherry.service.domain.paths import ProjectPath
@@ -48,7 +48,7 @@ def house(tmp_path: Path) -> Iterator[MountingHouse]:
     root = tmp_path / "workspaces"
     workspaces = LocalWorkspaces(root, cache=cache, uid=STAGE_UID, gid=STAGE_UID, mount_from_files=3)
     yield MountingHouse(store, cache, workspaces, root)
-    asyncio.run(workspaces.remove_all())
+    asyncio.run(remove_all(workspaces))
     workspaces.close()
     cache.close()
 
@@ -114,6 +114,20 @@ def test_outputs_may_link_into_it_and_it_is_found_where_it_was_moved_to(
     assert there.files[0].source.read_bytes() == b"one"
     assert copied.tree is not None
     assert "does not exist" in house.refusal("broken")
+
+
+def test_a_workspace_that_is_taken_up_again_has_its_mounts(house: MountingHouse, bench: Bench) -> None:
+    inputs = [data("in/data", house.keep_tree(FILES)), data("small", house.keep(b"small"))]
+    run(house, bench, house.mounts(*inputs), "ln -s in/data/a one; cp small two")
+    house.workspaces = LocalWorkspaces(
+        house.root, cache=house.cache, uid=STAGE_UID, gid=STAGE_UID, mount_from_files=3
+    )
+    assert asyncio.run(house.workspaces.list_attempts()) == [ATTEMPT]
+    taken_up = asyncio.run(house.workspaces.adopt(ATTEMPT, files={}, data=inputs, folders=[]))
+
+    assert taken_up == house.workspace
+    one, two = house.collect("one", "two")
+    assert (one.files[0].source.read_bytes(), two.files[0].source.read_bytes()) == (b"one", b"small")
 
 
 def test_links_to_members_count_by_their_content(house: MountingHouse, bench: Bench) -> None:

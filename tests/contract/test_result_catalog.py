@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Awaitable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from random import Random
 from typing import TypeVar
 
 import pytest
@@ -14,11 +13,9 @@ from wherry.service.adapters.blob_index_sql import SqlBlobIndex
 from wherry.service.adapters.database import Database
 from wherry.service.adapters.result_catalog_sql import SqlResultCatalog
 from wherry.service.adapters.run_cache_sql import SqlRunCache
-from wherry.service.adapters.runs_sql import SqlRunStore
-from wherry.service.adapters.submissions_sql import SqlSubmissionStore
 from wherry.service.domain.blob import BlobHash
+from wherry.service.domain.reads import Reads
 from wherry.service.domain.records import FileEntry, StageEntry
-from wherry.service.domain.run import NewRun
 from wherry.service.domain.task import RunId, StrictKey
 from wherry.service.ports.blob_index import BlobRecord
 from wherry.service.ports.run_cache import Result
@@ -88,6 +85,17 @@ def test_a_pin_outlives_a_result_that_is_written_anew_and_goes_with_one_that_is_
     assert [one.pinned for one in wait(catalog.find("a", limit=2))] == [False]
 
 
+def test_of_several_results_of_a_key_the_newest_is_found_and_all_are_forgotten(
+    catalog: SqlResultCatalog, database: Database
+) -> None:
+    cache, newest = SqlRunCache(database), replace(_result("a", minutes=20), undeclared=Reads())
+    for other in (replace(_result("a", minutes=5), undeclared=Reads(all_files="0" * 64)), newest):
+        wait(cache.publish(other))
+    assert [one.result for one in wait(catalog.find("a", limit=2))] == [newest]
+    wait(catalog.remove([newest.key]))
+    assert list(wait(cache.find(newest.key))) == []
+
+
 def test_uses_are_those_of_the_index(catalog: SqlResultCatalog, database: Database) -> None:
     clock = FakeClock()
     begin = clock.now()
@@ -104,24 +112,3 @@ def test_uses_are_those_of_the_index(catalog: SqlResultCatalog, database: Databa
     assert [use.hash for use in wait(catalog.list_uses(after=blobs[0], limit=5))] == blobs[1:]
     totals = wait(catalog.totals(since=None))
     assert (totals.results, totals.pinned, totals.blobs, totals.bytes, totals.runs) == (4, 0, 2, 6, 0)
-
-
-def test_what_a_run_was_submitted_with_is_kept_once(database: Database) -> None:
-    runs, store = SqlRunStore(database, Random(1)), SqlSubmissionStore(database)
-    new = NewRun(
-        idempotency_key="12345678",
-        name="",
-        project="p",
-        user="ana",
-        rev="",
-        dirty=False,
-        message="",
-        created_at=NOW,
-        stages=(),
-    )
-    run, _ = wait(runs.create(new))
-    other, _ = wait(runs.create(replace(new, idempotency_key="87654321")))
-    content = bytes(range(256)) * 10
-    wait(store.keep(run.id, content))
-    wait(store.keep(run.id, b"something else"))
-    assert (wait(store.find(run.id)), wait(store.find(other.id))) == (content, None)

@@ -6,7 +6,9 @@ from random import Random
 import pytest
 
 from tests.fakes.run_store import FakeRunStore
+from wherry.service.adapters.database import Database
 from wherry.service.adapters.runs_sql import SqlRunStore
+from wherry.service.adapters.submissions_sql import SqlSubmissionStore
 from wherry.service.domain.blob import BlobHash, Digest
 from wherry.service.domain.dvc.stage import StageName
 from wherry.service.domain.errors import InvalidInput, RunUnknown, StageUnknown
@@ -302,3 +304,35 @@ def test_waiting_ends_when_time_is_up(store: RunStore) -> None:
     run = create(store, new_run())
     asyncio.run(store.wait_for_events(run.id, 0, 0.01))
     assert asyncio.run(store.events_after(run.id, 0, 10)) == []
+
+
+def test_a_request_to_stop_is_kept_whatever_is_saved_later(store: RunStore) -> None:
+    run, other = create(store, new_run(1)), create(store, new_run(2))
+    asyncio.run(store.request_stop(run.id))
+    asyncio.run(store.save_run(replace(run, state=State.RUNNING)))
+    asked = {active.id: active.stop_requested for active in asyncio.run(store.list_active())}
+    assert asked == {run.id: True, other.id: False}
+
+
+def test_what_a_run_was_submitted_with_is_kept_with_the_run(database: Database) -> None:
+    store, submissions = SqlRunStore(database, Random(1)), SqlSubmissionStore(database)
+    content = bytes(range(256)) * 100
+    run, _ = asyncio.run(store.create(replace(new_run(1), content=content)))
+    again, is_new = asyncio.run(store.create(replace(new_run(1), content=b"other")))
+    without, _ = asyncio.run(store.create(new_run(2)))
+
+    assert (again.id, is_new) == (run.id, False)
+    assert asyncio.run(submissions.find(run.id)) == content
+    assert asyncio.run(submissions.find(without.id)) is None
+
+
+def test_a_service_lists_its_own_runs_and_those_of_nobody(database: Database) -> None:
+    north, south, nobody = (
+        SqlRunStore(database, Random(number), owner=owner)
+        for number, owner in enumerate(["north", "south", ""])
+    )
+    runs = [
+        asyncio.run(store.create(new_run(number)))[0].id
+        for number, store in enumerate([north, south, nobody])
+    ]
+    assert [run.id for run in asyncio.run(north.list_active())] == [runs[0], runs[2]]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.engine_fixtures import STAGE_UID, Bench, bench, engine
-from tests.workspace_fixtures import House, data, house, workspace
+from tests.workspace_fixtures import House, data, house, remove_all, workspace
 from wherry.service.domain.blob import hash_content
 from wherry.service.domain.errors import BlobMissing, InvalidInput, PathEscapes
 from wherry.service.domain.task import AttemptId
@@ -109,7 +109,7 @@ def test_nothing_is_laid_out_outside_of_the_workspace(house: House, path: str) -
         house.lay_out({path: house.file(b"x")})
     with pytest.raises(FileExistsError):  # the workspace was made, once
         house.lay_out(folders=[path])
-    asyncio.run(house.workspaces.remove_all())
+    asyncio.run(remove_all(house.workspaces))
     with pytest.raises(PathEscapes):
         house.lay_out(folders=[path])
 
@@ -233,5 +233,5 @@ def test_what_an_earlier_life_left_is_removed(house: House) -> None:
     house.lay_out({"a/b": house.file(b"x")})
     (house.root / ".removed-1").mkdir()
     (house.root / "stray").write_text("x")
-    asyncio.run(house.workspaces.remove_all())
+    asyncio.run(remove_all(house.workspaces))
     assert list(house.root.iterdir()) == []

@@ -75,8 +75,11 @@ class FakeRunStore(RunStore):
         known = self._known(run.id)
         if known.state.is_final:
             return
-        self.runs[run.id] = replace(run, stages=known.stages)
+        self.runs[run.id] = replace(run, stages=known.stages, stop_requested=known.stop_requested)
         self._append(run.id, [replace(run, stages={})])
+
+    async def request_stop(self, run_id: RunId) -> None:
+        self.runs[run_id] = replace(self._known(run_id), stop_requested=True)
 
     async def save_stages(self, run_id: RunId, stages: Sequence[StageRecord]) -> None:
         if not stages:

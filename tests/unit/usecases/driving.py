@@ -17,6 +17,7 @@ from wherry.service.adapters.node_cache_local import LocalNodeCache
 from wherry.service.adapters.param_composer_hydra import HydraParamComposer
 from wherry.service.domain.blob import digest_content, object_key
 from wherry.service.domain.dvc.ignore import IgnoreRules
+from wherry.service.domain.errors import SubmissionGone
 from wherry.service.domain.images.image import Image
 from wherry.service.domain.network import NetworkPolicy
 from wherry.service.domain.paths import ProjectPath
@@ -41,6 +42,7 @@ from wherry.service.usecases.find_result import FindResult
 from wherry.service.usecases.find_vanished import FindVanished
 from wherry.service.usecases.forget_blobs import ForgetBlobs
 from wherry.service.usecases.hold_lease import HoldLease
+from wherry.service.usecases.keep_succeeded import KeepSucceeded
 from wherry.service.usecases.known_runner import KnownStageRunner
 from wherry.service.usecases.merging_runner import Flights, MergingStageRunner
 from wherry.service.usecases.note_use import NoteUse
@@ -48,7 +50,7 @@ from wherry.service.usecases.publish_legacy import PublishLegacy
 from wherry.service.usecases.put_blobs import PutBlobs
 from wherry.service.usecases.read_blobs import ReadBlobs
 from wherry.service.usecases.read_project import Project, ReadProject
-from wherry.service.usecases.resolve_stage import ResolveStage, open_state
+from wherry.service.usecases.resolve_stage import ProjectState, ResolveStage, open_state
 from wherry.service.usecases.restore_inputs import RestoreInputs
 from wherry.service.usecases.set_params import SetParams
 from wherry.service.usecases.write_backs import WriteBacks
@@ -140,6 +142,10 @@ class House:
         legacy = FindLegacyHashes(index=index, read=read, node=self.node)
         adopt_legacy = AdoptLegacy(objects=objects, index=index, put=self.put, spool=tmp_path)
         recorded = FindRecorded(index=index, legacy=legacy, adopt=adopt_legacy)
+        resolve = ResolveStage(
+            index=index, read=read, legacy=legacy, recorded=recorded, network=NetworkPolicy()
+        )
+        self._opened: dict[str, tuple[Submission, RunOptions]] = {}
         self.read_project = ReadProject(
             put=self.put,
             read=read,
@@ -156,12 +162,10 @@ class House:
             merging = MergingStageRunner(caching, flights=flights, lease=lease, find=find, logs=self.logs)
             return KnownStageRunner(merging, find=find)
 
-        self.driver = DriveRun(
+        self.next_driver: Callable[[], DriveRun] = lambda: DriveRun(
             attempt=RestoreInputs(
                 attempt=AttemptStage(
-                    resolve=ResolveStage(
-                        index=index, read=read, legacy=legacy, recorded=recorded, network=NetworkPolicy()
-                    ),
+                    resolve=resolve,
                     recorded=recorded,
                     find=find,
                     logs=self.logs,
@@ -180,6 +184,8 @@ class House:
             ),
             runner_for=lambda run, project, options: merging(self.runner_for(run, project, options)),
             runs=self.runs,
+            keep_succeeded=KeepSucceeded(resolve),
+            reopen=self._reopen,
             write_backs=WriteBacks(
                 put=self.put,
                 index=index,
@@ -189,6 +195,7 @@ class House:
             clock=clock,
             log=self.log,
         )
+        self.driver = self.next_driver()
 
     async def start(
         self,
@@ -202,10 +209,7 @@ class House:
             digest = await self.put.put_content(text.encode())
             entries[ProjectPath(path)] = SnapshotFile(hash=digest.hash, size_bytes=digest.size_bytes)
         submission = Submission(project="p", user=user, snapshot=Snapshot(files=entries, data={}))
-        project = await self.read_project(submission)
-        assert not isinstance(project, Needs)
-        image = Image(name="i", digest="sha256:0", platform="linux/amd64")
-        state = open_state(project, {}, {stage.name: image for stage in project.stages}, IgnoreRules({}))
+        state = await self._open(submission)
         new = NewRun(
             idempotency_key=str(len(self.runs.runs)),
             name="",
@@ -215,17 +219,37 @@ class House:
             dirty=False,
             message="",
             created_at=self.clock.now(),
-            stages=tuple(stage.name for stage in project.stages),
+            stages=tuple(stage.name for stage in state.project.stages),
         )
         run, _ = await self.runs.create(new)
+        self._opened[run.id] = (submission, options)
         self.driver.start(run, state, options)
         return run
 
+    async def _open(self, submission: Submission) -> ProjectState:
+        project = await self.read_project(submission)
+        assert not isinstance(project, Needs)
+        image = Image(name="i", digest="sha256:0", platform="linux/amd64")
+        return open_state(project, {}, {stage.name: image for stage in project.stages}, IgnoreRules({}))
+
+    async def _reopen(self, run: Run) -> tuple[ProjectState, RunOptions]:
+        if run.id not in self._opened:
+            raise SubmissionGone("it is not kept")
+        submission, options = self._opened[run.id]
+        return await self._open(submission), options
+
+    def forget(self, run: Run) -> None:
+        """Lose what a run was submitted with."""
+        del self._opened[run.id]
+
     async def end_of(self, run: Run) -> Run:
+        return await self.until(run, lambda now: now.state.is_final)
+
+    async def until(self, run: Run, condition: Callable[[Run], bool]) -> Run:
         seen = 0
-        while not (now := await self.runs.get(run.id)).state.is_final:
+        while not condition(now := await self.runs.get(run.id)):
             await self.runs.wait_for_events(run.id, seen, 10)
-            seen = self.runs.events[run.id][-1].sequence
+            seen = len(self.runs.events[run.id])
         return now
 
     async def lines_of(self, run: Run) -> list[bytes]:

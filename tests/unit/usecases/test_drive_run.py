@@ -108,7 +108,48 @@ def test_a_cancelled_run_stops_its_stages_and_keeps_what_was_done(tmp_path: Path
     drive(tmp_path, {"left": hang, "right": hang}, check)
 
 
-def test_a_service_that_stops_loses_its_runs(tmp_path: Path) -> None:
+def test_a_service_that_stops_leaves_its_runs_to_its_next_life(tmp_path: Path) -> None:
+    async def hang(_task: StageTask) -> Outcome:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def check(house: House) -> None:
+        run = await house.start(FILES)
+        await house.until_started("left", "right")
+        await house.driver.close()
+        left = await house.runs.get(run.id)
+        house.runner.behaviours = {}
+        await house.next_driver().resume(left)
+        ended = await house.end_of(run)
+
+        assert (left.state, states(left)["top"]) == (State.RUNNING, State.SUCCEEDED)
+        assert states(ended) == dict.fromkeys(("top", "left", "right", "bottom"), State.SUCCEEDED)
+        assert sorted(house.runner.started) == ["bottom", "left", "left", "right", "right", "top"]
+        assert [item.path for item in ended.write_backs] == ["dvc.lock"]
+
+    drive(tmp_path, {"left": hang, "right": hang}, check)
+
+
+def test_a_stop_that_was_asked_for_is_not_forgotten_with_the_service(tmp_path: Path) -> None:
+    async def hang(_task: StageTask) -> Outcome:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def check(house: House) -> None:
+        run = await house.start(FILES)
+        await house.until_started("left", "right")
+        await house.driver.close()
+        await house.runs.request_stop(run.id)
+        await house.next_driver().resume(await house.runs.get(run.id))
+
+        ended = await house.end_of(run)
+        assert (ended.state, states(ended)["top"]) == (State.CANCELLED, State.SUCCEEDED)
+        assert sorted(house.runner.started) == ["left", "right", "top"]
+
+    drive(tmp_path, {"left": hang, "right": hang}, check)
+
+
+def test_a_run_that_cannot_be_opened_again_is_lost_with_the_reason(tmp_path: Path) -> None:
     async def hang(_task: StageTask) -> Outcome:
         await asyncio.Event().wait()
         raise AssertionError
@@ -116,15 +157,41 @@ def test_a_service_that_stops_loses_its_runs(tmp_path: Path) -> None:
     async def check(house: House) -> None:
         run = await house.start(FILES)
         await house.until_started("top")
-
         await house.driver.close()
-        ended = await house.runs.get(run.id)
+        house.forget(run)
+        await house.next_driver().resume(await house.runs.get(run.id))
 
-        assert ended.state == State.LOST
+        ended = await house.end_of(run)
+        assert set(states(ended).values()) == {State.LOST}
         assert ended.error is not None
-        assert ended.error.reason == "SERVICE_STOPPED"
+        assert ended.error.reason == "SUBMISSION_GONE"
 
     drive(tmp_path, {"top": hang}, check)
+
+
+def test_what_failed_before_a_restart_has_failed(tmp_path: Path) -> None:
+    async def hang(_task: StageTask) -> Outcome:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def check(house: House) -> None:
+        run = await house.start(FILES, RunOptions(keep_going=True))
+        await house.until_started("left", "right")
+        await house.until(run, lambda now: states(now)["left"] == State.FAILED)
+        await house.driver.close()
+        house.runner.behaviours = {}
+        await house.next_driver().resume(await house.runs.get(run.id))
+
+        ended = await house.end_of(run)
+        assert states(ended) == {
+            "top": State.SUCCEEDED,
+            "left": State.FAILED,
+            "right": State.SUCCEEDED,
+            "bottom": State.SKIPPED,
+        }
+        assert ended.state == State.FAILED
+
+    drive(tmp_path, {"left": fail, "right": hang}, check)
 
 
 def test_a_bug_ends_one_run_and_no_other(tmp_path: Path) -> None:

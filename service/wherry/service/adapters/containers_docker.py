@@ -2,8 +2,7 @@
 
 Engine 20.10 (API 1.41) and newer. Works with the SDK's low-level client: one HTTP request a step. What a
 container may do is in container_spec_docker, its output in container_output_docker, images in image_store_docker.
-Not here: anything about runs and stages; taking up the output of a container that an earlier life of the
-service started.
+Not here: anything about runs and stages.
 """
 
 import asyncio
@@ -11,8 +10,9 @@ import contextlib
 import math
 import threading
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import docker.errors
@@ -20,6 +20,7 @@ import requests.exceptions
 from docker import APIClient
 from docker.utils import kwargs_from_env
 
+from wherry.service.adapters.container_logs_docker import LogConnection
 from wherry.service.adapters.container_output_docker import OutputRelay
 from wherry.service.adapters.container_spec_docker import Means, container_config, lacks_of_isolation
 from wherry.service.adapters.engine_errors import engine_errors
@@ -29,7 +30,14 @@ from wherry.service.adapters.usage_docker import ContainerUsage
 from wherry.service.domain.errors import EngineUnavailable, ImageNotFound
 from wherry.service.domain.resources import Machine
 from wherry.service.domain.usage import Usage
-from wherry.service.ports.containers import ContainerEngine, ContainerId, ContainerSpec, Exit, OutputPiece
+from wherry.service.ports.containers import (
+    ContainerEngine,
+    ContainerId,
+    ContainerSpec,
+    Exit,
+    FoundContainer,
+    OutputPiece,
+)
 
 _T = TypeVar("_T")
 
@@ -138,21 +146,27 @@ class DockerContainerEngine(ContainerEngine):
                 container, {"stdin": int(bool(stdin)), "stdout": 1, "stderr": 1, "stream": 1}
             )
         )
-        relay = OutputRelay(connection, asyncio.get_running_loop())
         # Attached before the start: the engine drops nothing.
-        reading = self._streams.submit(relay.read_all)
-        try:
+        async with self._reading(connection) as relay:
             await self._call(lambda client: _start(client, container))
             if stdin:
                 # A thread of its own kind: a container that does not read makes it wait until it ends.
                 await asyncio.get_running_loop().run_in_executor(self._waits, relay.write_all, stdin)
             async for piece in relay.pieces():
                 yield piece
-        finally:
-            relay.close()
-            if not reading.cancel():
-                await asyncio.shield(asyncio.wrap_future(reading))
-            relay.release()
+
+    async def output(self, container: ContainerId) -> AsyncGenerator[OutputPiece]:
+        """Yield the output of a container that was started before, from the first byte, until it has ended.
+
+        What the engine has dropped of very much output, to keep its copy small, is missing at the beginning.
+
+        Raises:
+            EngineUnavailable: also when the container is gone.
+        """
+        connection = await self._call(lambda client: LogConnection(client, container))
+        async with self._reading(connection) as relay:
+            async for piece in relay.pieces():
+                yield piece
 
     async def wait(self, container: ContainerId) -> Exit:
         """Return when it has ended, by what the engine says of its state then.
@@ -177,6 +191,12 @@ class DockerContainerEngine(ContainerEngine):
 
         await self._call(stop, self._waits)
 
+    async def age_s(self, container: ContainerId) -> float:
+        """Seconds since it was started, by this machine's clock; 0 when it was not."""
+        state = await self._call(lambda client: client.inspect_container(container)["State"])
+        started = _instant(state["StartedAt"])
+        return 0.0 if started is None else max(0.0, (datetime.now(UTC) - started).total_seconds())
+
     async def usage(self, container: ContainerId) -> Usage:
         """What it has used so far; when it has ended, where the kernel's accounts are at hand."""
         return await self._call(lambda client: self._usage.read(client, container))
@@ -191,11 +211,19 @@ class DockerContainerEngine(ContainerEngine):
 
         await self._call(remove)
 
-    async def list_labelled(self, labels: Mapping[str, str]) -> list[ContainerId]:
+    async def list_labelled(self, labels: Mapping[str, str]) -> list[FoundContainer]:
         """All containers, ended ones too, that have all these labels."""
         wanted = [f"{name}={value}" for name, value in labels.items()]
         found = await self._call(lambda client: client.containers(all=True, filters={"label": wanted}))
-        return [ContainerId(container["Id"]) for container in found]
+        return [
+            FoundContainer(
+                id=ContainerId(container["Id"]),
+                labels=container["Labels"] or {},
+                has_started=container["State"] != "created",
+                created_at=datetime.fromtimestamp(container["Created"], UTC),
+            )
+            for container in found
+        ]
 
     async def ensure_network(self) -> str:
         """Make the network of containers that may use one, if it is not there; returns its name.
@@ -222,6 +250,18 @@ class DockerContainerEngine(ContainerEngine):
             if self._client is not None:
                 self._client.close()
                 self._client = None
+
+    @contextlib.asynccontextmanager
+    async def _reading(self, connection: Any) -> AsyncIterator[OutputRelay]:
+        relay = OutputRelay(connection, asyncio.get_running_loop())
+        reading = self._streams.submit(relay.read_all)
+        try:
+            yield relay
+        finally:
+            relay.close()
+            if not reading.cancel():
+                await asyncio.shield(asyncio.wrap_future(reading))
+            relay.release()
 
     async def _call(self, action: Callable[[APIClient], _T], pool: Executor | None = None) -> _T:
         def run() -> _T:
@@ -306,13 +346,30 @@ def _wait(client: APIClient, container: ContainerId) -> Exit:
             broken = True
         state = client.inspect_container(container)["State"]
         if state["Status"] in _ENDED:
-            return Exit(code=int(state["ExitCode"]), out_of_memory=bool(state["OOMKilled"]))
+            return Exit(
+                code=int(state["ExitCode"]), out_of_memory=bool(state["OOMKilled"]), ran_s=_seconds(state)
+            )
         if state["Status"] == "created":
             # Neither running nor ended. Waits in parts, because it can end before this wait is set up.
             with contextlib.suppress(requests.exceptions.RequestException):
                 client.wait(container, timeout=_NOT_STARTED_WAIT_S, condition="next-exit")
         elif broken:
             time.sleep(_LOOK_AGAIN_S)
+
+
+def _seconds(state: Mapping[str, Any]) -> float | None:
+    """From start to end."""
+    started, ended = _instant(state["StartedAt"]), _instant(state["FinishedAt"])
+    return None if started is None or ended is None else max(0.0, (ended - started).total_seconds())
+
+
+def _instant(text: str) -> datetime | None:
+    """The engine writes nanoseconds, of which Python reads six digits, and the year 1 for never."""
+    try:
+        read = datetime.fromisoformat(f"{text[:19]}{text[19:26].rstrip('Z')}+00:00")
+    except ValueError:
+        return None
+    return read if read.year > 1 else None
 
 
 # The engine signals the first process only, and that takes no signal that it does not handle: what a plain shell

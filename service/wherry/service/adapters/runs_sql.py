@@ -5,7 +5,7 @@ looks again now and then when somebody else may have written.
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from random import Random
 from typing import Any
 
@@ -14,7 +14,8 @@ from sqlalchemy import Connection, Row, bindparam, exists, func, insert, select,
 from wherry.service.adapters import records_json
 from wherry.service.adapters.database import Database
 from wherry.service.adapters.names import make_up_name
-from wherry.service.adapters.tables import events, run_stages, runs
+from wherry.service.adapters.submissions_sql import submission_row
+from wherry.service.adapters.tables import events, run_stages, runs, submissions
 from wherry.service.adapters.wakeups import Wakeups
 from wherry.service.domain.dvc.stage import StageName
 from wherry.service.domain.errors import InvalidInput, RunUnknown, StageUnknown
@@ -65,9 +66,10 @@ _CHANGE_STAGE = (
 class SqlRunStore(RunStore):
     """Runs in the tables `runs`, `run_stages` and `events`."""
 
-    def __init__(self, database: Database, chance: Random) -> None:
-        """Take names for runs from `chance`."""
+    def __init__(self, database: Database, chance: Random, *, owner: str = "") -> None:
+        """Take names for runs from `chance`. Runs that are created belong to the service called `owner`."""
         self._database = database
+        self._owner = owner
         self._chance = chance
         self._wakeups = Wakeups()
 
@@ -113,6 +115,11 @@ class SqlRunStore(RunStore):
         await self._database.run(lambda connection: _save_run(connection, run))
         self._wakeups.wake(run.id)
 
+    async def request_stop(self, run_id: RunId) -> None:
+        """See the port."""
+        change = update(runs).where(runs.c.id == _number(run_id)).values(stop_requested=True)
+        await self._database.run(lambda connection: connection.execute(change))
+
     async def save_stages(self, run_id: RunId, stages: Sequence[StageRecord]) -> None:
         """See the port.
 
@@ -149,7 +156,8 @@ class SqlRunStore(RunStore):
 
     async def list_active(self) -> Sequence[Run]:
         """See the port."""
-        return await self._database.run(_list_active)
+        owners = {"", self._owner}
+        return await self._database.run(lambda connection: _list_active(connection, owners))
 
     def _create(self, connection: Connection, new: NewRun) -> tuple[Run, bool]:
         columns = {
@@ -162,6 +170,7 @@ class SqlRunStore(RunStore):
             "message": new.message,
             "labels": records_json.dump_labels(new.labels),
             "priority": new.priority,
+            "owner": self._owner,
             "state": State.QUEUED,
             "created_at": new.created_at,
             "compute_s": 0.0,
@@ -183,6 +192,8 @@ class SqlRunStore(RunStore):
             return _get(connection, str(connection.execute(known).scalar_one())), False
         if new.stages:
             connection.execute(insert(run_stages), _stage_rows(number, new.stages))
+        if new.content:
+            connection.execute(insert(submissions), submission_row(number, new.content))
         row = connection.execute(_RUN, {"number": number}).one()
         return _run(row, {name: StageRecord(name=name) for name in new.stages}), True
 
@@ -217,8 +228,12 @@ def _get(connection: Connection, run: str) -> Run:
     return _run(row, _stages_of(connection, [row.id])[row.id])
 
 
-def _list_active(connection: Connection) -> Sequence[Run]:
-    query = select(runs).where(runs.c.state.not_in(_FINAL_STATES)).order_by(runs.c.id)
+def _list_active(connection: Connection, owners: Collection[str]) -> Sequence[Run]:
+    query = (
+        select(runs)
+        .where(runs.c.state.not_in(_FINAL_STATES), runs.c.owner.in_(sorted(owners)))
+        .order_by(runs.c.id)
+    )
     rows = connection.execute(query).all()
     stages = _stages_of(connection, [row.id for row in rows])
     return [_run(row, stages[row.id]) for row in rows]
@@ -329,6 +344,7 @@ def _run(row: Row[Any], stages: Mapping[StageName, StageRecord]) -> Run:
         stages=stages,
         error=None if row.error is None else records_json.load_error(row.error),
         write_backs=records_json.load_write_backs(row.write_backs),
+        stop_requested=row.stop_requested,
         snapshot=row.snapshot or "",
         labels=records_json.load_labels(row.labels),
         priority=row.priority,

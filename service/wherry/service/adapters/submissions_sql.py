@@ -1,6 +1,7 @@
 """Submissions of runs in SQL, compressed: most of one is paths and hashes of files."""
 
 import zlib
+from typing import Any
 
 from sqlalchemy import select
 
@@ -13,20 +14,16 @@ from wherry.service.ports.submissions import SubmissionStore
 _LEVEL = 3
 
 
+def submission_row(number: int, content: bytes) -> dict[str, Any]:
+    """What a run was submitted with, for the table."""
+    return {"run_id": number, "content": zlib.compress(content, _LEVEL)}
+
+
 class SqlSubmissionStore(SubmissionStore):
     """Submissions in the table `submissions`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-
-    async def keep(self, run_id: RunId, content: bytes) -> None:
-        """See the port."""
-        insertion = (
-            self._database.insert(submissions)
-            .values(run_id=int(run_id), content=zlib.compress(content, _LEVEL))
-            .on_conflict_do_nothing(index_elements=["run_id"])
-        )
-        await self._database.run(lambda connection: connection.execute(insertion))
 
     async def find(self, run_id: RunId) -> bytes | None:
         """See the port."""

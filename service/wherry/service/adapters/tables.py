@@ -24,6 +24,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    false,
 )
 
 from wherry.service.domain.states import State
@@ -89,6 +90,8 @@ runs = Table(
     Column("snapshot", Text),
     Column("labels", Text, nullable=False, server_default="{}"),
     Column("priority", Integer, nullable=False, server_default="0"),
+    Column("owner", Text, nullable=False, server_default=""),
+    Column("stop_requested", Boolean, nullable=False, server_default=false()),
     PrimaryKeyConstraint("id", name="pk_runs"),
     UniqueConstraint("user", "idempotency_key", name="uq_runs_user_idempotency_key"),
     CheckConstraint(f"state IN ({_STATES})", name="ck_runs_state"),

@@ -243,10 +243,42 @@ class LocalWorkspaces(Workspaces):
             if held := self._held.pop(workspace, None):
                 held.release.close()
 
-    async def remove_all(self) -> None:
-        """Remove what an earlier life of the service left."""
-        for left in await self._in_thread(lambda: sorted(self._root.iterdir())):
-            await self.remove(left)
+    async def adopt(
+        self,
+        attempt: AttemptId,
+        *,
+        files: Mapping[ProjectPath, SnapshotFile],
+        data: Sequence[InputData],
+        folders: Iterable[ProjectPath],
+    ) -> Path:
+        """Take up a workspace that an earlier life of the service has laid out with these.
+
+        Raises:
+            BlobMissing: if the store does not hold an input that was mounted, and the node no longer has it.
+        """
+        workspace = self._root / attempt
+        held = self._hold(workspace)
+        taken = [
+            *files,
+            *(folder for folder in folders if folder != ROOT),
+            *(item.project_path for item in data),
+        ]
+        for item in data:
+            folder = await self._mountable(item, taken, held.lease)
+            # One that the stage has moved is not found again, and neither are links of outputs into it.
+            with contextlib.suppress(OSError):
+                if folder is not None:
+                    held.mounts[identify((workspace / item.project_path).lstat())] = folder
+        return workspace
+
+    async def list_attempts(self) -> Sequence[AttemptId]:
+        """The attempts of which there are workspaces."""
+        left = await self._in_thread(lambda: sorted(folder.name for folder in self._root.iterdir()))
+        return [AttemptId(name) for name in left]
+
+    async def remove_attempt(self, attempt: AttemptId) -> None:
+        """Remove the workspace of an attempt of an earlier life. Harmless when there is none."""
+        await self.remove(self._root / attempt)
 
     def close(self) -> None:
         """Let go of the threads."""

@@ -12,7 +12,6 @@ from wherry.service.adapters.blob_index_sql import SqlBlobIndex
 from wherry.service.adapters.clock_system import SystemClock, SystemIdentities
 from wherry.service.adapters.home_lock import is_at_work
 from wherry.service.adapters.installer_pip import pip_version
-from wherry.service.adapters.leases_sql import SqlLeases
 from wherry.service.adapters.param_composer_hydra import HydraParamComposer
 from wherry.service.adapters.run_cache_sql import SqlRunCache
 from wherry.service.adapters.runs_sql import SqlRunStore
@@ -20,18 +19,16 @@ from wherry.service.adapters.submissions_sql import SqlSubmissionStore
 from wherry.service.adapters.traces_docker import SERVICE_LABEL, DockerTraces
 from wherry.service.bootstrap.cache_service import build_cache_servicer
 from wherry.service.bootstrap.parts import Parts
+from wherry.service.bootstrap.runners import RunnerParts, Runners
 from wherry.service.bootstrap.store import Store
 from wherry.service.config import Settings, read_or_make_token
 from wherry.service.domain.resources import allotted
-from wherry.service.domain.run import Run
-from wherry.service.domain.submission import RunOptions
 from wherry.service.ports.blob_index import BlobIndex
 from wherry.service.ports.runs import RunStore
-from wherry.service.ports.stages import StageRunner
 from wherry.service.rpc.blobs import BlobServicer
 from wherry.service.rpc.pipelines import PipelineServicer
 from wherry.service.rpc.results import ResultServicer
-from wherry.service.rpc.runs import RunServicer
+from wherry.service.rpc.runs import RunServicer, read_submission
 from wherry.service.rpc.secrets import SecretServicer
 from wherry.service.rpc.server import RpcServer, Servicers
 from wherry.service.rpc.system import SystemFacts, SystemServicer
@@ -39,18 +36,14 @@ from wherry.service.usecases.add_stage import AddStage
 from wherry.service.usecases.adopt_blobs import AdoptBlobs
 from wherry.service.usecases.adopt_legacy import AdoptLegacy
 from wherry.service.usecases.attempt_stage import AttemptStage
-from wherry.service.usecases.caching_runner import CachingStageRunner
 from wherry.service.usecases.check_blobs import CheckBlobs
 from wherry.service.usecases.check_data import CheckData
 from wherry.service.usecases.check_service import CheckService
 from wherry.service.usecases.compare_with_lock import CompareWithLock
-from wherry.service.usecases.container_runner import ContainerStageRunner
 from wherry.service.usecases.describe_pipeline import DescribePipeline
 from wherry.service.usecases.direct_blobs import DirectBlobs
-from wherry.service.usecases.disk_limit import DiskLimit
 from wherry.service.usecases.drive_run import DriveRun
 from wherry.service.usecases.explain_stage import ExplainStage
-from wherry.service.usecases.explaining_runner import ExplainingStageRunner
 from wherry.service.usecases.find_contents import FindContents
 from wherry.service.usecases.find_dvc_result import FindDvcResult
 from wherry.service.usecases.find_leftovers import FindLeftovers
@@ -61,39 +54,34 @@ from wherry.service.usecases.find_result import FindResult
 from wherry.service.usecases.find_vanished import FindVanished
 from wherry.service.usecases.follow_run import FollowRun
 from wherry.service.usecases.forget_blobs import ForgetBlobs
-from wherry.service.usecases.hold_lease import HoldLease
-from wherry.service.usecases.image_runner import ImageStageRunner
 from wherry.service.usecases.keep_logs import KeepLogs
 from wherry.service.usecases.keep_secrets import CheckSecrets, KeepSecrets
 from wherry.service.usecases.keep_snapshot import KeepSnapshot
-from wherry.service.usecases.known_runner import KnownStageRunner
+from wherry.service.usecases.keep_succeeded import KeepSucceeded
 from wherry.service.usecases.lint_project import LintProject
-from wherry.service.usecases.logged_runner import LoggedStageRunner
-from wherry.service.usecases.merging_runner import Flights, MergingStageRunner
 from wherry.service.usecases.note_use import NoteUse
 from wherry.service.usecases.open_project import OpenProject
 from wherry.service.usecases.plan_run import PlanRun
 from wherry.service.usecases.publish_legacy import PublishLegacy
 from wherry.service.usecases.put_blobs import PutBlobs
-from wherry.service.usecases.rank_stages import RankStages
 from wherry.service.usecases.read_blobs import ReadBlobs
 from wherry.service.usecases.read_dvc_files import ReadDvcFiles
 from wherry.service.usecases.read_ignore_rules import ReadIgnoreRules
-from wherry.service.usecases.read_project import Project, ReadProject
+from wherry.service.usecases.read_project import ReadProject
 from wherry.service.usecases.read_results import ReadResults
 from wherry.service.usecases.read_run_results import ReadRunResults
 from wherry.service.usecases.recover_runs import RecoverRuns
+from wherry.service.usecases.remains import Remains
+from wherry.service.usecases.reopen_run import ReopenRun
 from wherry.service.usecases.replay_log import ReplayLog
 from wherry.service.usecases.resolve_builds import ResolveBuilds
 from wherry.service.usecases.resolve_images import ResolveImages
 from wherry.service.usecases.resolve_requirements import ResolveRequirements
 from wherry.service.usecases.resolve_stage import ResolveStage
 from wherry.service.usecases.restore_inputs import RestoreInputs
-from wherry.service.usecases.retrying_runner import RetryingStageRunner
-from wherry.service.usecases.run_container import RunContainer
-from wherry.service.usecases.scheduled_runner import Places, ScheduledStageRunner
 from wherry.service.usecases.send_blobs import SendBlobs
 from wherry.service.usecases.set_params import SetParams
+from wherry.service.usecases.stop_run import StopRun
 from wherry.service.usecases.submit_run import SubmitRun
 from wherry.service.usecases.write_backs import WriteBacks
 
@@ -107,18 +95,14 @@ async def build_server(
     """Put the use cases together over the parts, and take up what an earlier life of the service left."""
     log, clock, identities = structlog.get_logger("wherry"), SystemClock(), SystemIdentities()
     index, cache = SqlBlobIndex(parts.database, clock), SqlRunCache(parts.database)
-    runs = SqlRunStore(parts.database, random.Random())  # noqa: S311 - chooses names for runs
     spool = settings.home / "uploads"
     spool.mkdir(exist_ok=True)
-    await RecoverRuns(
-        runs=runs,
-        engine=parts.engine,
-        workspaces=parts.workspaces,
-        clock=clock,
-        log=log,
-        labels={SERVICE_LABEL: parts.labels[SERVICE_LABEL]},
-    )()
-
+    runs = SqlRunStore(
+        parts.database,
+        random.Random(),  # noqa: S311 - chooses names for runs
+        owner=parts.labels[SERVICE_LABEL],
+    )
+    submissions = SqlSubmissionStore(parts.database)
     machine = allotted(
         await parts.engine.machine(),
         at_once=settings.jobs,
@@ -171,60 +155,30 @@ async def build_server(
     dvc = FindDvcResult(objects=parts.objects, index=index, adopt=adopt, read=read)
     find, nearest = FindResult(cache=cache, index=index, adopt=adopt, dvc=dvc), FindNearestResult(cache)
     resolve = ResolveStage(index=index, read=read, legacy=legacy, recorded=recorded, network=parts.network)
-    plan = PlanRun(open_project=open_project, resolve=resolve, recorded=recorded, find=find, nearest=nearest)
-    uid, gid = settings.stage_user
+    plan = PlanRun(
+        open_project=open_project,
+        resolve=resolve,
+        recorded=recorded,
+        find=find,
+        nearest=nearest,
+        server_settings={
+            "image": settings.default_image,
+            "pull": settings.pull,
+            "network": "allow" if parts.network.gives(None)[0] else "deny",
+        },
+    )
     keep_logs = KeepLogs(logs=parts.logs, archive=parts.log_archive, log=log)
     stack.push_async_callback(keep_logs.close)
-    container = ContainerStageRunner(
-        run_container=RunContainer(
-            engine=parts.engine,
-            clock=clock,
-            disk=DiskLimit(
-                engine=parts.engine,
-                workspaces=parts.workspaces,
-                clock=clock,
-                free_bytes=lambda: shutil.disk_usage(settings.home).free,
-                bytes_max=None if settings.workspace_gb is None else int(settings.workspace_gb * 10**9),
-            ),
-        ),
-        workspaces=parts.workspaces,
-        put=put,
-        secrets=parts.secrets,
-        user=f"{uid}:{gid}",
-        labels=parts.labels,
+    made = RunnerParts(
+        cache=cache, find=find, put=put, keep_logs=keep_logs, clock=clock, identities=identities, log=log
     )
-    identities, flights = SystemIdentities(), Flights()
+    runners = Runners(settings, parts, machine, made)
     leftovers = FindLeftovers(
         traces=DockerTraces(parts.engine),
         service=parts.labels[SERVICE_LABEL],
         at_work=lambda home: is_at_work(Path(home)),
-        going=lambda: container.going,
+        going=lambda: runners.going,
     )
-    places = Places(machine, at_once=settings.jobs)
-    lease = HoldLease(
-        leases=SqlLeases(parts.database),
-        find=find,
-        clock=clock,
-        identities=identities,
-        log=log,
-        owner=parts.labels[SERVICE_LABEL],
-    )
-
-    def runner_for(run: Run, project: Project, options: RunOptions) -> StageRunner:
-        """Innermost first: a known result needs no image and no place, and its lines are those of its run."""
-        scheduled = ScheduledStageRunner(
-            ExplainingStageRunner(RetryingStageRunner(container, identities)),
-            places=places,
-            rank=RankStages(cache),
-            run=run,
-            project=project,
-            options=options,
-        )
-        ready = ImageStageRunner(LoggedStageRunner(scheduled, keep_logs), ready=parts.images)
-        caching = CachingStageRunner(ready, find=find, cache=cache, objects=parts.objects, clock=clock)
-        merging = MergingStageRunner(caching, flights=flights, lease=lease, find=find, logs=parts.logs)
-        return KnownStageRunner(merging, find=find)
-
     drive = DriveRun(
         attempt=RestoreInputs(
             attempt=AttemptStage(
@@ -239,8 +193,10 @@ async def build_server(
             ),
             find_vanished=find_vanished,
         ),
-        runner_for=runner_for,
+        runner_for=runners.for_run,
         runs=runs,
+        keep_succeeded=KeepSucceeded(resolve),
+        reopen=ReopenRun(submissions=submissions, read_submission=read_submission, open_project=open_project),
         write_backs=WriteBacks(
             put=put,
             index=index,
@@ -250,7 +206,11 @@ async def build_server(
         clock=clock,
         log=log,
     )
-    stack.push_async_callback(drive.close)
+    recover = RecoverRuns(
+        runs=runs, drive=drive, leftovers=runners.leftovers, workspaces=parts.workspaces, clock=clock, log=log
+    )
+    await recover.start()
+    stack.push_async_callback(_leave, recover, drive, runners.remains)
     return RpcServer(
         Servicers(
             blobs=BlobServicer(
@@ -292,9 +252,9 @@ async def build_server(
                     note_use=note_use,
                     snapshots=snapshots,
                 ),
-                submissions=SqlSubmissionStore(parts.database),
+                submissions=submissions,
                 runs=runs,
-                drive=drive,
+                stop=StopRun(runs=runs, drive=drive),
                 follow=FollowRun(
                     runs=runs,
                     logs=parts.logs,
@@ -321,6 +281,13 @@ async def build_server(
         token=read_or_make_token(settings),
         log=log,
     )
+
+
+async def _leave(recover: RecoverRuns, drive: DriveRun, remains: Remains) -> None:
+    """Stop without stopping what runs: containers go on, and are taken up when the service is back."""
+    remains.stay = True
+    await recover.close()
+    await drive.close()
 
 
 def _results(

@@ -77,13 +77,6 @@ class RunError:
     hint: str = ""
 
 
-SERVICE_STOPPED = RunError(
-    reason="SERVICE_STOPPED",
-    message="the service was stopped while the run was going on",
-    hint="Submit again: stages that had finished are not run again.",
-)
-
-
 class WriteBackKind(StrEnum):
     """What a written-back file is."""
 
@@ -123,6 +116,8 @@ class NewRun:
     """Hash of the document in which its project is kept; empty: it is not."""
     labels: Mapping[str, str] = field(default_factory=dict)
     priority: int = 0
+    content: bytes = field(repr=False, default=b"")
+    """The submission as it came: whoever took it in knows how to read it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,6 +146,8 @@ class Run:
     """What the submitter sorts runs by."""
     priority: int = 0
     """What the submitter asked of the queue."""
+    stop_requested: bool = False
+    """Whether somebody asked to stop it; not told with events."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

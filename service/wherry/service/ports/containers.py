@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import NewType, Protocol
@@ -68,6 +69,19 @@ class Exit:
     code: int
     """128 + n for signal n, as shells count."""
     out_of_memory: bool
+    ran_s: float | None = field(default=None, compare=False)
+    """Seconds from its start to its end, as the engine has noted them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundContainer:
+    """A container that is there."""
+
+    id: ContainerId
+    labels: Mapping[str, str]
+    has_started: bool
+    """Whether it runs or has run."""
+    created_at: datetime
 
 
 class ContainerEngine(Protocol):
@@ -105,12 +119,20 @@ class ContainerEngine(Protocol):
         """Start it, hand it `stdin` if its spec has secrets, and yield its output, from the first byte, until it has ended."""
         ...
 
+    def output(self, container: ContainerId) -> AsyncGenerator[OutputPiece]:
+        """Yield the output of a container that was started before, from the first byte, until it has ended."""
+        ...
+
     async def wait(self, container: ContainerId) -> Exit:
         """Return when it has ended."""
         ...
 
     async def stop(self, container: ContainerId, *, grace_s: float) -> None:
         """SIGTERM, then after the grace SIGKILL. Harmless when it has ended."""
+        ...
+
+    async def age_s(self, container: ContainerId) -> float:
+        """Seconds since it was started; 0 when it was not."""
         ...
 
     async def usage(self, container: ContainerId) -> Usage:
@@ -121,6 +143,6 @@ class ContainerEngine(Protocol):
         """Remove it, running or not, and its anonymous volumes. Harmless when it is gone."""
         ...
 
-    async def list_labelled(self, labels: Mapping[str, str]) -> list[ContainerId]:
+    async def list_labelled(self, labels: Mapping[str, str]) -> list[FoundContainer]:
         """All containers, ended ones too, that have these labels."""
         ...

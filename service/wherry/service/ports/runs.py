@@ -14,7 +14,8 @@ class RunStore(Protocol):
         """Store a run, state queued, with its stages; the bool says whether it is new.
 
         The same idempotency key by the same user gives the run that exists. An empty name is filled
-        with an adjective and an animal that no run of the project has.
+        with an adjective and an animal that no run of the project has. What it was submitted with is kept in the
+        same transaction: a run that exists can be gone on with.
         """
         ...
 
@@ -39,6 +40,10 @@ class RunStore(Protocol):
         """
         ...
 
+    async def request_stop(self, run_id: RunId) -> None:
+        """Keep that somebody asked to stop the run, so that it is not forgotten when the service ends."""
+        ...
+
     async def save_stages(self, run_id: RunId, stages: Sequence[StageRecord]) -> None:
         """Keep stages and append an event for each, in one transaction."""
         ...
@@ -52,5 +57,5 @@ class RunStore(Protocol):
         ...
 
     async def list_active(self) -> Sequence[Run]:
-        """All runs that are in no final state, with stages, oldest first."""
+        """All runs of this service that are in no final state, with stages, oldest first."""
         ...

@@ -122,8 +122,27 @@ class Workspaces(Protocol):
         """Remove a workspace whatever the stage did to it. Harmless when it is gone."""
         ...
 
-    async def remove_all(self) -> None:
-        """Remove what an earlier life of the service left."""
+    async def adopt(
+        self,
+        attempt: AttemptId,
+        *,
+        files: Mapping[ProjectPath, SnapshotFile],
+        data: Sequence[InputData],
+        folders: Iterable[ProjectPath],
+    ) -> Path:
+        """Take up a workspace that an earlier life of the service has laid out with these.
+
+        Raises:
+            BlobMissing: if the store does not hold an input that was mounted, and the node no longer has it.
+        """
+        ...
+
+    async def list_attempts(self) -> Sequence[AttemptId]:
+        """The attempts of which there are workspaces."""
+        ...
+
+    async def remove_attempt(self, attempt: AttemptId) -> None:
+        """Remove the workspace of an attempt of an earlier life. Harmless when there is none."""
         ...
 
 

@@ -11,7 +11,7 @@ from wherry.service.domain.limits import (
     RUNS_PAGE_MAX,
     TARGETS_MAX,
 )
-from wherry.service.domain.submission import Needs, RunOptions
+from wherry.service.domain.submission import Needs, RunOptions, Submission
 from wherry.service.domain.task import RunId
 from wherry.service.ports.runs import RunStore
 from wherry.service.ports.submissions import SubmissionStore
@@ -19,8 +19,8 @@ from wherry.service.rpc.caller import user_of
 from wherry.service.rpc.context import Context
 from wherry.service.rpc.convert import expect_at_most, name_from, needs_to, note_from, submission_from
 from wherry.service.rpc.convert_runs import event_to, line_to, run_to
-from wherry.service.usecases.drive_run import DriveRun
 from wherry.service.usecases.follow_run import FollowRun
+from wherry.service.usecases.stop_run import StopRun
 from wherry.service.usecases.submit_run import Accepted, SubmitRun
 from wherry.v1 import runs_pb2, runs_pb2_grpc
 
@@ -36,14 +36,14 @@ class RunServicer(runs_pb2_grpc.RunServiceServicer):
         submit: SubmitRun,
         submissions: SubmissionStore,
         runs: RunStore,
-        drive: DriveRun,
+        stop: StopRun,
         follow: FollowRun,
     ) -> None:
-        """Answer through these; keep in `submissions` what comes in, for whoever wants it again."""
+        """Answer through these; `submissions` has what came in, for whoever wants it again."""
         self._submissions = submissions
         self._submit = submit
         self._runs = runs
-        self._drive = drive
+        self._stop = stop
         self._follow = follow
 
     async def SubmitRun(  # noqa: N802 - named by the protocol
@@ -85,14 +85,12 @@ class RunServicer(runs_pb2_grpc.RunServiceServicer):
         return runs_pb2.RetryRunResponse(run=run_to(answer.run, with_stages=True), warnings=answer.warnings)
 
     async def _accept(self, request: runs_pb2.SubmitRunRequest, user: str) -> Accepted | Needs:
-        answer = await self._submit(
+        return await self._submit(
             submission_from(request.submission, user),
             _options_from(request),
             idempotency_key=request.idempotency_key,
+            content=request.SerializeToString(),
         )
-        if isinstance(answer, Accepted):
-            await self._submissions.keep(answer.run.id, request.SerializeToString())
-        return answer
 
     async def GetRun(  # noqa: N802
         self, request: runs_pb2.GetRunRequest, context: Context
@@ -132,7 +130,7 @@ class RunServicer(runs_pb2_grpc.RunServiceServicer):
     ) -> runs_pb2.CancelRunResponse:
         """Ask a run to stop."""
         run = await self._runs.get(request.run)
-        self._drive.cancel(run.id)
+        await self._stop(run.id)
         return runs_pb2.CancelRunResponse(run=run_to(run, with_stages=False))
 
     async def TailLogs(  # noqa: N802
@@ -147,6 +145,12 @@ class RunServicer(runs_pb2_grpc.RunServiceServicer):
             wait_s=_wait_from(request.wait_s),
         ):
             yield runs_pb2.TailLogsResponse(lines=[line_to(line) for line in page.lines], done=page.is_last)
+
+
+def read_submission(content: bytes, user: str) -> tuple[Submission, RunOptions]:
+    """What a run was submitted with, from the bytes that are kept of it."""
+    request = runs_pb2.SubmitRunRequest.FromString(content)
+    return submission_from(request.submission, user), _options_from(request)
 
 
 def _wait_from(seconds: float) -> float | None:

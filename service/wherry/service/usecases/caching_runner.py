@@ -12,7 +12,7 @@ from wherry.service.ports.objects import ObjectStore
 from wherry.service.ports.run_cache import Result, RunCache
 from wherry.service.ports.stages import OutputPlace, StageObserver, StageRunner
 from wherry.service.usecases.find_result import FindResult
-from wherry.service.usecases.known_runner import as_hit
+from wherry.service.usecases.known_runner import as_known
 
 
 class CachingStageRunner(StageRunner):
@@ -32,7 +32,7 @@ class CachingStageRunner(StageRunner):
         """Return the known outcome, or a new one that is known from now on."""
         known = await self._find(task)
         if known is not None:
-            return as_hit(known)
+            return as_known(known, task)
         outcome = await self._inner.run(task, attempt, observer)
         if not isinstance(outcome, Succeeded):
             return outcome

@@ -1,12 +1,11 @@
 """The real StageRunner: inputs, container, outputs."""
 
-import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from wherry.service.domain.blob import Digest
-from wherry.service.domain.dvc.stage import Output
 from wherry.service.domain.endings import why_failed
 from wherry.service.domain.errors import (
     DISK_FULL,
@@ -16,20 +15,37 @@ from wherry.service.domain.errors import (
     WherryError,
     disk_full,
 )
-from wherry.service.domain.paths import ROOT, ProjectPath, resolve_project_path
+from wherry.service.domain.paths import ROOT, ProjectPath
 from wherry.service.domain.records import FileEntry, OutputKind, StageEntry
 from wherry.service.domain.resources import size_text, thread_limits
 from wherry.service.domain.shell import shell_argv
 from wherry.service.domain.states import CacheUse, Phase, State
-from wherry.service.domain.task import AttemptId, Failed, Lost, Outcome, StageTask, Succeeded, Vanished
+from wherry.service.domain.task import (
+    AttemptId,
+    Failed,
+    Lost,
+    Outcome,
+    StageTask,
+    Succeeded,
+    Vanished,
+)
+from wherry.service.ports.clock import Clock
 from wherry.service.ports.containers import ContainerSpec
 from wherry.service.ports.logs import LogStream
 from wherry.service.ports.secrets import SecretStore
 from wherry.service.ports.stages import StageObserver, StageRunner
 from wherry.service.ports.workspaces import CollectedOutput, LeftOutput, OutputUnusable, Workspaces
+from wherry.service.usecases.leftovers import Leftover, attempt_labels
 from wherry.service.usecases.put_blobs import LocalBlob, PutBlobs
+from wherry.service.usecases.remains import Remains
 from wherry.service.usecases.run_container import Ended, RunContainer
-from wherry.service.usecases.undeclared_reads import find_undeclared, shown_files, tell_hidden
+from wherry.service.usecases.undeclared_reads import find_undeclared, tell_hidden
+from wherry.service.usecases.workspace_contents import (
+    at_in_workspace,
+    contents_of,
+    declared_outputs,
+    outputs_at,
+)
 
 WORKSPACE_AT = "/workspace"
 HOME_AT = "/home/wherry"
@@ -51,57 +67,95 @@ class ContainerStageRunner(StageRunner):
         workspaces: Workspaces,
         put: PutBlobs,
         secrets: SecretStore,
+        clock: Clock,
         user: str,
         labels: dict[str, str],
+        remains: Remains,
     ) -> None:
         """Containers run as `user` (uid:gid) and carry `labels` beside those of the attempt."""
         self._run_container = run_container
         self._workspaces = workspaces
         self._put = put
         self._secrets = secrets
+        self._clock = clock
         self._user = user
         self._labels = labels
-        self.going: set[AttemptId] = set()
-        """Attempts that have, or may have, a container or a workspace now."""
+        self._remains = remains
 
     async def run(self, task: StageTask, attempt: AttemptId, observer: StageObserver) -> Outcome:
-        """Run the stage; whatever happens, container and workspace are gone afterwards."""
-        workspace: Path | None = None
-        self.going.add(attempt)
+        """Run the stage. Container and workspace of a success stay among the remains, until its result is kept."""
+        return await self._told(attempt, self._run(task, attempt, observer))
+
+    async def resume(self, task: StageTask, leftover: Leftover, observer: StageObserver) -> Outcome:
+        """Go on with a stage whose container an earlier life of the service has started."""
+        return await self._told(leftover.attempt, self._resume(task, leftover, observer))
+
+    async def _told(self, attempt: AttemptId, work: Coroutine[Any, Any, Outcome]) -> Outcome:
+        """The outcome, whatever happens. Nothing is left of what is no success."""
+        outcome: Outcome | None = None
         try:
-            await observer.began(attempt)
-            await observer.entered(State.PREPARING, Phase.FETCHING)
-            workspace = await self._workspaces.create(attempt)
-            secrets = await self._reveal_secrets(task)
-            mounts = await self._lay_out(task, workspace)
-            spec = replace(self._spec(task, attempt, workspace, mounts), secrets=secrets)
-            await observer.wrote(LogStream.SYSTEM, list(_opening(task)))
-            ended = await self._run_container(spec, observer, timeout_s=task.settings.timeout_s)
-            if not ended.is_good:
-                await tell_hidden(task, observer)
-                await self._tell_left(task, workspace, observer)
-                return _failed(task, ended)
-            await self._tell_changed(workspace, observer)
-            undeclared = await find_undeclared(task, self._workspaces, workspace, _at)
-            outs = await self._keep_outputs(task, workspace, observer)
+            outcome = await work
         except OutputUnusable as exc:
-            return Failed(reason=str(exc), exit_code=0, wall_s=None)
+            outcome = Failed(reason=str(exc), exit_code=0, wall_s=None)
         except BlobMissing as exc:
-            return Vanished(reason=exc.message)
+            outcome = Vanished(reason=exc.message)
         except Unavailable as exc:
-            return Lost(reason=exc.message)
+            outcome = Lost(reason=exc.message)
         except OSError as exc:
             if exc.errno not in DISK_FULL:
                 raise
-            return Lost(reason=disk_full(exc).message)
+            outcome = Lost(reason=disk_full(exc).message)
         except WherryError as exc:
             # What is left is the project's own: a tree that cannot be laid out, an image without a shell, content
             # that collides with other content.
-            return Failed(reason=exc.message, exit_code=None, wall_s=None)
+            outcome = Failed(reason=exc.message, exit_code=None, wall_s=None)
         finally:
-            if workspace is not None:
-                await asyncio.shield(self._workspaces.remove(workspace))
-            self.going.discard(attempt)
+            if not isinstance(outcome, Succeeded):
+                await self._remains.clear(attempt)
+        return outcome
+
+    async def _run(self, task: StageTask, attempt: AttemptId, observer: StageObserver) -> Outcome:
+        await observer.began(attempt)
+        await observer.entered(State.PREPARING, Phase.FETCHING)
+        workspace = await self._workspaces.create(attempt)
+        self._remains.add_workspace(attempt, workspace)
+        secrets = await self._reveal_secrets(task)
+        contents = contents_of(task)
+        mounts = await self._workspaces.lay_out(
+            workspace, files=contents.files, data=contents.data, folders=contents.folders
+        )
+        spec = replace(self._spec(task, attempt, workspace, mounts), secrets=secrets)
+        await observer.wrote(LogStream.SYSTEM, list(_opening(task)))
+        ended = await self._run_container(spec, attempt, observer, timeout_s=task.settings.timeout_s)
+        return await self._outcome(task, workspace, ended, observer)
+
+    async def _resume(self, task: StageTask, leftover: Leftover, observer: StageObserver) -> Outcome:
+        contents, attempt = contents_of(task), leftover.attempt
+        workspace = await self._workspaces.adopt(
+            attempt, files=contents.files, data=contents.data, folders=contents.folders
+        )
+        self._remains.add_workspace(attempt, workspace)
+        await observer.resumed(attempt)
+        ended = await self._run_container.resume(
+            leftover.container,
+            attempt,
+            observer,
+            workspace=workspace,
+            secrets=await self._reveal_secrets(task),
+            timeout_s=leftover.time_left(task.settings.timeout_s, self._clock.now()),
+        )
+        return await self._outcome(task, workspace, ended, observer)
+
+    async def _outcome(
+        self, task: StageTask, workspace: Path, ended: Ended, observer: StageObserver
+    ) -> Outcome:
+        if not ended.is_good:
+            await tell_hidden(task, observer)
+            await self._tell_left(task, workspace, observer)
+            return _failed(task, ended)
+        await self._tell_changed(workspace, observer)
+        undeclared = await find_undeclared(task, self._workspaces, workspace, at_in_workspace)
+        outs = await self._keep_outputs(task, workspace, observer)
         entry = StageEntry(cmd=task.stage.cmd, deps=task.deps, params=task.params, outs=outs)
         return Succeeded(
             entry=entry,
@@ -124,18 +178,6 @@ class ContainerStageRunner(StageRunner):
                 raise SecretMissing(f"the secret {name!r} was removed after the run was submitted")
         return found
 
-    async def _lay_out(self, task: StageTask, workspace: Path) -> Mapping[ProjectPath, Path]:
-        """Lay the workspace out; returns what is to be mounted in it."""
-        # DVC leaves the parents of outputs to the command; they are made here because a fresh
-        # workspace has none of the folders that earlier runs left on a laptop.
-        parents = {_parent(at) for at in _outputs_at(task)}
-        files, data = shown_files(task), task.data
-        if task.root_at != ROOT:
-            files = {_at(task, path): file for path, file in files.items()}
-            data = tuple(replace(item, project_path=_at(task, item.project_path)) for item in data)
-        folders = {task.root_at, _at(task, task.stage.wdir), *parents}
-        return await self._workspaces.lay_out(workspace, files=files, data=data, folders=folders)
-
     async def _tell_changed(self, workspace: Path, observer: StageObserver) -> None:
         """Say which inputs a stage put something else in place of: that goes with the workspace."""
         changed = await self._workspaces.changed_inputs(workspace)
@@ -147,7 +189,7 @@ class ContainerStageRunner(StageRunner):
 
     async def _tell_left(self, task: StageTask, workspace: Path, observer: StageObserver) -> None:
         """Say what a stage that failed had made of its outputs: it goes with the workspace."""
-        left = await self._workspaces.list_left(workspace, _outputs_at(task)[:_LEFT_SHOWN_MAX])
+        left = await self._workspaces.list_left(workspace, outputs_at(task)[:_LEFT_SHOWN_MAX])
         if left:
             await observer.wrote(LogStream.SYSTEM, [_left_text(item).encode() for item in left])
 
@@ -170,7 +212,7 @@ class ContainerStageRunner(StageRunner):
             },
             workspace=workspace,
             workspace_at=WORKSPACE_AT,
-            working_folder=_in_container(_at(task, stage.wdir)),
+            working_folder=_in_container(at_in_workspace(task, stage.wdir)),
             user=self._user,
             home=HOME_AT,
             network=task.network,
@@ -182,19 +224,17 @@ class ContainerStageRunner(StageRunner):
             read_only={f"{WORKSPACE_AT}/{path}": folder for path, folder in mounts.items()},
             labels={
                 **self._labels,
-                "wherry.run": task.run_id,
-                "wherry.stage": stage.name,
-                "wherry.attempt": attempt,
+                **attempt_labels(task, attempt),
             },
         )
 
     async def _keep_outputs(
         self, task: StageTask, workspace: Path, observer: StageObserver
     ) -> tuple[FileEntry, ...]:
-        declared = _declared(task)
+        declared = declared_outputs(task)
         await observer.entered(State.RUNNING, Phase.COLLECTING)
         collected = await self._workspaces.collect(
-            workspace, _outputs_at(task), task.ignore.moved_to(task.root_at)
+            workspace, outputs_at(task), task.ignore.moved_to(task.root_at)
         )
         for out, output in zip(declared, collected, strict=True):
             if out.kind is OutputKind.METRIC and output.tree is None and not output.files[0].textual:
@@ -236,26 +276,8 @@ def _opening(task: StageTask) -> Iterator[bytes]:
         yield f"$ {command}".encode()
 
 
-def _declared(task: StageTask) -> list[Output]:
-    return sorted(task.stage.outs, key=lambda out: out.path)
-
-
-def _outputs_at(task: StageTask) -> list[ProjectPath]:
-    """Where the declared outputs are in the workspace."""
-    return [_at(task, out.project_path) for out in _declared(task)]
-
-
-def _at(task: StageTask, path: ProjectPath) -> ProjectPath:
-    """Where a path of the project is in the workspace, whose top is that of the repository."""
-    return resolve_project_path(task.root_at, path)
-
-
 def _in_container(path: ProjectPath) -> str:
     return WORKSPACE_AT if path == ROOT else f"{WORKSPACE_AT}/{path}"
-
-
-def _parent(path: ProjectPath) -> ProjectPath:
-    return ProjectPath(path.rpartition("/")[0]) if "/" in path else ROOT
 
 
 def _failed(task: StageTask, ended: Ended) -> Failed:

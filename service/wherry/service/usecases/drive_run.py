@@ -1,13 +1,14 @@
 """Drive runs to their end: start every stage whose inputs are ready, record how each ends."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from wherry.service.domain.dvc.addresses import address_from
-from wherry.service.domain.dvc.stage import Stage
+from wherry.service.domain.dvc.stage import Stage, StageName
 from wherry.service.domain.endings import duration_text
-from wherry.service.domain.run import SERVICE_STOPPED, Run, RunError
+from wherry.service.domain.errors import Unavailable, WherryError
+from wherry.service.domain.run import Run, RunError, WriteBack
 from wherry.service.domain.states import State, run_state_from
 from wherry.service.domain.submission import RunOptions
 from wherry.service.domain.task import RunId
@@ -16,6 +17,7 @@ from wherry.service.ports.event_log import EventLog
 from wherry.service.ports.runs import RunStore
 from wherry.service.ports.stages import StageRunner
 from wherry.service.usecases.attempt_stage import GoingRun
+from wherry.service.usecases.keep_succeeded import KeepSucceeded
 from wherry.service.usecases.read_project import Project
 from wherry.service.usecases.resolve_stage import ProjectState
 from wherry.service.usecases.restore_inputs import RestoreInputs
@@ -41,6 +43,12 @@ def _timed_out(options: RunOptions) -> RunError:
     )
 
 
+# How long the parts of the service are waited for before a run that was going on is given up: about ten minutes.
+_REOPEN_AGAIN_S = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, *(30.0 for _ in range(19)))
+
+_Opened = Callable[[], Awaitable[tuple[ProjectState, RunOptions]]]
+
+
 class DriveRun:
     """Owns the runs that are going on in this process."""
 
@@ -50,11 +58,15 @@ class DriveRun:
         attempt: RestoreInputs,
         runner_for: Callable[[Run, Project, RunOptions], StageRunner],
         runs: RunStore,
+        keep_succeeded: KeepSucceeded,
+        reopen: Callable[[Run], Awaitable[tuple[ProjectState, RunOptions]]],
         write_backs: WriteBacks,
         clock: Clock,
         log: EventLog,
     ) -> None:
-        """Make each run a runner for its stages; keep it in `runs`."""
+        """Make each run a runner for its stages; keep it in `runs`, from which it may be reopened."""
+        self._keep_succeeded = keep_succeeded
+        self._reopen = reopen
         self._runner_for = runner_for
         self._attempt = attempt
         self._runs = runs
@@ -65,10 +77,16 @@ class DriveRun:
         self._is_closing = False
 
     def start(self, run: Run, state: ProjectState, options: RunOptions) -> None:
-        """Set a run going; returns at once."""
-        task = asyncio.create_task(self._drive(run, state, options), name=f"run {run.id}")
-        self._going[run.id] = task
-        task.add_done_callback(lambda _: self._going.pop(run.id, None))
+        """Set a new run going; returns at once."""
+
+        async def opened() -> tuple[ProjectState, RunOptions]:
+            return state, options
+
+        _ = self._go(run, opened)
+
+    def resume(self, run: Run) -> asyncio.Task[None]:
+        """Go on with a run of an earlier life of the service; returns at once, with what ends when the run does."""
+        return self._go(run, lambda: self._reopen_patiently(run))
 
     def cancel(self, run_id: RunId) -> bool:
         """Ask a run to stop; False when it is not going on here."""
@@ -76,26 +94,47 @@ class DriveRun:
         return task is not None and task.cancel()
 
     async def close(self) -> None:
-        """Stop all runs and record them as lost; their containers are gone when this returns."""
+        """Leave all runs as they are: the next life of the service goes on with them."""
         self._is_closing = True
         tasks = list(self._going.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _drive(self, run: Run, state: ProjectState, options: RunOptions) -> None:
-        project = state.project
+    def _go(self, run: Run, opened: _Opened) -> asyncio.Task[None]:
+        task = asyncio.create_task(self._drive(run, opened), name=f"run {run.id}")
+        self._going[run.id] = task
+        task.add_done_callback(lambda _: self._going.pop(run.id, None))
+        return task
+
+    async def _reopen_patiently(self, run: Run) -> tuple[ProjectState, RunOptions]:
+        """Wait for parts that do not answer yet: when a machine comes up the service may be the first."""
+        for wait_s in _REOPEN_AGAIN_S:
+            try:
+                return await self._reopen(run)
+            except Unavailable as exc:
+                self._log.warning("run cannot be gone on with yet", run_id=run.id, reason=exc.message)
+                await self._clock.sleep(wait_s)
+        return await self._reopen(run)
+
+    async def _drive(self, run: Run, opened: _Opened) -> None:
+        addresses = dict[StageName, str]()
         progress = RunProgress(
             run_id=run.id,
             runs=self._runs,
             clock=self._clock,
             stages=run.stages,
-            address_of=lambda name: address_from(project.pipeline, name, project.submission.working_folder),
+            address_of=lambda name: addresses.get(name, name),
         )
-        run = replace(run, state=State.RUNNING, started_at=self._clock.now())
+        run = replace(run, state=State.RUNNING, started_at=run.started_at or self._clock.now())
+        state: ProjectState | None = None
         error: RunError | None = None
         try:
             await self._runs.save_run(run)
+            state, options = await opened()
+            project = state.project
+            folder = project.submission.working_folder
+            addresses |= {name: address_from(project.pipeline, name, folder) for name in run.stages}
             going = GoingRun(
                 run=run,
                 state=state,
@@ -103,10 +142,18 @@ class DriveRun:
                 progress=progress,
                 runner=self._runner_for(run, state.project, options),
             )
-            if not await self._go_through_within(going, options.timeout_s):
+            await self._keep_succeeded(going)
+            if run.stop_requested:
+                error = _CANCELLED
+            elif not await self._go_through_within(going, self._time_left(run, options)):
                 error = _timed_out(options)
         except asyncio.CancelledError:
-            error = SERVICE_STOPPED if self._is_closing else _CANCELLED
+            if self._is_closing:
+                await asyncio.shield(progress.settle())
+                return
+            error = _CANCELLED
+        except WherryError as exc:
+            error = RunError(reason=exc.reason, message=exc.message, hint=exc.hint)
         except Exception:  # noqa: BLE001 - one broken run must not stop the others; told and recorded
             self._log.exception("run failed unexpectedly", run_id=run.id)
             error = _BUG
@@ -125,10 +172,18 @@ class DriveRun:
             return False
         return True
 
+    def _time_left(self, run: Run, options: RunOptions) -> float | None:
+        """How long the run may still go on; None: as long as it takes."""
+        if options.timeout_s is None or run.started_at is None:
+            return options.timeout_s
+        return max(0.0, options.timeout_s - (self._clock.now() - run.started_at).total_seconds())
+
     async def _go_through(self, going: GoingRun) -> None:
         """Keep every stage going that can go; return when nothing more can."""
         pipeline = going.state.project.pipeline
-        waiting = going.progress.let_wait(going.state.project.stages, pipeline)
+        stages = going.progress.stages
+        unfinished = [stage for stage in going.state.project.stages if not stages[stage.name].state.is_final]
+        waiting = going.progress.let_wait(unfinished, pipeline)
         started: set[asyncio.Task[list[Stage]]] = set()
         # Not asyncio.wait: that looks at all that goes on whenever one ends.
         ended: asyncio.Queue[asyncio.Task[list[Stage]]] = asyncio.Queue()
@@ -152,20 +207,24 @@ class DriveRun:
         await going.progress.skip_rest(waiting, pipeline)
 
     async def _finish(
-        self, run: Run, state: ProjectState, progress: RunProgress, error: RunError | None
+        self, run: Run, state: ProjectState | None, progress: RunProgress, error: RunError | None
     ) -> None:
-        """Record the end. `error` says what ended the run from outside, if anything did."""
+        """Record the end. `error` says what ended the run from outside, if anything did; `state` where it came to."""
         if error is not None:
             stopped = State.CANCELLED if error.reason in _ON_PURPOSE else State.LOST
             await progress.stop_rest(stopped, error.message)
         await progress.settle()
         final = run_state_from(stage.state for stage in progress.stages.values())
+        write_backs: tuple[WriteBack, ...] = ()
         try:
-            write_backs = await self._write_backs(state.project, progress.entries, state.legacy, state.placed)
+            if state is not None:
+                write_backs = await self._write_backs(
+                    state.project, progress.entries, state.legacy, state.placed
+                )
         except Exception:  # noqa: BLE001 - a run must end even when its lock cannot be written; told
             self._log.exception("write-backs could not be made", run_id=run.id)
-            write_backs, error = (), _BUG
-        if error is _BUG:
+            error = _BUG
+        if error is not None and error.reason not in _ON_PURPOSE:
             final = State.LOST
         elif error is not None and error.reason == _TIMEOUT and final != State.SUCCEEDED:
             final = State.FAILED

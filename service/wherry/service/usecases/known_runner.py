@@ -17,18 +17,28 @@ class KnownStageRunner(StageRunner):
     async def run(self, task: StageTask, attempt: AttemptId, observer: StageObserver) -> Outcome:
         """Return the known outcome, or what the inner runner makes of the stage."""
         known = await self._find(task)
-        return await self._inner.run(task, attempt, observer) if known is None else as_hit(known)
+        return await self._inner.run(task, attempt, observer) if known is None else as_known(known, task)
 
 
-def as_hit(known: Known) -> Succeeded:
+def as_known(known: Known, task: StageTask) -> Succeeded:
     """The outcome of a stage whose result is known."""
+    result = known.result
+    if result is not None and result.run_id == task.run_id:
+        # Computed in this very run, whose service was killed between keeping the result and saying so.
+        return Succeeded(
+            entry=known.entry,
+            cache=CacheUse.MISS,
+            wall_s=result.wall_s,
+            log=result.log,
+            undeclared=result.undeclared,
+        )
     return Succeeded(
         entry=known.entry,
         cache=CacheUse.HIT,
-        wall_s=known.result.wall_s if known.result else 0.0,
-        from_run=known.result.run_id if known.result else None,
-        from_user=known.result.user if known.result else None,
+        wall_s=result.wall_s if result else 0.0,
+        from_run=result.run_id if result else None,
+        from_user=result.user if result else None,
         source=known.source,
-        log=known.result.log if known.result else None,
-        undeclared=known.result.undeclared if known.result else None,
+        log=result.log if result else None,
+        undeclared=result.undeclared if result else None,
     )

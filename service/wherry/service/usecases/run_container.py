@@ -1,9 +1,10 @@
-"""Run a stage's container from its making to its removal: what it writes is handed on, its end is told."""
+"""Run a stage's container, or go along with one that runs: what it writes is handed on, its end is told."""
 
 import asyncio
 import contextlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Self
 
 from wherry.service.domain.errors import Unavailable
@@ -12,6 +13,7 @@ from wherry.service.domain.lines import LineSplitter
 from wherry.service.domain.secrets import SecretMask
 from wherry.service.domain.shell import secrets_script
 from wherry.service.domain.states import State
+from wherry.service.domain.task import AttemptId
 from wherry.service.domain.usage import Usage
 from wherry.service.ports.clock import Clock
 from wherry.service.ports.containers import (
@@ -26,6 +28,7 @@ from wherry.service.ports.logs import LogStream
 from wherry.service.ports.stages import StageObserver
 from wherry.service.usecases.disk_limit import DiskLimit
 from wherry.service.usecases.measure_usage import UsageMeter
+from wherry.service.usecases.remains import Remains
 
 # What a process gets to put its things in order after SIGTERM; Docker's own default.
 _STOP_GRACE_S = 10.0
@@ -57,18 +60,24 @@ class Ended:
 
 
 class RunContainer:
-    """Makes a container, goes along with it to its end, and removes it."""
+    """Makes a container, or takes one up, and goes along with it to its end. It is removed by whoever clears remains."""
 
-    def __init__(self, *, engine: ContainerEngine, clock: Clock, disk: DiskLimit) -> None:
+    def __init__(self, *, engine: ContainerEngine, clock: Clock, disk: DiskLimit, remains: Remains) -> None:
         """Run on `engine`; durations are those of `clock`; `disk` watches what is written."""
         self._disk = disk
         self._engine = engine
         self._clock = clock
+        self._remains = remains
 
     async def __call__(
-        self, spec: ContainerSpec, observer: StageObserver, *, timeout_s: float | None = None
+        self,
+        spec: ContainerSpec,
+        attempt: AttemptId,
+        observer: StageObserver,
+        *,
+        timeout_s: float | None = None,
     ) -> Ended:
-        """Return when the container has ended and is gone. Cancelled, it stops the container first.
+        """Return when the container has ended. Cancelled, it stops the container first.
 
         After `timeout_s` it is stopped: what it writes while it puts its things in order is still handed on.
 
@@ -77,30 +86,68 @@ class RunContainer:
             ImageNotFound: if the image is gone, or cannot run the command.
         """
         container = await self._engine.create(spec)
+        self._remains.add_container(attempt, container)
+        await observer.entered(State.RUNNING)
+        output = _Output(observer, spec.secrets)
+        pieces = self._engine.start(container, stdin=output.stdin)
+        return await self._go_along(container, pieces, output, workspace=spec.workspace, timeout_s=timeout_s)
+
+    async def resume(
+        self,
+        container: ContainerId,
+        attempt: AttemptId,
+        observer: StageObserver,
+        *,
+        workspace: Path,
+        secrets: Mapping[str, bytes],
+        timeout_s: float | None = None,
+    ) -> Ended:
+        """Go along with a container that was started before; its output is handed on from the start.
+
+        Raises:
+            Unavailable: if the engine does not answer, or the container is gone.
+        """
+        self._remains.add_container(attempt, container)
+        left_s = None if timeout_s is None else timeout_s - await self._engine.age_s(container)
+        output = _Output(observer, secrets)
+        pieces = self._engine.output(container)
+        ended = await self._go_along(container, pieces, output, workspace=workspace, timeout_s=left_s)
+        ran_s = ended.exit.ran_s
+        if ran_s is None:
+            return ended
+        # It may have ended in time while nobody looked.
+        return replace(ended, wall_s=ran_s, timed_out=ended.timed_out and ran_s >= (timeout_s or 0.0))
+
+    async def _go_along(
+        self,
+        container: ContainerId,
+        pieces: AsyncGenerator[OutputPiece],
+        output: "_Output",
+        *,
+        workspace: Path,
+        timeout_s: float | None,
+    ) -> Ended:
+        started = self._clock.monotonic_s()
         try:
-            await observer.entered(State.RUNNING)
-            started = self._clock.monotonic_s()
             async with (
                 UsageMeter(self._engine, container) as meter,
                 _TimeLimit(self._engine, container, timeout_s) as limit,
-                self._disk.watched(container, spec.workspace) as disk,
+                self._disk.watched(container, workspace) as disk,
             ):
-                await _Output(observer, spec.secrets).pass_on(self._engine, container)
+                await output.pass_on(pieces)
                 ended = await self._engine.wait(container)
                 wall_s = self._clock.monotonic_s() - started
-            return Ended(
-                exit=ended,
-                wall_s=wall_s,
-                timed_out=limit.has_passed,
-                over_disk_bytes=disk.exceeded_bytes,
-                usage=meter.usage,
-            )
         except asyncio.CancelledError:
-            await asyncio.shield(self._engine.stop(container, grace_s=_STOP_GRACE_S))
+            if not self._remains.stay:
+                await asyncio.shield(self._engine.stop(container, grace_s=_STOP_GRACE_S))
             raise
-        finally:
-            with contextlib.suppress(Unavailable):
-                await asyncio.shield(self._engine.remove(container))
+        return Ended(
+            exit=ended,
+            wall_s=wall_s,
+            timed_out=limit.has_passed,
+            over_disk_bytes=disk.exceeded_bytes,
+            usage=meter.usage,
+        )
 
 
 class _TimeLimit:
@@ -141,14 +188,14 @@ class _Output:
 
     def __init__(self, observer: StageObserver, secrets: Mapping[str, bytes]) -> None:
         self._observer = observer
-        self._stdin = secrets_script(secrets)
+        self.stdin = secrets_script(secrets)
         self._masks = {source: SecretMask(secrets.values()) for source in Source}
         self._splitters = {source: LineSplitter(LOG_LINE_BYTES_MAX) for source in Source}
         self._bytes = 0
 
-    async def pass_on(self, engine: ContainerEngine, container: ContainerId) -> None:
+    async def pass_on(self, pieces: AsyncGenerator[OutputPiece]) -> None:
         """Hand on everything until the container has ended."""
-        async with contextlib.aclosing(engine.start(container, stdin=self._stdin)) as pieces:
+        async with contextlib.aclosing(pieces):
             async for piece in pieces:
                 await self._take(piece)
         for source, splitter in self._splitters.items():

@@ -34,7 +34,10 @@ class RunProgress:
         stages: Mapping[StageName, StageRecord],
         address_of: Callable[[StageName], str],
     ) -> None:
-        """Begin with the records of a fresh run; messages call stages by their address where the run was asked for."""
+        """Begin with the records of a run, which may have come some way in an earlier life of the service.
+
+        Messages call stages by their address where the run was asked for.
+        """
         self._address_of = address_of
         self._clock = clock
         self._run_id = run_id
@@ -47,7 +50,7 @@ class RunProgress:
         self.restoring: dict[StageName, int] = {}
         """Stages that run again because their outputs went from the store, and how often."""
         self._former: dict[StageName, StageEntry] = {}
-        self._failed: list[StageName] = []
+        self._failed = [name for name, stage in stages.items() if stage.state in {State.FAILED, State.LOST}]
         self._waiting: WaitingStages | None = None
         self._unsaved: list[StageRecord] = []
         self._writing: asyncio.Task[None] | None = None

@@ -52,15 +52,18 @@ class SubmitRun:
         self._clock = clock
 
     async def __call__(
-        self, submission: Submission, options: RunOptions, *, idempotency_key: str
+        self, submission: Submission, options: RunOptions, *, idempotency_key: str, content: bytes = b""
     ) -> Accepted | Needs:
-        """Return the run, or what is needed before there can be one. Safe to repeat."""
+        """Return the run, or what is needed before there can be one. Safe to repeat.
+
+        `content` is the submission as it came, from which it can be read again.
+        """
         state = await self._open_project(submission, upload=True)
         if isinstance(state, Needs):
             return state
         await self._check_secrets(state.project)
         snapshot = await self._snapshots.keep(state)
-        options = replace(options, forced=_forced(state.project, options))
+        options = with_forced(state.project, options)
         run, is_new = await self._runs.create(
             NewRun(
                 idempotency_key=idempotency_key,
@@ -75,6 +78,7 @@ class SubmitRun:
                 snapshot=snapshot.hash,
                 labels=options.labels,
                 priority=options.priority,
+                content=content,
             )
         )
         if is_new:
@@ -85,14 +89,14 @@ class SubmitRun:
         return Accepted(run, (*find_unlooked(state.project), *warnings_of(state.images.values())))
 
 
-def _forced(project: Project, options: RunOptions) -> frozenset[StageName]:
-    """The stages from which on everything runs, with all that depend on them.
+def with_forced(project: Project, options: RunOptions) -> RunOptions:
+    """Find the stages from which on everything runs, with all that depend on them.
 
     Raises:
         StageUnknown: if the run has no such stage.
     """
     if not options.from_stages:
-        return frozenset()
+        return options
     known = {stage.name for stage in project.stages}
     starts = [StageName(name) for name in options.from_stages]
     for name in starts:
@@ -102,4 +106,4 @@ def _forced(project: Project, options: RunOptions) -> frozenset[StageName]:
                 f"the run has no stage {name!r}", hint=f"Did you mean {near[0]!r}?" if near else ""
             )
     downstream = active_downstream(project.pipeline)
-    return frozenset(reachable(starts, lambda name: downstream.get(name, ())))
+    return replace(options, forced=frozenset(reachable(starts, lambda name: downstream.get(name, ()))))

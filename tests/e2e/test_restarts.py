@@ -1,0 +1,145 @@
+"""A service that is killed, or stopped, and started again: runs go on, nothing is lost or done twice."""
+
+import hashlib
+import re
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.harness import WHERRY, Project, Service, new_project, run, states
+from wherry.service.adapters.s3_server_seaweedfs import SeaweedServer
+
+# From the first to the last point of an attempt, and on what is found of it then.
+POINTS = (
+    "queued",
+    "fetching",
+    "starting",
+    "writing",
+    "wrote",
+    "collecting",
+    "publishing",
+    "ended",
+    "published",
+)
+_DEADLINE_S = 120
+
+# Written once for each execution: another number every time.
+NUMBER = "cat /proc/sys/kernel/random/uuid"
+FILES = {
+    "dvc.yaml": "stages:\n"
+    "  before: {cmd: cp seed a, deps: [seed], outs: [a]}\n"
+    f"  long: {{cmd: '{NUMBER} | tee b; sleep 3; echo second; echo third >&2', deps: [a], outs: [b]}}\n"
+    "  after: {cmd: cp b c, deps: [b], outs: [c]}\n",
+    ".dvc/wherry.toml": '[defaults]\nimage = "wherry/base:bookworm"\nnetwork = false\n',
+}
+
+
+class Restarted:
+    """A service of its own, which dies and comes back."""
+
+    def __init__(self, home: Path, settings: Mapping[str, str]) -> None:
+        self.service = Service(home, settings)
+
+    def up(self) -> None:
+        self.service.wherry("up", cwd=self.service.home).expect(0)
+
+    def down(self) -> None:
+        self.service.wherry("down", cwd=self.service.home).expect(0)
+
+    def start(self, point: str) -> "subprocess.Popen[bytes]":
+        """Start it so that it kills itself at a point."""
+        with (self.service.home / "service.log").open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "wherry.service", "--home", str(self.service.home)],
+                env={**self.service.environment(), "WHERRY_FAULT_AT": point},
+                stdout=log,
+                stderr=log,
+            )
+
+    def answers(self) -> bool:
+        return self.service.wherry("service", "status", cwd=self.service.home).code == 0
+
+    def containers(self, stage: str) -> list[str]:
+        ours = f"label=wherry.stage={stage}"
+        listed = run(["docker", "ps", "-aq", "--filter", ours], cwd=self.service.home).expect(0)
+        return listed.out.split()
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + _DEADLINE_S
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def restarted(tmp_path: Path, s3_server: SeaweedServer) -> Iterator[Restarted]:
+    """Beside its own store: that is not what dies here."""
+    home = tmp_path / "home"
+    home.mkdir()
+    one = Restarted(
+        home,
+        {
+            "WHERRY_S3_BUCKET": "wherry-tests",
+            "WHERRY_S3_PREFIX": uuid.uuid4().hex,
+            "WHERRY_S3_ENDPOINT": s3_server.endpoint,
+            "WHERRY_S3_ACCESS_KEY": s3_server.access_key,
+            "WHERRY_S3_SECRET_KEY": s3_server.secret_key,
+        },
+    )
+    yield one
+    one.down()
+
+
+def make_project(tmp_path: Path, one: Restarted) -> Project:
+    return new_project(tmp_path / "project", one.service, {**FILES, "seed": uuid.uuid4().hex})
+
+
+def test_a_run_survives_a_service_that_is_killed_at_every_point_of_it_and_so_does_who_watches(
+    restarted: Restarted, tmp_path: Path
+) -> None:
+    restarted.up()
+    project = make_project(tmp_path, restarted)
+    project.repro("before")
+    restarted.down()
+    dying = restarted.start(POINTS[0])
+    until(restarted.answers)
+    watching = subprocess.Popen(
+        [WHERRY, "repro"],
+        cwd=project.root,
+        env=restarted.service.environment(project.user),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+    for point in POINTS[1:]:
+        assert dying.wait(timeout=_DEADLINE_S) == -signal.SIGKILL
+        dying = restarted.start(point)
+    assert dying.wait(timeout=_DEADLINE_S) == -signal.SIGKILL
+    restarted.up()
+    seen, _ = watching.communicate(timeout=_DEADLINE_S)
+    ended = project.wherry("ps", "--all", "--json").expect(0).json()["runs"][0]
+    shown = project.wherry("show", ended["id"], "--json").expect(0).json()
+    told = project.wherry("logs", ended["id"], "long").expect(0).out
+
+    assert watching.returncode == 0, seen
+    assert states(shown) == {
+        "before": ("succeeded", "hit"),
+        "long": ("succeeded", "miss"),
+        "after": ("succeeded", "miss"),
+    }
+    (made,) = next(stage for stage in shown["stages"] if stage["name"] == "long")["outs"]
+    for log in (seen, told):
+        (number,) = re.findall(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", log)
+        assert hashlib.md5(f"{number}\n".encode(), usedforsecurity=False).hexdigest() == made["md5"]
+        # Their own lines: the command itself is shown once for each attempt that was made.
+        assert [len(re.findall(rf"(?m)\b{word}$", log)) for word in ("second", "third")] == [1, 1]
+    assert restarted.containers("long") == []
+    assert list((restarted.service.home / "workspaces").iterdir()) == []
