@@ -8,6 +8,10 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     ),
     "up": (("wherry up", "a service on this machine, ready when it returns"),),
     "down": (("wherry down", "runs that are going on end"),),
+    "server": (
+        ("wherry server --config /etc/wherry.toml", "as a supervisor starts it"),
+        ("wherry server --listen 127.0.0.1:7070", "on a port of your choice"),
+    ),
     "service status": (
         ("wherry service status", "where it is, and whether it answers"),
         ("wherry service status --json", "the same for a script"),

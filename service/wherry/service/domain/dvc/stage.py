@@ -80,6 +80,8 @@ class Stage:
     settings: Mapping[str, Any] = field(default_factory=dict)
     """The mapping under meta.wherry, not yet checked."""
     settings_place: Place | None = None
+    settings_places: Mapping[str, Place] = field(default_factory=dict)
+    """Where each key of it stands."""
 
     @property
     def inputs(self) -> tuple["Dependency | ParamsDependency", ...]:
