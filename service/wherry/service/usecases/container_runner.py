@@ -16,7 +16,7 @@ from wherry.service.domain.errors import (
     disk_full,
 )
 from wherry.service.domain.paths import ROOT, ProjectPath
-from wherry.service.domain.records import FileEntry, StageEntry
+from wherry.service.domain.records import FileEntry, OutputKind, StageEntry
 from wherry.service.domain.resources import size_text, thread_limits
 from wherry.service.domain.shell import shell_argv
 from wherry.service.domain.states import CacheUse, Phase, State
@@ -233,6 +233,9 @@ class ContainerStageRunner(StageRunner):
         collected = await self._workspaces.collect(
             workspace, outputs_at(task), task.ignore.moved_to(task.root_at)
         )
+        for out, output in zip(declared, collected, strict=True):
+            if out.kind is OutputKind.METRIC and output.tree is None and not output.files[0].textual:
+                raise OutputUnusable(f"binary file {out.path!r} cannot be used as metrics")
         await observer.entered(State.RUNNING, Phase.PUBLISHING)
         await self._put.put_files(
             (
