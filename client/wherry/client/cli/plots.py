@@ -105,7 +105,8 @@ def diff(settings: Settings, /, revisions: tuple[str, ...], **flags: Any) -> Non
             names.append(WORKSPACE)
         if WORKSPACE in names:
             names = [WORKSPACE, *(name for name in names if name != WORKSPACE)]
-        _run(client, terminal, [finder.resolve(name) for name in dict.fromkeys(names)], flags)
+        found = [] if finder.is_before_first(names) else [finder.resolve(one) for one in dict.fromkeys(names)]
+        _run(client, terminal, found, flags)
 
 
 @plots.command("templates", cls=Command)
