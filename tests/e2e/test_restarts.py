@@ -66,8 +66,9 @@ class Restarted:
         return self.service.wherry("service", "status", cwd=self.service.home).code == 0
 
     def containers(self, stage: str) -> list[str]:
-        ours = f"label=wherry.stage={stage}"
-        listed = run(["docker", "ps", "-aq", "--filter", ours], cwd=self.service.home).expect(0)
+        labels = (f"label=wherry.stage={stage}", f"label=wherry.path={self.service.home}")
+        ours = [word for label in labels for word in ("--filter", label)]
+        listed = run(["docker", "ps", "-aq", *ours], cwd=self.service.home).expect(0)
         return listed.out.split()
 
 

@@ -17,7 +17,7 @@ from wherry.service.ports.event_log import EventLog
 from wherry.service.ports.faults import Faults
 from wherry.service.ports.run_cache import RunCache
 from wherry.service.ports.stages import StageRunner
-from wherry.service.usecases.adopting_runner import AdoptingStageRunner, PlacedStageRunner
+from wherry.service.usecases.adopting_runner import AdoptingStageRunner
 from wherry.service.usecases.caching_runner import CachingStageRunner
 from wherry.service.usecases.container_runner import ContainerStageRunner
 from wherry.service.usecases.disk_limit import DiskLimit
@@ -85,7 +85,6 @@ class Runners:
             workspaces=parts.workspaces,
             put=made.put,
             secrets=parts.secrets,
-            clock=made.clock,
             user=f"{uid}:{gid}",
             labels=parts.labels,
             remains=self.remains,
@@ -120,9 +119,9 @@ class Runners:
             run=run,
             project=project,
             options=options,
+            begun_with=self.leftovers.gpus_of,
         )
-        placed = PlacedStageRunner(scheduled, attempting, self.leftovers)
-        logged: StageRunner = LoggedStageRunner(placed, made.keep_logs)
+        logged: StageRunner = LoggedStageRunner(scheduled, made.keep_logs)
         if self._faults is not None:
             logged = FaultyStageRunner(logged, self._faults, before="queued", after="ended")
         caching: StageRunner = CachingStageRunner(

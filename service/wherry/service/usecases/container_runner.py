@@ -29,7 +29,6 @@ from wherry.service.domain.task import (
     Succeeded,
     Vanished,
 )
-from wherry.service.ports.clock import Clock
 from wherry.service.ports.containers import ContainerSpec
 from wherry.service.ports.logs import LogStream
 from wherry.service.ports.secrets import SecretStore
@@ -67,7 +66,6 @@ class ContainerStageRunner(StageRunner):
         workspaces: Workspaces,
         put: PutBlobs,
         secrets: SecretStore,
-        clock: Clock,
         user: str,
         labels: dict[str, str],
         remains: Remains,
@@ -77,7 +75,6 @@ class ContainerStageRunner(StageRunner):
         self._workspaces = workspaces
         self._put = put
         self._secrets = secrets
-        self._clock = clock
         self._user = user
         self._labels = labels
         self._remains = remains
@@ -142,7 +139,7 @@ class ContainerStageRunner(StageRunner):
             observer,
             workspace=workspace,
             secrets=await self._reveal_secrets(task),
-            timeout_s=leftover.time_left(task.settings.timeout_s, self._clock.now()),
+            timeout_s=task.settings.timeout_s,
         )
         return await self._outcome(task, workspace, ended, observer)
 
