@@ -38,8 +38,18 @@ def test_known_results_are_not_warned_of_but_shown(wherry: Run, service: FakeSer
     assert "train reads without declaring:\n    deps:\n    - helper.py\n" in wherry("show", "42").out
 
 
+def test_stages_that_read_the_same_are_named_together(wherry: Run, service: FakeService) -> None:
+    _script(service, [(f"s@{number}", runs_pb2.CACHE_USE_MISS, ["h.py", "i.py"]) for number in range(6)])
+    done = wherry("repro")
+    assert (
+        "warning: s@0, s@1, s@2, s@3 and 2 more read 2 files of the project without declaring them. "
+        "Wherry runs them again when one changes, `dvc repro` does not. "
+        "To declare, add to the stages in dvc.yaml:\n    deps:\n    - h.py\n    - i.py\n"
+    ) in done.err
+
+
 def test_of_many_stages_a_few_are_told_and_the_rest_counted(wherry: Run, service: FakeService) -> None:
-    _script(service, [(f"s@{number}", runs_pb2.CACHE_USE_MISS, ["h.py"]) for number in range(9)])
+    _script(service, [(f"s@{number}", runs_pb2.CACHE_USE_MISS, [f"h{number}.py"]) for number in range(9)])
     done = wherry("repro")
     assert done.err.count("without declaring") == 3
     assert "so did 6 more stages" in done.err

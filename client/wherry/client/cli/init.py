@@ -207,7 +207,9 @@ def _findings(survey: Survey, asked: _Asked, proposal: Proposal) -> Iterator[_Fi
 
 
 def _undeclared_findings(survey: Survey) -> Iterator[_Finding]:
+    alike: dict[tuple[str, ...], list[str]] = {}
     for one in survey.undeclared:
+        alike.setdefault(one.paths, []).append(one.stage)
         if one.outputs:
             yield _Finding(
                 "UNDECLARED_OUTPUT",
@@ -215,12 +217,15 @@ def _undeclared_findings(survey: Survey) -> Iterator[_Finding]:
                 "it will not be there",
                 "add it to the stage's deps in dvc.yaml",
             )
-        if one.paths:
+    for paths, stages in alike.items():
+        one_stage, one_path = len(stages) == 1, len(paths) == 1
+        if paths:
             yield _Finding(
                 "UNDECLARED",
-                f"stage {one.stage} reads {_few(one.paths)}, which it does not declare: "
-                "DVC does not run it again when that changes",
-                "add it to the stage's deps (or params) in dvc.yaml",
+                f"{'stage' if one_stage else 'stages'} {_few(tuple(stages))} {'reads' if one_stage else 'read'} "
+                f"{_few(paths)} without declaring {'it' if one_path else 'them'}: "
+                f"DVC does not run {'it' if one_stage else 'them'} again when {'that' if one_path else 'one'} changes",
+                "add to deps (or params) in dvc.yaml",
             )
 
 

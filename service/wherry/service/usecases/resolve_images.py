@@ -58,8 +58,9 @@ class ResolveImages:
         if not said:
             raise PipelineInvalid(
                 f"stage {stage.name!r} has no image to run in",
-                hint='Name one in .dvc/wherry.toml ([defaults] image = "…"), under '
-                "stages.X.meta.wherry.image, or with --image; or a Dockerfile of the project in 'build'.",
+                hint="`wherry init` proposes one for the project; or name it in .dvc/wherry.toml "
+                '([defaults] image = "…"), under stages.X.meta.wherry.image, or with --image; or a '
+                "Dockerfile of the project in 'build'.",
                 place=stage.place,
             )
         return said
