@@ -70,6 +70,7 @@ HEADS: Mapping[str, str] = {
     "frozen": "frozen: true\n",
     "locked": "locked: true\n",
     "a checksum of DVC 1": "md5: 0123456789abcdef0123456789abcdef\nwdir: .\n",
+    "an import without a checksum": f"frozen: true\ndeps: [{{path: ../x, md5: {_MD5}, hash: md5}}]\n",
     "a null checksum": "md5:\ndeps:\n",
     "an empty checksum": "md5: ''\ndeps: []\nalways_changed: true\n",
 }

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
@@ -13,6 +14,7 @@ from wherry.service.adapters.database import Database
 from wherry.service.adapters.result_catalog_sql import SqlResultCatalog
 from wherry.service.adapters.run_cache_sql import SqlRunCache
 from wherry.service.domain.blob import BlobHash
+from wherry.service.domain.reads import Reads
 from wherry.service.domain.records import FileEntry, StageEntry
 from wherry.service.domain.task import RunId, StrictKey
 from wherry.service.ports.blob_index import BlobRecord
@@ -81,6 +83,17 @@ def test_a_pin_outlives_a_result_that_is_written_anew_and_goes_with_one_that_is_
     assert not wait(catalog.find("aaaaaa", limit=2))
     wait(SqlRunCache(database).publish(_result("a", minutes=10)))
     assert [one.pinned for one in wait(catalog.find("a", limit=2))] == [False]
+
+
+def test_of_several_results_of_a_key_the_newest_is_found_and_all_are_forgotten(
+    catalog: SqlResultCatalog, database: Database
+) -> None:
+    cache, newest = SqlRunCache(database), replace(_result("a", minutes=20), undeclared=Reads())
+    for other in (replace(_result("a", minutes=5), undeclared=Reads(all_files="0" * 64)), newest):
+        wait(cache.publish(other))
+    assert [one.result for one in wait(catalog.find("a", limit=2))] == [newest]
+    wait(catalog.remove([newest.key]))
+    assert list(wait(cache.find(newest.key))) == []
 
 
 def test_uses_are_those_of_the_index(catalog: SqlResultCatalog, database: Database) -> None:

@@ -19,6 +19,7 @@ from wherry.service.domain.blob import BlobHash, hash_content, object_key
 from wherry.service.domain.dvc.stage import StageName
 from wherry.service.domain.errors import InvalidInput
 from wherry.service.domain.paths import ProjectPath
+from wherry.service.domain.reads import Reads
 from wherry.service.domain.records import FileEntry, StageEntry
 from wherry.service.domain.run import FileRecord, NewRun, StageRecord
 from wherry.service.domain.task import RunId, StrictKey
@@ -66,7 +67,9 @@ class Store:
         await self.objects.put(object_key(blob), content)
         await self.index.add([BlobRecord(hash=blob, size_bytes=len(content), sha256=None)])
 
-    async def result(self, key: str, *, outs: Iterable[BlobHash], deps: Iterable[BlobHash] = ()) -> StrictKey:
+    async def result(
+        self, key: str, *, outs: Iterable[BlobHash], deps: Iterable[BlobHash] = (), reads: str = ""
+    ) -> StrictKey:
         strict = StrictKey(key * 64)
         entry = StageEntry(cmd=key, deps=_entries(deps), params={}, outs=_entries(outs))
         await self.cache.publish(
@@ -78,6 +81,7 @@ class Store:
                 image="i",
                 wall_s=1.0,
                 created_at=self.clock.now(),
+                undeclared=Reads(all_files=reads),
             )
         )
         return strict
@@ -121,6 +125,21 @@ def test_old_results_go_with_what_only_they_hold(store: Store) -> None:
         assert await store.collected() == would
         assert [await store.has(blob) for blob in (old, shared, new, source)] == [False, True, True, True]
         assert [one.result.key for one in await store.catalog.list_page(limit=9)] == [kept]
+
+    asyncio.run(body())
+
+
+def test_results_of_one_key_stay_as_long_as_any_of_them_is_young(store: Store) -> None:
+    async def body() -> None:
+        old = await store.hold(b"old")
+        await store.result("a", outs=[old], reads="1" * 64)
+        store.later(40)
+        key = await store.result("a", outs=[await store.hold(b"new")], reads="2" * 64)
+        await store.collected()
+        assert (await store.has(old), len(await store.cache.find(key))) == (True, 2)
+        store.later(40)
+        await store.collected()
+        assert (await store.has(old), len(await store.cache.find(key))) == (False, 0)
 
     asyncio.run(body())
 

@@ -92,6 +92,10 @@ def plan_document(plan: Plan) -> Json:
                 "reasons": list(stage.reasons),
                 "key": stage.key or None,
                 "source": source_word(stage.source),
+                "settings": [
+                    {"name": setting.name, "value": setting.value, "origin": setting.origin}
+                    for setting in stage.settings
+                ],
             }
             for stage in plan.stages
         ],

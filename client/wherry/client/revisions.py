@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from wherry.client.branching import Branched, Brancher
 from wherry.client.connection import LONG_S, Connection
+from wherry.client.downloading import MemorySink, download
 from wherry.client.errors import ClientError, Invalid, NotInGit, Refused, Unknown, UnknownRevision
 from wherry.client.git_objects import GitObjects
 from wherry.client.progress import Progress
@@ -15,10 +16,12 @@ from wherry.client.project import Project
 from wherry.client.revision_submission import RevisionSubmitter
 from wherry.client.selection import Selection
 from wherry.client.submission import Submitter
+from wherry.v1.blobs_pb2 import BlobDigest
 from wherry.v1.pipelines_pb2 import Submission
 from wherry.v1.results_pb2 import (
     RESULT_KIND_METRICS,
     RESULT_KIND_PARAMS,
+    RESULT_KIND_PLOT_DATA,
     RESULT_KIND_PLOTS,
     RESULT_KIND_RECORDS,
     ReadResultsRequest,
@@ -27,7 +30,7 @@ from wherry.v1.results_pb2 import (
 from wherry.v1.runs_pb2 import GetRunRequest, Run
 
 Json = dict[str, Any]
-Kind = Literal["metrics", "params", "plots", "records"]
+Kind = Literal["metrics", "params", "plots", "records", "plot data"]
 
 WORKSPACE = "workspace"
 RUN_PREFIX = "run:"
@@ -37,6 +40,7 @@ _KINDS = {
     "params": RESULT_KIND_PARAMS,
     "plots": RESULT_KIND_PLOTS,
     "records": RESULT_KIND_RECORDS,
+    "plot data": RESULT_KIND_PLOT_DATA,
 }
 
 
@@ -160,6 +164,8 @@ class Revisions:
         *,
         targets: Sequence[str] = (),
         stage_params_only: bool = False,
+        working_folder: str = "",
+        no_header: bool = False,
     ) -> Json | None:
         """Read what a revision declares, by kind; None when the project's folder is not in it.
 
@@ -169,7 +175,11 @@ class Revisions:
 
         def request() -> ReadResultsRequest:
             return ReadResultsRequest(
-                kinds=[_KINDS[kind] for kind in kinds], targets=targets, stage_params_only=stage_params_only
+                kinds=[_KINDS[kind] for kind in kinds],
+                targets=targets,
+                stage_params_only=stage_params_only,
+                working_folder=working_folder,
+                no_header=no_header,
             )
 
         def call(submission: Submission) -> ReadResultsResponse:
@@ -217,6 +227,22 @@ class Revisions:
                 continue
             if document is not None:
                 found[revision.name] = {"data": document[kind]}
+        return found
+
+    def contents(self, digests: Iterable[BlobDigest]) -> dict[str, bytes]:
+        """Fetch content that the store holds, by hash.
+
+        Raises:
+            ClientError: as the service says.
+        """
+        found: dict[str, bytes] = {}
+
+        def sink(blob: str) -> MemorySink:
+            return MemorySink(lambda data: found.__setitem__(blob, data))
+
+        wanted = list({digest.hash: digest for digest in digests}.values())
+        if wanted:
+            download(self._connection, wanted, sink, self._progress.advance)
         return found
 
     def branch(self, run: Run, name: str, *, force: bool = False) -> Branched:

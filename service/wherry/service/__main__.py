@@ -10,7 +10,7 @@ import structlog
 from pydantic import ValidationError
 
 from wherry.service.bootstrap.service import open_service
-from wherry.service.config import Settings
+from wherry.service.config import Settings, SettingsFileWrong, read_settings
 from wherry.service.domain.errors import WherryError
 
 _EXIT_CONFIGURATION = 251
@@ -20,14 +20,18 @@ _EXIT_UNAVAILABLE = 69
 def main() -> int:
     """Serve until told to stop; return the exit code."""
     parser = argparse.ArgumentParser(
-        prog="python -m wherry.service",
+        prog="wherry server",
         description="The Wherry service. Settings come from WHERRY_… variables; flags win.",
     )
     parser.add_argument("--home", type=Path, help="folder for all state")
     parser.add_argument("--listen", help="HOST:PORT for gRPC; port 0 picks one")
+    parser.add_argument("--config", type=Path, help="settings as TOML; WHERRY_… variables win")
     flags = {name: value for name, value in vars(parser.parse_args()).items() if value is not None}
     try:
-        settings = Settings(**flags)
+        settings = read_settings(flags.pop("config", None), flags)
+    except SettingsFileWrong as exc:
+        sys.stderr.write(f"error: {exc}\n")
+        return _EXIT_CONFIGURATION
     except ValidationError as exc:
         for problem in exc.errors():
             name = "_".join(str(part) for part in problem["loc"]).upper()

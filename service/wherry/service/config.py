@@ -1,10 +1,13 @@
-"""Settings of the service, from flags and the environment (WHERRY_…). The only reader of both."""
+"""Settings of the service, from flags, the environment (WHERRY_…) and a file. The only reader of them."""
 
+import difflib
 import ipaddress
 import os
 import secrets
+import tomllib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -129,6 +132,34 @@ class Settings(BaseSettings):
     def stage_user(self) -> tuple[int, int]:
         """The uid and gid of stages: nobody's when the service is root, else the service's own."""
         return (_STAGE_UID, _STAGE_UID) if os.geteuid() == 0 else (os.geteuid(), os.getegid())
+
+
+class SettingsFileWrong(Exception):
+    """The settings file cannot be read, or sets what there is not."""
+
+
+def read_settings(file: Path | None, flags: Mapping[str, Any]) -> Settings:
+    """Settings from flags, over variables, over a TOML file of the same names in lower case.
+
+    Raises:
+        SettingsFileWrong: if the file is no TOML, or has a name that is none of ours.
+        ValidationError: if a value is wrong.
+    """
+    given: dict[str, Any] = {}
+    if file is not None:
+        try:
+            given = tomllib.loads(file.read_text())
+        except (OSError, ValueError) as exc:
+            raise SettingsFileWrong(f"{file} cannot be read: {exc}") from exc
+        for name in given:
+            if name not in Settings.model_fields:
+                near = difflib.get_close_matches(name, Settings.model_fields, n=1)
+                raise SettingsFileWrong(
+                    f"{file} sets {name!r}, which is no setting of the service"
+                    + (f": did you mean {near[0]!r}?" if near else "")
+                )
+    said = {name.removeprefix("WHERRY_").lower() for name in os.environ if name.startswith("WHERRY_")}
+    return Settings(**{**{name: value for name, value in given.items() if name not in said}, **flags})
 
 
 def read_or_make_token(settings: Settings) -> str:

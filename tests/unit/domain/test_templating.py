@@ -163,7 +163,7 @@ def test_a_mapping_is_written_as_options(parsing: ParsingSettings, written: str)
         ("[parsing]\nbool = boolean_optional\n", ParsingSettings(boolean_optional=True)),
         ("[ PARSING ]  # x\n  List = 'Append' # y\n", ParsingSettings(append=True)),
         ("['remote \"parsing\"']\nlist = append\nurl = /x\n", ParsingSettings()),
-        ("nonsense\n[parsing]\n= x\nother = 1\n[core]\nlist = append\n", ParsingSettings()),
+        ("# [parsing]\n[parsing]\n\n[core]\nlist = append\n", ParsingSettings()),
     ],
 )
 def test_parsing_settings_are_found_among_anything_else(text: str, settings: ParsingSettings) -> None:

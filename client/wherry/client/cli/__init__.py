@@ -25,6 +25,7 @@ COMMANDS = {
     ),
     "up": ("service", "up", "Start the embedded service of this machine."),
     "down": ("service", "down", "Stop the embedded service of this machine."),
+    "server": ("server", "server", "Run the service in the foreground."),
     "service": ("service", "service", "Look at the embedded service of this machine."),
     "repro": ("repro", "repro", "Reproduce stages: submit the project, watch the run, bring results back."),
     "exp": ("exp", "exp", "Run experiments: one run, or one for each combination of parameters."),
@@ -55,6 +56,7 @@ COMMANDS = {
         "metrics",
         "Show metrics, and compare them between commits, runs and the workspace.",
     ),
+    "plots": ("plots", "plots", "Show plots, and compare them between commits, runs and the workspace."),
     "params": ("params", "params", "Compare parameters between commits, runs and the workspace."),
     "dvc-remote": (
         "remote",
@@ -80,7 +82,7 @@ COMMANDS = {
 
 # How the help is laid out; a command that stands in no section comes at the end.
 SECTIONS = {
-    "Begin": ("init", "up", "down", "service", "doctor"),
+    "Begin": ("init", "up", "down", "service", "server", "doctor"),
     "Run": ("repro", "exp", "retry", "stop"),
     "Look ahead": ("status", "why", "dag", "lint", "stage"),
     "Look at runs": ("ps", "show", "logs", "attach", "wait"),

@@ -8,6 +8,10 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     ),
     "up": (("wherry up", "a service on this machine, ready when it returns"),),
     "down": (("wherry down", "runs that are going on end"),),
+    "server": (
+        ("wherry server --config /etc/wherry.toml", "as a supervisor starts it"),
+        ("wherry server --listen 127.0.0.1:7070", "on a port of your choice"),
+    ),
     "service status": (
         ("wherry service status", "where it is, and whether it answers"),
         ("wherry service status --json", "the same for a script"),
@@ -23,6 +27,39 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("wherry exp run -S train.lr=0.01,0.1 -n lr", "two runs: lr-1, lr-2"),
         ("wherry exp run -S 'seed=range(1,6)' --queue", "five runs, submitted and left alone"),
     ),
+    "exp show": (
+        ("wherry exp show --only-changed", "the runs out of this commit, and what differs between them"),
+        (
+            "wherry exp show -n 5 --sort-by acc --sort-order desc",
+            "of the last five commits, the best run first",
+        ),
+    ),
+    "exp branch": (
+        ("wherry exp branch 12 better-lr", "its sources, params, dvc.lock and uncached outputs, in git"),
+        ("wherry exp branch brave-otter", "called brave-otter-branch"),
+    ),
+    "metrics show": (
+        ("wherry metrics show", "all metrics of the project"),
+        ("wherry metrics show -a --md eval/metrics.json", "one file, in every branch, as Markdown"),
+    ),
+    "metrics diff": (
+        ("wherry metrics diff", "the workspace against HEAD"),
+        ("wherry metrics diff main run:12", "a run against a branch"),
+        ("wherry metrics diff 12 13 --json", "two runs, for a script"),
+    ),
+    "params diff": (
+        ("wherry params diff", "the workspace against HEAD"),
+        ("wherry params diff main run:12 --md", "a run against a branch, as Markdown"),
+    ),
+    "plots show": (
+        ("wherry plots show --open", "all plots of the project, in a browser"),
+        ("wherry plots show logs.csv -x step -y loss", "a file that need not be declared"),
+    ),
+    "plots diff": (
+        ("wherry plots diff main run:12 run:13", "two runs over a branch"),
+        ("wherry plots diff --targets logs.csv --show-vega", "the specification, for another program"),
+    ),
+    "plots templates": (("wherry plots templates simple", "what a template of one's own begins from"),),
     "status": (
         ("wherry status", "what would run, and why"),
         ("wherry status -q || echo work", "in a script: exit code 1 when something would run"),

@@ -15,13 +15,9 @@ from wherry.client.watching import ENDED
 @click.option("-f", "--force", is_flag=True, help="Replace a branch of this name.")
 @click.pass_obj
 def branch(settings: Settings, run: str, branch: str | None, force: bool) -> None:  # noqa: FBT001 - click passes flags by name
-    r"""Make a git branch of a run: its sources, params, dvc.lock and uncached outputs, on the commit it came from.
+    """Make a git branch of a run: its sources, params, dvc.lock and uncached outputs, on the commit it came from.
 
     Without BRANCH it is called NAME-branch, after the run. The workspace is not touched.
-
-    \b
-    wherry exp branch 12 better-lr
-    git checkout better-lr && wherry pull
     """
     with open_session(settings) as (client, terminal):
         found = client.run(run)

@@ -70,13 +70,9 @@ def _pattern(_ctx: click.Context, _parameter: click.Parameter, patterns: tuple[s
 @precision_option
 @click.pass_obj
 def show(settings: Settings, /, **flags: Any) -> None:
-    r"""Show experiments: the workspace, commits, and under each commit the runs that were submitted from it.
+    """Show experiments: the workspace, commits, and under each commit the runs that were submitted from it.
 
     A run is called run:ID; metrics, params and plots of it can be asked for by that.
-
-    \b
-    wherry exp show --only-changed
-    wherry exp show -n 5 --sort-by acc --sort-order desc --hide-failed
     """
     shown = Shown(
         which=Which(

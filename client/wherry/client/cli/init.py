@@ -152,7 +152,9 @@ def _ask(client: Client | None, project: Project, trouble: ClientError | None) -
 def _wants_remote(settings: Settings, given: bool | None) -> bool:  # noqa: FBT001 - None is a third answer
     if given is not None:
         return given
-    if settings.yes or not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if settings.yes:
+        return True
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return False
     question = "Make the service's bucket this project's default DVC remote (.dvc/config.local, not in git)?"
     return click.confirm(question, default=False, err=True)

@@ -39,13 +39,9 @@ def metrics() -> None:
 @precision_option
 @click.pass_obj
 def show(settings: Settings, /, **flags: Any) -> None:
-    r"""Show the metrics of the project, or of branches, tags and commits.
+    """Show the metrics of the project, or of branches, tags and commits.
 
     TARGETS are files or folders, whether or not they are declared as metrics.
-
-    \b
-    wherry metrics show
-    wherry metrics show -a --md eval/metrics.json
     """
     which = Which(
         all_branches=flags["all_branches"], all_tags=flags["all_tags"], all_commits=flags["all_commits"]
@@ -82,14 +78,9 @@ def show(settings: Settings, /, **flags: Any) -> None:
 @precision_option
 @click.pass_obj
 def diff(settings: Settings, /, **flags: Any) -> None:
-    r"""Compare metrics between two revisions, HEAD and the workspace unless they are named.
+    """Compare metrics between two revisions, HEAD and the workspace unless they are named.
 
     A revision is a name that git knows; else the number or name of a run. run:12 is the run in any case.
-
-    \b
-    wherry metrics diff
-    wherry metrics diff main run:12
-    wherry metrics diff 12 13 --md
     """
     with open_session(settings) as (client, terminal):
         project, revisions = client.project, client.revisions()

@@ -34,13 +34,9 @@ def params() -> None:
 @click.option("--no-path", is_flag=True, help="Leave the column of paths out.")
 @click.pass_obj
 def diff(settings: Settings, /, **flags: Any) -> None:
-    r"""Compare parameters between two revisions, HEAD and the workspace unless they are named.
+    """Compare parameters between two revisions, HEAD and the workspace unless they are named.
 
     A revision is a name that git knows; else the number or name of a run. run:12 is the run in any case.
-
-    \b
-    wherry params diff
-    wherry params diff main run:12
     """
     with open_session(settings) as (client, terminal):
         project, revisions = client.project, client.revisions()

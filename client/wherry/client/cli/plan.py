@@ -26,6 +26,8 @@ def status(
 ) -> int:
     """Show what `wherry repro` would do, and why; nothing runs.
 
+    With -v reasons are whole, and the settings that count for each stage are shown with where they are said.
+
     With -q nothing is printed, and the exit code is 1 if anything would run.
 
     With --dvc the project is compared with its dvc.lock files instead, as `dvc status` does, with one
@@ -61,6 +63,8 @@ def tell_plan(terminal: Terminal, plan: Plan, names: StageNames, *, as_json: boo
     width = 100_000 if terminal.verbosity else terminal.width
     lines = table(("NAME", "DECISION", "REASON"), rows, width=width)
     terminal.answer(lines[0])
-    for (name, _, _), word, line in zip(rows, words, lines[1:], strict=True):
+    for (name, _, _), word, line, stage in zip(rows, words, lines[1:], plan.stages, strict=True):
         head, tail = line[: len(name)], line[len(name) :]
         terminal.answer(head + tail.replace(word, terminal.paint(word, word), 1))
+        for setting in stage.settings if terminal.verbosity else ():
+            terminal.answer(f"    {setting.name} = {plain(setting.value)}   ({plain(setting.origin)})")

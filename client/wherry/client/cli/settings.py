@@ -122,6 +122,13 @@ _COMPLETED: dict[str, click.types.StringParamType] = {
 """By what arguments and options are called in every command."""
 
 
+def _without(own: set[str], options: list[click.Parameter]) -> list[click.Parameter]:
+    """Leave out the short names that a command gives another meaning, as DVC does with -y; the long ones stay."""
+    for option in options:
+        option.opts = [name for name in option.opts if name not in own or name.startswith("--")]
+    return options
+
+
 class Command(click.Command):
     """A command that takes the global flags too, whose help has examples, and whose names are completed."""
 
@@ -131,7 +138,8 @@ class Command(click.Command):
         for parameter in self.params:
             if isinstance(parameter.type, click.types.StringParamType) and parameter.name in _COMPLETED:
                 parameter.type = _COMPLETED[parameter.name]
-        self.params = [*self.params, *global_options()]
+        own = {name for parameter in self.params for name in parameter.opts}
+        self.params = [*self.params, *_without(own, global_options())]
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the examples, loaded only for those who ask for help."""

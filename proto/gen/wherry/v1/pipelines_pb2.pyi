@@ -979,6 +979,7 @@ class PlannedStage(_message.Message):
     KEY_FIELD_NUMBER: _builtins.int
     OUTS_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
+    SETTINGS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Address from the DVC root."""
     decision: Global___Decision.ValueType
@@ -995,6 +996,10 @@ class PlannedStage(_message.Message):
     def outs(self) -> _containers.RepeatedCompositeFieldContainer[Global___FileRecord]:
         """The outputs that a hit would give."""
 
+    @_builtins.property
+    def settings(self) -> _containers.RepeatedCompositeFieldContainer[Global___EffectiveSetting]:
+        """The settings that count for its container, and where each comes from."""
+
     def __init__(
         self,
         *,
@@ -1004,14 +1009,45 @@ class PlannedStage(_message.Message):
         key: _builtins.str = ...,
         outs: _abc.Iterable[Global___FileRecord] | None = ...,
         source: Global___HitSource.ValueType = ...,
+        settings: _abc.Iterable[Global___EffectiveSetting] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "key", b"key", "name", b"name", "outs", b"outs", "reasons", b"reasons", "source", b"source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "key", b"key", "name", b"name", "outs", b"outs", "reasons", b"reasons", "settings", b"settings", "source", b"source"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PlannedStage: _TypeAlias = PlannedStage  # noqa: Y015
+
+@_typing.final
+class EffectiveSetting(_message.Message):
+    """A setting that counts for a stage."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    ORIGIN_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """As it is called in the settings, such as "memory"."""
+    value: _builtins.str
+    """As it would be written. Of environment variables only the names."""
+    origin: _builtins.str
+    """PATH:LINE:COLUMN in the project, "the command line", or "server default"."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        value: _builtins.str = ...,
+        origin: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "origin", b"origin", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EffectiveSetting: _TypeAlias = EffectiveSetting  # noqa: Y015
 
 @_typing.final
 class FileRecord(_message.Message):

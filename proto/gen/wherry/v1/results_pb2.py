@@ -25,25 +25,25 @@ _sym_db = _symbol_database.Default()
 from wherry.v1 import pipelines_pb2 as wherry_dot_v1_dot_pipelines__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17wherry/v1/results.proto\x12\twherry.v1\x1a\x19wherry/v1/pipelines.proto\"\xad\x01\n\x12ReadResultsRequest\x12+\n\nsubmission\x18\x01 \x01(\x0b\x32\x15.wherry.v1.SubmissionH\x00\x12\r\n\x03run\x18\x02 \x01(\tH\x00\x12$\n\x05kinds\x18\x03 \x03(\x0e\x32\x15.wherry.v1.ResultKind\x12\x0f\n\x07targets\x18\x04 \x03(\t\x12\x19\n\x11stage_params_only\x18\x05 \x01(\x08\x42\t\n\x07subject\"j\n\x13ReadResultsResponse\x12%\n\x07results\x18\x01 \x01(\x0b\x32\x12.wherry.v1.ResultsH\x00\x12!\n\x05needs\x18\x02 \x01(\x0b\x32\x10.wherry.v1.NeedsH\x00\x42\t\n\x07outcome\" \n\x07Results\x12\x15\n\rdocument_json\x18\x01 \x01(\t\"$\n\x15GetRunSnapshotRequest\x12\x0b\n\x03run\x18\x01 \x01(\t\"Z\n\x16GetRunSnapshotResponse\x12&\n\x05\x66iles\x18\x01 \x03(\x0b\x32\x17.wherry.v1.SnapshotFile\x12\x0b\n\x03rev\x18\x02 \x01(\t\x12\x0b\n\x03run\x18\x03 \x01(\t*\x8a\x01\n\nResultKind\x12\x1b\n\x17RESULT_KIND_UNSPECIFIED\x10\x00\x12\x17\n\x13RESULT_KIND_METRICS\x10\x01\x12\x16\n\x12RESULT_KIND_PARAMS\x10\x02\x12\x15\n\x11RESULT_KIND_PLOTS\x10\x03\x12\x17\n\x13RESULT_KIND_RECORDS\x10\x04\x32\xb4\x01\n\rResultService\x12L\n\x0bReadResults\x12\x1d.wherry.v1.ReadResultsRequest\x1a\x1e.wherry.v1.ReadResultsResponse\x12U\n\x0eGetRunSnapshot\x12 .wherry.v1.GetRunSnapshotRequest\x1a!.wherry.v1.GetRunSnapshotResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17wherry/v1/results.proto\x12\twherry.v1\x1a\x19wherry/v1/pipelines.proto\"\xd8\x01\n\x12ReadResultsRequest\x12+\n\nsubmission\x18\x01 \x01(\x0b\x32\x15.wherry.v1.SubmissionH\x00\x12\r\n\x03run\x18\x02 \x01(\tH\x00\x12$\n\x05kinds\x18\x03 \x03(\x0e\x32\x15.wherry.v1.ResultKind\x12\x0f\n\x07targets\x18\x04 \x03(\t\x12\x19\n\x11stage_params_only\x18\x05 \x01(\x08\x12\x16\n\x0eworking_folder\x18\x06 \x01(\t\x12\x11\n\tno_header\x18\x07 \x01(\x08\x42\t\n\x07subject\"j\n\x13ReadResultsResponse\x12%\n\x07results\x18\x01 \x01(\x0b\x32\x12.wherry.v1.ResultsH\x00\x12!\n\x05needs\x18\x02 \x01(\x0b\x32\x10.wherry.v1.NeedsH\x00\x42\t\n\x07outcome\" \n\x07Results\x12\x15\n\rdocument_json\x18\x01 \x01(\t\"$\n\x15GetRunSnapshotRequest\x12\x0b\n\x03run\x18\x01 \x01(\t\"Z\n\x16GetRunSnapshotResponse\x12&\n\x05\x66iles\x18\x01 \x03(\x0b\x32\x17.wherry.v1.SnapshotFile\x12\x0b\n\x03rev\x18\x02 \x01(\t\x12\x0b\n\x03run\x18\x03 \x01(\t*\xa5\x01\n\nResultKind\x12\x1b\n\x17RESULT_KIND_UNSPECIFIED\x10\x00\x12\x17\n\x13RESULT_KIND_METRICS\x10\x01\x12\x16\n\x12RESULT_KIND_PARAMS\x10\x02\x12\x15\n\x11RESULT_KIND_PLOTS\x10\x03\x12\x17\n\x13RESULT_KIND_RECORDS\x10\x04\x12\x19\n\x15RESULT_KIND_PLOT_DATA\x10\x05\x32\xb4\x01\n\rResultService\x12L\n\x0bReadResults\x12\x1d.wherry.v1.ReadResultsRequest\x1a\x1e.wherry.v1.ReadResultsResponse\x12U\n\x0eGetRunSnapshot\x12 .wherry.v1.GetRunSnapshotRequest\x1a!.wherry.v1.GetRunSnapshotResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'wherry.v1.results_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_RESULTKIND']._serialized_start=514
-  _globals['_RESULTKIND']._serialized_end=652
+  _globals['_RESULTKIND']._serialized_start=557
+  _globals['_RESULTKIND']._serialized_end=722
   _globals['_READRESULTSREQUEST']._serialized_start=66
-  _globals['_READRESULTSREQUEST']._serialized_end=239
-  _globals['_READRESULTSRESPONSE']._serialized_start=241
-  _globals['_READRESULTSRESPONSE']._serialized_end=347
-  _globals['_RESULTS']._serialized_start=349
-  _globals['_RESULTS']._serialized_end=381
-  _globals['_GETRUNSNAPSHOTREQUEST']._serialized_start=383
-  _globals['_GETRUNSNAPSHOTREQUEST']._serialized_end=419
-  _globals['_GETRUNSNAPSHOTRESPONSE']._serialized_start=421
-  _globals['_GETRUNSNAPSHOTRESPONSE']._serialized_end=511
-  _globals['_RESULTSERVICE']._serialized_start=655
-  _globals['_RESULTSERVICE']._serialized_end=835
+  _globals['_READRESULTSREQUEST']._serialized_end=282
+  _globals['_READRESULTSRESPONSE']._serialized_start=284
+  _globals['_READRESULTSRESPONSE']._serialized_end=390
+  _globals['_RESULTS']._serialized_start=392
+  _globals['_RESULTS']._serialized_end=424
+  _globals['_GETRUNSNAPSHOTREQUEST']._serialized_start=426
+  _globals['_GETRUNSNAPSHOTREQUEST']._serialized_end=462
+  _globals['_GETRUNSNAPSHOTRESPONSE']._serialized_start=464
+  _globals['_GETRUNSNAPSHOTRESPONSE']._serialized_end=554
+  _globals['_RESULTSERVICE']._serialized_start=725
+  _globals['_RESULTSERVICE']._serialized_end=905
 # @@protoc_insertion_point(module_scope)

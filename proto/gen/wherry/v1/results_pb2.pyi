@@ -33,9 +33,11 @@ class _ResultKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ResultKind
     RESULT_KIND_PARAMS: _ResultKind.ValueType  # 2
     """Params: the files and the values that are declared of them."""
     RESULT_KIND_PLOTS: _ResultKind.ValueType  # 3
-    """Plots: definitions and data."""
+    """Plots: how they are defined. Where a folder is one, each of its files is."""
     RESULT_KIND_RECORDS: _ResultKind.ValueType  # 4
     """Dependencies and outputs, as locks and .dvc files record them."""
+    RESULT_KIND_PLOT_DATA: _ResultKind.ValueType  # 5
+    """Data of plots: the files that targets name."""
 
 class ResultKind(_ResultKind, metaclass=_ResultKindEnumTypeWrapper):
     """What can be asked of a revision."""
@@ -47,9 +49,11 @@ RESULT_KIND_METRICS: ResultKind.ValueType  # 1
 RESULT_KIND_PARAMS: ResultKind.ValueType  # 2
 """Params: the files and the values that are declared of them."""
 RESULT_KIND_PLOTS: ResultKind.ValueType  # 3
-"""Plots: definitions and data."""
+"""Plots: how they are defined. Where a folder is one, each of its files is."""
 RESULT_KIND_RECORDS: ResultKind.ValueType  # 4
 """Dependencies and outputs, as locks and .dvc files record them."""
+RESULT_KIND_PLOT_DATA: ResultKind.ValueType  # 5
+"""Data of plots: the files that targets name."""
 Global___ResultKind: _TypeAlias = ResultKind  # noqa: Y015
 
 @_typing.final
@@ -63,10 +67,16 @@ class ReadResultsRequest(_message.Message):
     KINDS_FIELD_NUMBER: _builtins.int
     TARGETS_FIELD_NUMBER: _builtins.int
     STAGE_PARAMS_ONLY_FIELD_NUMBER: _builtins.int
+    WORKING_FOLDER_FIELD_NUMBER: _builtins.int
+    NO_HEADER_FIELD_NUMBER: _builtins.int
     run: _builtins.str
     """A run, by id or name. What its stages have produced so far counts."""
     stage_params_only: _builtins.bool
     """Of params, only those that stages depend on."""
+    working_folder: _builtins.str
+    """Folder relative to the DVC root; plots and their files are named as seen from it. Empty: the root."""
+    no_header: _builtins.bool
+    """CSV and TSV files of plots have no header."""
     @_builtins.property
     def submission(self) -> _pipelines_pb2.Submission:
         """A project. Its targets, selection and set_params have no part."""
@@ -87,10 +97,12 @@ class ReadResultsRequest(_message.Message):
         kinds: _abc.Iterable[Global___ResultKind.ValueType] | None = ...,
         targets: _abc.Iterable[_builtins.str] | None = ...,
         stage_params_only: _builtins.bool = ...,
+        working_folder: _builtins.str = ...,
+        no_header: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["run", b"run", "subject", b"subject", "submission", b"submission"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["kinds", b"kinds", "run", b"run", "stage_params_only", b"stage_params_only", "subject", b"subject", "submission", b"submission", "targets", b"targets"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kinds", b"kinds", "no_header", b"no_header", "run", b"run", "stage_params_only", b"stage_params_only", "subject", b"subject", "submission", b"submission", "targets", b"targets", "working_folder", b"working_folder"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_subject: _TypeAlias = _typing.Literal["submission", "run"]  # noqa: Y015
     _WhichOneofArgType_subject: _TypeAlias = _typing.Literal["subject", b"subject"]  # noqa: Y015
@@ -143,8 +155,10 @@ class Results(_message.Message):
     * "metrics", "params": {PATH: {"data": VALUE} or {"error": {"type", "msg"}}}, as DVC has them.
       A tuple of Python is {"$tuple": [...]}; dates are text.
     * "deps": {PATH: {"hash", "size", "nfiles"}}; "outs": also "use_cache", "is_data_source".
-    * "plots": {"definitions": {FILE: {ID: PROPERTIES}}, "sources": {PATH: {"data": VALUE}, {"error": …} or
-      {"image": {"hash", "size"}}}}.
+    * "plots": {"groups": [{"file", "declared_in", "name", "plots": {ID: PROPERTIES}}], "targets": {TARGET: [PATH]}}: a group
+      for each definition and output, `file` being empty for outputs; and the files of those targets that are there.
+    * "plot_data": {PATH: {"data": VALUE}, {"image": {"hash", "size"}} or {"error": {"type", "msg"}}}.
+    Paths of plots and of their data are relative to the working folder.
     """
     def __init__(
         self,

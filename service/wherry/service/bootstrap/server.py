@@ -155,7 +155,18 @@ async def build_server(
     dvc = FindDvcResult(objects=parts.objects, index=index, adopt=adopt, read=read)
     find, nearest = FindResult(cache=cache, index=index, adopt=adopt, dvc=dvc), FindNearestResult(cache)
     resolve = ResolveStage(index=index, read=read, legacy=legacy, recorded=recorded, network=parts.network)
-    plan = PlanRun(open_project=open_project, resolve=resolve, recorded=recorded, find=find, nearest=nearest)
+    plan = PlanRun(
+        open_project=open_project,
+        resolve=resolve,
+        recorded=recorded,
+        find=find,
+        nearest=nearest,
+        server_settings={
+            "image": settings.default_image,
+            "pull": settings.pull,
+            "network": "allow" if parts.network.gives(None)[0] else "deny",
+        },
+    )
     keep_logs = KeepLogs(logs=parts.logs, archive=parts.log_archive, log=log)
     stack.push_async_callback(keep_logs.close)
     made = RunnerParts(

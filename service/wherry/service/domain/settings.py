@@ -8,6 +8,7 @@ import difflib
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from types import MappingProxyType
 from typing import Any
 
 from wherry.service.domain.errors import PipelineInvalid, Place
@@ -31,6 +32,7 @@ from wherry.service.domain.setting_values import (
     read_network,
     read_paths,
 )
+from wherry.service.domain.toml_places import place_of_key, place_of_mistake
 
 __all__ = [
     "ALL_GPUS",
@@ -80,6 +82,8 @@ class StageSettings:
     """`bash` or `sh`."""
     undeclared: Undeclared | None = None
     """What becomes of a stage that reads project files that it does not declare."""
+    places: Mapping[str, Place] = field(default_factory=dict, compare=False)
+    """Where each setting is said, by its key."""
 
     def over(self, other: "StageSettings") -> "StageSettings":
         """These settings, completed by weaker ones. Variables are merged one by one.
@@ -91,11 +95,16 @@ class StageSettings:
             for item in fields(StageSettings)
         }
         merged["env"] = {**other.env, **self.env}
+        merged["places"] = {**other.places, **self.places}
         if self.image is not None:
             merged["build"] = None
         if self.build is not None:
             merged["image"] = None
         return StageSettings(**merged)
+
+    def place(self, key: str, otherwise: Place) -> Place:
+        """Where a setting is said; where nobody says it, `otherwise`."""
+        return self.places.get(key, otherwise)
 
 
 _READERS: Mapping[str, tuple[str, Reader]] = {
@@ -122,6 +131,11 @@ STAGE_SETTINGS = tuple(_READERS)
 """The settings of a stage that are read."""
 
 
+def field_of(setting: str) -> str:
+    """The field of StageSettings that holds a setting."""
+    return _READERS[setting][0]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProjectSettings:
     """What .dvc/wherry.toml says to the service."""
@@ -132,24 +146,30 @@ class ProjectSettings:
     """Whether what laptops recorded, in dvc.lock and in DVC's run cache, may stand for running a stage."""
 
 
-def parse_stage_settings(value: Mapping[str, Any], place: Place) -> StageSettings:
-    """Read the mapping under meta.wherry, or under [defaults].
+def parse_stage_settings(
+    value: Mapping[str, Any], place: Place, places: Mapping[str, Place] = MappingProxyType({})
+) -> StageSettings:
+    """Read the mapping under meta.wherry, or under [defaults]. `places` says where each key stands, as far as known.
 
     Raises:
         PipelineInvalid: for an unknown key or a value of the wrong kind.
     """
     given: dict[str, Any] = {}
+    said: dict[str, Place] = {}
     for key, content in value.items():
+        at = places.get(key, place)
         if key not in _READERS:
-            raise _unknown(key, place)
+            raise _unknown(key, at)
         if content is not None:
             name, read = _READERS[key]
-            given[name] = read(key, content, place)
+            given[name], said[key] = read(key, content, at), at
     if "image" in given and "build" in given:
         raise PipelineInvalid(
-            "'image' and 'build' both say where the stage runs", hint="Remove one of them.", place=place
+            "'image' and 'build' both say where the stage runs",
+            hint="Remove one of them.",
+            place=said["build"],
         )
-    return StageSettings(**given)
+    return StageSettings(**given, places=said)
 
 
 def parse_settings_file(data: bytes) -> ProjectSettings:
@@ -164,13 +184,21 @@ def parse_settings_file(data: bytes) -> ProjectSettings:
     except UnicodeDecodeError as exc:
         raise PipelineInvalid(f"{SETTINGS_FILE} is not UTF-8 text", place=place) from exc
     except tomllib.TOMLDecodeError as exc:
-        raise PipelineInvalid(f"{SETTINGS_FILE} is not valid TOML: {exc}", place=place) from exc
+        raise PipelineInvalid(
+            f"{SETTINGS_FILE} is not valid TOML: {exc}", place=place_of_mistake(exc, SETTINGS_FILE)
+        ) from exc
     defaults = document.get("defaults", {})
     if not isinstance(defaults, dict):
         raise PipelineInvalid("[defaults] must be a table", place=place)
     return ProjectSettings(
-        defaults=parse_stage_settings(defaults, place),
-        trust_dvc=parse_run_cache_settings(document.get("run_cache", {}), place),
+        defaults=parse_stage_settings(
+            defaults,
+            place,
+            {key: place_of_key(data, SETTINGS_FILE, key, "defaults") for key in defaults},
+        ),
+        trust_dvc=parse_run_cache_settings(
+            document.get("run_cache", {}), place_of_key(data, SETTINGS_FILE, "trust_dvc", "run_cache")
+        ),
     )
 
 

@@ -98,6 +98,10 @@ def _planned_to(stage: PlannedStage) -> pipelines_pb2.PlannedStage:
         key=stage.key,
         outs=[file_to(out) for out in stage.outs],
         source=source_to(stage.source),
+        settings=[
+            pipelines_pb2.EffectiveSetting(name=setting.name, value=setting.value, origin=setting.origin)
+            for setting in stage.settings
+        ],
     )
 
 

@@ -3,11 +3,12 @@
 import json
 from typing import Any
 
+from wherry.service.domain.blob import Digest
 from wherry.service.domain.dvc.project_results import RecordedDependency
-from wherry.service.domain.dvc.tracked_values import Value
+from wherry.service.domain.dvc.tracked_values import Unreadable, Value
 from wherry.service.domain.errors import InvalidInput
 from wherry.service.domain.limits import NAME_CHARACTERS_MAX, TARGETS_MAX
-from wherry.service.domain.paths import parse_project_path
+from wherry.service.domain.paths import ROOT, ProjectPath, parse_project_path, relative_to
 from wherry.service.domain.snapshot import Snapshot
 from wherry.service.rpc.convert import expect_at_most
 from wherry.service.usecases.read_results import FileValues, ResultKind, ResultQuery, Results
@@ -18,6 +19,7 @@ _KIND_FROM = {
     results_pb2.RESULT_KIND_PARAMS: ResultKind.PARAMS,
     results_pb2.RESULT_KIND_PLOTS: ResultKind.PLOTS,
     results_pb2.RESULT_KIND_RECORDS: ResultKind.RECORDS,
+    results_pb2.RESULT_KIND_PLOT_DATA: ResultKind.PLOT_DATA,
 }
 
 
@@ -36,6 +38,8 @@ def query_from(message: results_pb2.ReadResultsRequest) -> ResultQuery:
         kinds=kinds,
         targets=tuple(parse_project_path(target) for target in message.targets),
         stage_params_only=message.stage_params_only,
+        folder=parse_project_path(message.working_folder) if message.working_folder else ROOT,
+        no_header=message.no_header,
     )
 
 
@@ -50,8 +54,8 @@ def run_name_from(text: str) -> str:
     return text
 
 
-def results_to(results: Results) -> results_pb2.Results:
-    """Write results as one JSON document."""
+def results_to(results: Results, folder: ProjectPath) -> results_pb2.Results:
+    """Write results as one JSON document; plots as seen from `folder`."""
     document: dict[str, Any] = {}
     if results.metrics is not None:
         document["metrics"] = _values(results.metrics)
@@ -70,6 +74,29 @@ def results_to(results: Results) -> results_pb2.Results:
             }
             for out in results.outs
         }
+    if results.plots is not None:
+        document["plots"] = {
+            "groups": [
+                {
+                    "file": group.file,
+                    "declared_in": group.declared_in,
+                    "name": group.name,
+                    "plots": group.plots,
+                }
+                for group in results.plots.groups
+            ],
+            "targets": {
+                relative_to(target, folder): [relative_to(file, folder) for file in files]
+                for target, files in results.plots.targets.items()
+            },
+        }
+    if results.plot_data is not None:
+        document["plot_data"] = {
+            relative_to(path, folder): {"image": {"hash": value.hash, "size": value.size_bytes}}
+            if isinstance(value, Digest)
+            else _value(value)
+            for path, value in results.plot_data.items()
+        }
     # Dates of YAML and TOML have no JSON: they go as text.
     return results_pb2.Results(document_json=json.dumps(document, default=str, skipkeys=True))
 
@@ -87,12 +114,13 @@ def snapshot_files_to(snapshot: Snapshot) -> list[pipelines_pb2.SnapshotFile]:
 
 
 def _values(values: FileValues) -> dict[str, Any]:
-    return {
-        path: {"data": _plain(value.data)}
-        if isinstance(value, Value)
-        else {"error": {"type": value.kind, "msg": value.message}}
-        for path, value in values.items()
-    }
+    return {path: _value(value) for path, value in values.items()}
+
+
+def _value(value: Value | Unreadable) -> dict[str, Any]:
+    if isinstance(value, Value):
+        return {"data": _plain(value.data)}
+    return {"error": {"type": value.kind, "msg": value.message}}
 
 
 def _plain(value: Any) -> Any:

@@ -31,12 +31,12 @@ class ResultServicer(results_pb2_grpc.ResultServiceServicer):
         query = query_from(request)
         if request.WhichOneof("subject") == "run":
             results = await self._of_run(run_name_from(request.run), query)
-            return results_pb2.ReadResultsResponse(results=results_to(results))
+            return results_pb2.ReadResultsResponse(results=results_to(results, query.folder))
         submission = submission_from(request.submission, user_of(context))
         answer = await self._results(submission.snapshot, query)
         if isinstance(answer, Needs):
             return results_pb2.ReadResultsResponse(needs=needs_to(answer))
-        return results_pb2.ReadResultsResponse(results=results_to(answer))
+        return results_pb2.ReadResultsResponse(results=results_to(answer, query.folder))
 
     async def GetRunSnapshot(  # noqa: N802
         self, request: results_pb2.GetRunSnapshotRequest, context: Context

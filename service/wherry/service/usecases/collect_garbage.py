@@ -5,6 +5,7 @@ computed, which only its owner could bring back, only on demand. Everything else
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -99,7 +100,7 @@ class CollectGarbage:
             yield Collected(results=total.results, blobs=blobs, bytes=size, total_blobs=total.blobs)
 
     async def _sort(self, cutoff: datetime) -> _Sorted:
-        found = _Sorted()
+        found, alive, stale = _Sorted(), set[StrictKey](), defaultdict[StrictKey, set[BlobHash]](set)
         after: tuple[datetime, StrictKey] | None = None
         while page := await self._catalog.list_page(after=after, limit=_RESULTS_PAGE):
             uses = await self._catalog.uses({out.hash for one in page for out in one.result.entry.outs})
@@ -110,10 +111,17 @@ class CollectGarbage:
                 found.kept |= outs & {dep.hash for dep in one.result.entry.deps}
                 if one.pinned or max([one.result.created_at, *used]) >= cutoff:
                     found.kept |= outs
+                    alive.add(one.result.key)
                 else:
-                    found.expired.append(one.result.key)
-                    found.loose |= outs
+                    stale[one.result.key] |= outs
             after = _position(page[-1])
+        # Results of one key, which differ in what was read undeclared, go together.
+        for key, outs in stale.items():
+            if key in alive:
+                found.kept |= outs
+            else:
+                found.expired.append(key)
+                found.loose |= outs
         return found
 
     async def _in_use(self) -> set[BlobHash]:

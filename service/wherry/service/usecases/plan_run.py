@@ -3,12 +3,15 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from types import MappingProxyType
 
 from wherry.service.domain.blob import BlobHash
 from wherry.service.domain.dvc.addresses import address_from
 from wherry.service.domain.dvc.stage import Stage, StageName
+from wherry.service.domain.effective_settings import EffectiveSetting, effective_settings
 from wherry.service.domain.errors import WherryError
 from wherry.service.domain.explanation import Difference, describe
+from wherry.service.domain.images.image import warnings_of
 from wherry.service.domain.paths import ProjectPath
 from wherry.service.domain.records import StageEntry
 from wherry.service.domain.run import FileRecord
@@ -60,6 +63,8 @@ class PlannedStage:
     """Of a stage that runs for want of a result: the known one that differs least."""
     differences: tuple[Difference, ...] = ()
     """What differs from the nearest."""
+    settings: tuple[EffectiveSetting, ...] = ()
+    """What its container would be."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,8 +92,10 @@ class PlanRun:
         recorded: FindRecorded,
         find: FindResult,
         nearest: FindNearestResult,
+        server_settings: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        """Decide as a run does, with the same parts; `nearest` only explains."""
+        """Decide as a run does, with the same parts; `nearest` only explains, and so does what the server says of settings."""
+        self._server_settings = server_settings
         self._open_project = open_project
         self._resolve = resolve
         self._recorded = recorded
@@ -104,13 +111,15 @@ class PlanRun:
         planned = []
         for stage in state.project.stages:
             forced = force or is_forced(state.project, stage, renewed)
-            planned.append(await self._plan(state, stage, unknown=unknown, renewed=renewed, force=forced))
+            decided = await self._plan(state, stage, unknown=unknown, renewed=renewed, force=forced)
+            settings = effective_settings(state.project.settings[stage.name], self._server_settings)
+            planned.append(replace(decided, settings=settings))
         return Plan(
             stages=tuple(planned),
             sources=tuple(_sources(state)),
             upstream=state.project.pipeline.upstream,
             addresses={name: _address(state, name) for name in state.project.selected},
-            warnings=find_unlooked(state.project),
+            warnings=(*find_unlooked(state.project), *warnings_of(state.images.values())),
         )
 
     async def _plan(

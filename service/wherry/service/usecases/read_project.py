@@ -232,10 +232,15 @@ def without_data(snapshot: Snapshot, pipeline: Pipeline, *, kept: Collection[Pro
 def _stage_settings(
     submission: Submission, defaults: StageSettings, stages: Sequence[Stage]
 ) -> dict[StageName, StageSettings]:
-    flags = replace(submission.settings, image=submission.image or None)
+    flags = submission.settings
+    if submission.image:
+        places = {**flags.places, "image": Place(path="the command line")}
+        flags = replace(flags, image=submission.image, places=places)
     settings = {}
     for stage in stages:
-        said = parse_stage_settings(stage.settings, stage.settings_place or stage.place).over(defaults)
+        said = parse_stage_settings(
+            stage.settings, stage.settings_place or stage.place, stage.settings_places
+        ).over(defaults)
         secrets = (*(said.secrets or ()), *(flags.secrets or ()))
         settings[stage.name] = replace(flags.over(said), secrets=tuple(dict.fromkeys(secrets)))
     return settings

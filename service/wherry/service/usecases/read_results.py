@@ -5,7 +5,10 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, TypeVar
 
+from wherry.service.domain.blob import Digest
 from wherry.service.domain.dvc.params_section import DEFAULT_PARAMS_FILE
+from wherry.service.domain.dvc.plot_data import is_image, read_plot_data
+from wherry.service.domain.dvc.plot_definitions import PlotGroup, headerless, plot_groups, plot_paths
 from wherry.service.domain.dvc.project_results import (
     ProjectResults,
     RecordedDependency,
@@ -25,7 +28,7 @@ from wherry.service.domain.dvc.tracked_values import (
 )
 from wherry.service.domain.dvc.view import PlacedData
 from wherry.service.domain.errors import BlobMissing
-from wherry.service.domain.paths import ProjectPath
+from wherry.service.domain.paths import ROOT, ProjectPath
 from wherry.service.domain.records import OutputKind
 from wherry.service.domain.run import FileRecord, StageRecord
 from wherry.service.domain.snapshot import Snapshot
@@ -47,6 +50,7 @@ class ResultKind(StrEnum):
     PARAMS = "params"
     PLOTS = "plots"
     RECORDS = "records"
+    PLOT_DATA = "plot data"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +61,19 @@ class ResultQuery:
     targets: tuple[ProjectPath, ...] = ()
     """Files or folders, whether or not they are declared, and none else."""
     stage_params_only: bool = False
+    folder: ProjectPath = ROOT
+    """From where plots are seen."""
+    no_header: bool = False
+    """Tables of plots have no header."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlotDefinitions:
+    """How plots are defined."""
+
+    groups: Sequence[PlotGroup]
+    targets: Mapping[ProjectPath, Sequence[ProjectPath]]
+    """Of the targets that are there, their files."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +85,9 @@ class Results:
     deps: Sequence[RecordedDependency] | None = None
     outs: Sequence[RecordedOutput] | None = None
     """Without metrics and plots."""
+    plots: PlotDefinitions | None = None
+    plot_data: Mapping[ProjectPath, Value | Unreadable | Digest] | None = None
+    """Of an image, what it is."""
 
 
 class ReadResults:
@@ -104,14 +124,20 @@ class ReadResults:
         wanted = [
             *(metrics if ResultKind.METRICS in query.kinds else ()),
             *(keys if ResultKind.PARAMS in query.kinds else ()),
+            *(plot_paths(project, snapshot.around) if ResultKind.PLOTS in query.kinds else ()),
+            *(query.targets if query.kinds & {ResultKind.PLOTS, ResultKind.PLOT_DATA} else ()),
         ]
         found = await self._find(revision, wanted)
         if isinstance(found, Needs):
             return found
-        contents = await self._contents(revision, found)
+        answer = Results()
+        if ResultKind.PLOTS in query.kinds:
+            answer = replace(answer, plots=_plots(project, query, found, snapshot))
+        contents = await self._contents(revision, found) if query.kinds - {ResultKind.PLOTS} else {}
         if isinstance(contents, Needs):
             return contents
-        answer = Results()
+        if ResultKind.PLOT_DATA in query.kinds:
+            answer = replace(answer, plot_data=_plot_data(project, query, found, contents))
         if ResultKind.METRICS in query.kinds:
             answer = replace(answer, metrics=_metrics(metrics, found, contents))
         if ResultKind.PARAMS in query.kinds:
@@ -169,6 +195,35 @@ def _params(
             )
     for path, taken in used.items():
         values.setdefault(path, Value(taken))
+    return values
+
+
+def _plots(project: ProjectResults, query: ResultQuery, found: _Found, snapshot: Snapshot) -> PlotDefinitions:
+    expanded = {path: [file.path for file in files] for path, files in found.items()}
+    return PlotDefinitions(
+        groups=plot_groups(project, snapshot.around, expanded, query.folder),
+        targets={
+            target: expanded[target]
+            for target in query.targets
+            if any(file.digest is not None for file in found[target])
+        },
+    )
+
+
+def _plot_data(
+    project: ProjectResults, query: ResultQuery, found: _Found, contents: _Contents
+) -> dict[ProjectPath, Value | Unreadable | Digest]:
+    bare = headerless(project)
+    values: dict[ProjectPath, Value | Unreadable | Digest] = {}
+    for file in (file for target in query.targets for file in found[target]):
+        data = contents.get(file.path)
+        if data is None or file.digest is None:
+            values[file.path] = absent(file.path)
+        elif is_image(file.path):
+            values[file.path] = file.digest
+        else:
+            header = not (query.no_header or file.path in bare)
+            values[file.path] = read_plot_data(data, file.path, header=header)
     return values
 
 

@@ -48,7 +48,9 @@ class ResolveImages:
             place = stage.settings_place or stage.place
             policy = self._pull if self._pull is PullPolicy.NEVER else settings.pull or self._pull
             base = await once.base(self._said(stage, settings), policy, place)
-            found[stage.name] = await once.installed(base, settings.requirements, place)
+            found[stage.name] = await once.installed(
+                base, settings.requirements, settings.place("requirements", stage.place)
+            )
         return found
 
     def _said(self, stage: Stage, settings: StageSettings) -> str | BuildSettings:

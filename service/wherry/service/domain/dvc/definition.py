@@ -16,7 +16,9 @@ _TEXT_FLAGS = frozenset({"remote", "desc", "type"})
 _BOOL_FLAGS = frozenset({"cache", "persist", "push", "checkpoint"})
 _OUTPUT_FLAGS = frozenset({*_TEXT_FLAGS, *_BOOL_FLAGS, "labels", "meta"})
 _PLOT_TEXTS = frozenset({"template", "x", "y", "x_label", "y_label", "title"})
-_PLOT_FLAGS = frozenset({*_OUTPUT_FLAGS, *_PLOT_TEXTS, "header"})
+PLOT_PROPERTIES = ("template", "x", "y", "x_label", "y_label", "title", "header")
+"""How an output that is a plot may be shown."""
+_PLOT_FLAGS = frozenset({*_OUTPUT_FLAGS, *PLOT_PROPERTIES})
 
 # What older versions of DVC took, and what is written now.
 _FORMER_KEYS = MappingProxyType(

@@ -5,10 +5,10 @@ or the whole stage when the rest of it would mean something else. What is refuse
 is not reported; so a file whose syntax or `vars` are wrong has one mistake until that is mended.
 """
 
-import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from wherry.service.domain.dvc.context import FilesNeeded, Load
 from wherry.service.domain.dvc.data_file import parse_data_file
@@ -33,14 +33,13 @@ from wherry.service.domain.settings import (
     parse_settings_file,
     parse_stage_settings,
 )
+from wherry.service.domain.toml_places import place_of_key
 
 # Nobody mends more at a time, and each costs a reading of the file.
 MISTAKES_PER_FILE_MAX = 100
 
 # Without one of these, what is left of a stage means something else.
 _ESSENTIAL = frozenset({"cmd", "wdir", "vars", "foreach", "matrix"})
-
-_TOML_PLACE = re.compile(r"\(at line (\d+), column (\d+)\)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,44 +190,25 @@ def _settings_file_mistakes(data: bytes) -> Iterator[PipelineInvalid]:
     except PipelineInvalid as exc:
         try:
             document = tomllib.loads(data.decode())
-        except ValueError as cause:
-            found = _TOML_PLACE.search(str(cause))
-            line, column = (int(group) for group in found.groups()) if found else (0, 0)
-            yield _at(exc, Place(path=SETTINGS_FILE, line=line, column=column))
-            return
-        defaults = document.get("defaults", {})
-        if not isinstance(defaults, dict):
+        except ValueError:
             yield exc
             return
-        for key, value in defaults.items():
-            place = _toml_place(data, key)
-            try:
-                parse_stage_settings({key: value}, place)
-            except PipelineInvalid as wrong:
-                yield wrong
-        run_cache = document.get("run_cache", {})
-        if not isinstance(run_cache, dict):
-            yield exc
-            return
-        for key, value in run_cache.items():
-            try:
-                parse_run_cache_settings({key: value}, _toml_place(data, key, "run_cache"))
-            except PipelineInvalid as wrong:
-                yield wrong
+        for table, parse in (("defaults", parse_stage_settings), ("run_cache", parse_run_cache_settings)):
+            content = document.get(table, {})
+            if not isinstance(content, dict):
+                yield exc
+                return
+            yield from _table_mistakes(data, table, content, parse)
 
 
-def _toml_place(data: bytes, key: str, table: str = "defaults") -> Place:
-    """Where a key of a table is written plainly; tomllib tells no places."""
-    section = ""
-    wanted = re.compile(rf"""(\s*)["']?{re.escape(key)}["']?\s*[=.]""")
-    for number, line in enumerate(data.decode().splitlines(), 1):
-        section = line.strip() if line.lstrip().startswith("[") else section
-        found = wanted.match(line)
-        if found and section.startswith(f"[{table}]"):
-            return Place(path=SETTINGS_FILE, line=number, column=len(found[1]) + 1)
-        if section == line.strip() and section.startswith(f"[{table}.{key}"):
-            return Place(path=SETTINGS_FILE, line=number, column=1)
-    return Place(path=SETTINGS_FILE)
+def _table_mistakes(
+    data: bytes, table: str, content: Mapping[str, Any], parse: Callable[[Mapping[str, Any], Place], object]
+) -> Iterator[PipelineInvalid]:
+    for key, value in content.items():
+        try:
+            parse({key: value}, place_of_key(data, SETTINGS_FILE, key, table))
+        except PipelineInvalid as wrong:
+            yield wrong
 
 
 def _params_mistakes(readable: Readable, load: Load, around: Surroundings) -> Iterator[PipelineInvalid]:

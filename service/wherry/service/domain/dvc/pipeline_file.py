@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from wherry.service.domain.dvc.context import Load, ValueFiles, folder_of
-from wherry.service.domain.dvc.definition import TOP_LEVEL, check_definition, check_top_level
+from wherry.service.domain.dvc.definition import PLOT_PROPERTIES, TOP_LEVEL, check_definition, check_top_level
 from wherry.service.domain.dvc.dvc_config import DEFAULT_PARSING, ParsingSettings
 from wherry.service.domain.dvc.expansion import ResolvedStage, Templates, expand_stages, open_templates
 from wherry.service.domain.dvc.params_section import read_params_section
@@ -123,7 +123,7 @@ def _read_stage(stage: ResolvedStage, path: ProjectPath, folder: ProjectPath) ->
     shape = stage.shape
     fields = {name: shape.inner(name, value) for name, value in shape.mapping().items()}
     wdir = _read_wdir(fields, folder)
-    settings, settings_place = _read_settings(fields)
+    settings = _read_settings(fields)
     return Stage(
         name=stage_name(path, stage.key),
         file=path,
@@ -136,8 +136,9 @@ def _read_stage(stage: ResolvedStage, path: ProjectPath, folder: ProjectPath) ->
         outs=tuple(_read_outputs(fields, wdir)),
         frozen=fields["frozen"].flag() if "frozen" in fields else False,
         always_changed=fields["always_changed"].flag() if "always_changed" in fields else False,
-        settings=settings,
-        settings_place=settings_place,
+        settings={} if settings is None else settings.mapping(),
+        settings_place=None if settings is None else settings.place,
+        settings_places={} if settings is None else _places(settings),
     )
 
 
@@ -187,6 +188,7 @@ def _read_outputs(fields: Mapping[str, Shape], wdir: ProjectPath) -> Iterator[Ou
                 persist=flags.get("persist", False),
                 push=flags.get("push", True),
                 place=shape.place_outside(path),
+                plot={name: flags[name] for name in PLOT_PROPERTIES if name in flags},
             )
 
 
@@ -203,10 +205,13 @@ def _merge_outputs(section: Shape) -> dict[str, tuple[Shape, dict[str, Any]]]:
     return merged
 
 
-def _read_settings(fields: Mapping[str, Shape]) -> tuple[Mapping[str, Any], Place | None]:
+def _read_settings(fields: Mapping[str, Shape]) -> Shape | None:
     """Take meta.wherry. Other tools may keep anything else under meta."""
     meta = fields.get("meta")
-    if meta is None or not isinstance(meta.value, dict) or "wherry" not in meta.value:
-        return {}, None
-    settings = meta.inner("wherry", meta.value["wherry"])
-    return ({} if settings.value is None else settings.mapping()), settings.place
+    if meta is None or not isinstance(meta.value, dict) or meta.value.get("wherry") is None:
+        return None
+    return meta.inner("wherry", meta.value["wherry"])
+
+
+def _places(settings: Shape) -> dict[str, Place]:
+    return {key: settings.inner(key, value).place for key, value in settings.mapping().items()}

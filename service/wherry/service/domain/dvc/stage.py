@@ -53,6 +53,8 @@ class Output:
     push: bool = True
     place: Place | None = field(default=None, compare=False)
     """As of a Dependency."""
+    plot: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    """How it is to be shown, for a plot."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +80,8 @@ class Stage:
     settings: Mapping[str, Any] = field(default_factory=dict)
     """The mapping under meta.wherry, not yet checked."""
     settings_place: Place | None = None
+    settings_places: Mapping[str, Place] = field(default_factory=dict)
+    """Where each key of it stands."""
 
     @property
     def inputs(self) -> tuple["Dependency | ParamsDependency", ...]:

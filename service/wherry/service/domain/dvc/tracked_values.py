@@ -76,13 +76,13 @@ def used_values(declared: Iterable[DeclaredResults]) -> dict[ProjectPath, dict[s
 
 def read_metric(data: bytes, path: ProjectPath) -> Value | Unreadable:
     """Read a file of metrics: numbers, texts, and mappings of them; everything else is left out."""
-    value = _read(data, path)
+    value = read_values(data, path)
     return value if isinstance(value, Unreadable) else Value(_metrics_of(value.data) or {})
 
 
 def read_params_values(data: bytes, path: ProjectPath, keys: Sequence[str]) -> Value | Unreadable:
     """Read the keys of a file of params that are there; all of it when none are named."""
-    value = _read(data, path)
+    value = read_values(data, path)
     if isinstance(value, Unreadable) or not keys:
         return value
     found: dict[Any, Any] = {}
@@ -96,7 +96,8 @@ def absent(path: ProjectPath) -> Unreadable:
     return Unreadable(kind="FileNotFoundError", message=f"[Errno 2] No storage files available: {path!r}")
 
 
-def _read(data: bytes, path: ProjectPath) -> Value | Unreadable:
+def read_values(data: bytes, path: ProjectPath) -> Value | Unreadable:
+    """Read a structured file, whatever it holds."""
     try:
         data.decode()
     except UnicodeDecodeError:
