@@ -176,6 +176,26 @@ def test_stop_reaches_the_command_that_a_shell_waits_for_and_not_its_helpers(ben
     assert asyncio.run(check()) == (b"None\n", Exit(code=3, out_of_memory=False))
 
 
+def test_the_age_of_a_container_counts_from_its_start(bench: Bench) -> None:
+    async def check() -> tuple[float, float, float]:
+        async with bench.started(bench.spec("echo ready; sleep 0.5; echo later; sleep 1000")) as (
+            container,
+            pieces,
+        ):
+            await anext(pieces)
+            young = await bench.engine.age_s(container)
+            await anext(pieces)
+            old = await bench.engine.age_s(container)
+            await bench.engine.stop(container, grace_s=0)
+        async with bench.created(bench.spec("true")) as container:
+            return await bench.engine.age_s(container), young, old
+
+    never_started, young, old = asyncio.run(check())
+
+    assert never_started == 0
+    assert 0 < young < old - 0.4 < DEADLINE_S
+
+
 def test_stop_kills_a_stage_that_ignores_it_and_can_be_repeated(bench: Bench) -> None:
     async def check() -> Exit:
         async with bench.started(bench.spec("trap '' TERM; echo ready; sleep 1000")) as (container, pieces):

@@ -26,6 +26,7 @@ _PROJECT = {
     "sub/dvc.lock": "lock",
     ".dvc/config": "",
     ".dvcignore": "",
+    "src2/.gitignore": "/out",
     "params.yaml": "lr: 1",
     "train.py": "import helper",
     "helper.py": "one",

@@ -191,6 +191,12 @@ class DockerContainerEngine(ContainerEngine):
 
         await self._call(stop, self._waits)
 
+    async def age_s(self, container: ContainerId) -> float:
+        """Seconds since it was started, by this machine's clock; 0 when it was not."""
+        state = await self._call(lambda client: client.inspect_container(container)["State"])
+        started = _instant(state["StartedAt"])
+        return 0.0 if started is None else max(0.0, (datetime.now(UTC) - started).total_seconds())
+
     async def usage(self, container: ContainerId) -> Usage:
         """What it has used so far; when it has ended, where the kernel's accounts are at hand."""
         return await self._call(lambda client: self._usage.read(client, container))
@@ -352,15 +358,18 @@ def _wait(client: APIClient, container: ContainerId) -> Exit:
 
 
 def _seconds(state: Mapping[str, Any]) -> float | None:
-    """From start to end. The engine writes nanoseconds, of which Python reads six digits."""
+    """From start to end."""
+    started, ended = _instant(state["StartedAt"]), _instant(state["FinishedAt"])
+    return None if started is None or ended is None else max(0.0, (ended - started).total_seconds())
+
+
+def _instant(text: str) -> datetime | None:
+    """The engine writes nanoseconds, of which Python reads six digits, and the year 1 for never."""
     try:
-        started, ended = (
-            datetime.fromisoformat(f"{state[name][:19]}{state[name][19:26].rstrip('Z')}+00:00")
-            for name in ("StartedAt", "FinishedAt")
-        )
+        read = datetime.fromisoformat(f"{text[:19]}{text[19:26].rstrip('Z')}+00:00")
     except ValueError:
         return None
-    return max(0.0, (ended - started).total_seconds())
+    return read if read.year > 1 else None
 
 
 # The engine signals the first process only, and that takes no signal that it does not handle: what a plain shell

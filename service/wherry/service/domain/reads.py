@@ -8,7 +8,7 @@ from wherry.service.domain.blob import BlobHash
 from wherry.service.domain.paths import ProjectPath
 from wherry.service.domain.snapshot import SnapshotFile
 
-_DVC_FILES = frozenset({"dvc.yaml", "dvc.lock", ".dvcignore"})
+_DVC_FILES = frozenset({"dvc.yaml", "dvc.lock", ".dvcignore", ".gitignore"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +63,8 @@ class ProjectFiles:
 def is_dvc_file(path: ProjectPath) -> bool:
     """Whether DVC's own programs read it in every stage that uses them, and it says nothing to the command.
 
-    What dvc.yaml says of the stage itself is in the key; dvc.lock changes with every run.
+    What dvc.yaml says of the stage itself is in the key; dvc.lock changes with every run, and .gitignore files with the
+    outputs that are kept out of git.
     """
     parts = path.split("/")
     return parts[-1] in _DVC_FILES or ".dvc" in parts

@@ -131,6 +131,10 @@ class ContainerEngine(Protocol):
         """SIGTERM, then after the grace SIGKILL. Harmless when it has ended."""
         ...
 
+    async def age_s(self, container: ContainerId) -> float:
+        """Seconds since it was started; 0 when it was not."""
+        ...
+
     async def usage(self, container: ContainerId) -> Usage:
         """What it has used so far; when it has ended, where the engine still knows."""
         ...

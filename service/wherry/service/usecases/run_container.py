@@ -108,10 +108,15 @@ class RunContainer:
             Unavailable: if the engine does not answer, or the container is gone.
         """
         self._remains.add_container(attempt, container)
+        left_s = None if timeout_s is None else timeout_s - await self._engine.age_s(container)
         output = _Output(observer, secrets)
         pieces = self._engine.output(container)
-        ended = await self._go_along(container, pieces, output, workspace=workspace, timeout_s=timeout_s)
-        return replace(ended, wall_s=ended.wall_s if ended.exit.ran_s is None else ended.exit.ran_s)
+        ended = await self._go_along(container, pieces, output, workspace=workspace, timeout_s=left_s)
+        ran_s = ended.exit.ran_s
+        if ran_s is None:
+            return ended
+        # It may have ended in time while nobody looked.
+        return replace(ended, wall_s=ran_s, timed_out=ended.timed_out and ran_s >= (timeout_s or 0.0))
 
     async def _go_along(
         self,

@@ -1,0 +1,94 @@
+"""A container that an earlier life of the service started keeps its time limit."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from tests.fakes.clock import FakeClock
+from tests.fakes.event_log import FakeEventLog
+from wherry.service.domain.task import AttemptId
+from wherry.service.domain.usage import Usage
+from wherry.service.ports.containers import ContainerEngine, ContainerId, Exit, OutputPiece, Source
+from wherry.service.ports.logs import LogStream
+from wherry.service.ports.stages import StageObserver
+from wherry.service.ports.workspaces import Workspaces
+from wherry.service.usecases.disk_limit import DiskLimit
+from wherry.service.usecases.remains import Remains
+from wherry.service.usecases.run_container import Ended, RunContainer
+
+
+class OldContainer:
+    """Was started long ago, and runs until it is stopped, unless it has ended meanwhile."""
+
+    def __init__(self, *, age_s: float, ended_after_s: float | None) -> None:
+        self.age = age_s
+        self.ended_after_s = ended_after_s
+        self.over = asyncio.Event()
+        if ended_after_s is not None:
+            self.over.set()
+
+    async def age_s(self, _container: ContainerId) -> float:
+        return self.age
+
+    async def output(self, _container: ContainerId) -> AsyncGenerator[OutputPiece]:
+        await self.over.wait()
+        # A container that has ended long ago still has to be asked: others go on meanwhile.
+        await asyncio.sleep(0.01)
+        yield OutputPiece(Source.STDOUT, b"the end\n")
+
+    async def wait(self, _container: ContainerId) -> Exit:
+        ran_s = self.age if self.ended_after_s is None else self.ended_after_s
+        return Exit(code=143 if self.ended_after_s is None else 0, out_of_memory=False, ran_s=ran_s)
+
+    async def stop(self, _container: ContainerId, *, grace_s: float) -> None:
+        assert grace_s > 0
+        self.over.set()
+
+    async def usage(self, _container: ContainerId) -> Usage:
+        return Usage()
+
+
+class Listener:
+    """Hears what the container writes."""
+
+    async def wrote(self, stream: LogStream, lines: Sequence[bytes]) -> None:
+        assert (stream, lines) == (LogStream.STDOUT, [b"the end"])
+
+
+class EmptyFolders:
+    """Workspaces to which nothing is written."""
+
+    async def measure(self, _workspace: Path) -> int:
+        return 0
+
+
+@pytest.mark.parametrize(
+    ("age_s", "ended_after_s", "timed_out"),
+    [(100.0, None, True), (100.0, 20.0, False), (100.0, 31.0, True)],
+    ids=["still runs", "ended in time", "ended too late"],
+)
+def test_time_that_passed_while_nobody_looked_counts(
+    tmp_path: Path, age_s: float, ended_after_s: float | None, timed_out: bool
+) -> None:
+    async def check() -> Ended:
+        engine = cast(ContainerEngine, OldContainer(age_s=age_s, ended_after_s=ended_after_s))
+        clock, workspaces = FakeClock(), cast(Workspaces, EmptyFolders())
+        remains = Remains(engine=engine, workspaces=workspaces, log=FakeEventLog())
+        disk = DiskLimit(engine=engine, workspaces=workspaces, clock=clock, free_bytes=lambda: 2**40)
+        run = RunContainer(engine=engine, clock=clock, disk=disk, remains=remains)
+        async with asyncio.timeout(10):
+            return await run.resume(
+                ContainerId("c"),
+                AttemptId("a"),
+                cast(StageObserver, Listener()),
+                workspace=tmp_path,
+                secrets={},
+                timeout_s=30.0,
+            )
+
+    ended = asyncio.run(check())
+
+    assert (ended.timed_out, ended.wall_s) == (timed_out, ended_after_s or age_s)
