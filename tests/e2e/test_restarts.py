@@ -14,19 +14,10 @@ import pytest
 
 from tests.e2e.harness import WHERRY, Project, Service, new_project, run, states
 from wherry.service.adapters.s3_server_seaweedfs import SeaweedServer
+from wherry.service.adapters.traces_docker import SERVICE_LABEL
 
 # From the first to the last point of an attempt, and on what is found of it then.
-POINTS = (
-    "queued",
-    "fetching",
-    "starting",
-    "writing",
-    "wrote",
-    "collecting",
-    "publishing",
-    "ended",
-    "published",
-)
+POINTS = ("queued", "fetching", "writing", "collecting", "publishing", "published")
 _DEADLINE_S = 120
 
 # Written once for each execution: another number every time.
@@ -66,8 +57,9 @@ class Restarted:
         return self.service.wherry("service", "status", cwd=self.service.home).code == 0
 
     def containers(self, stage: str) -> list[str]:
-        ours = f"label=wherry.stage={stage}"
-        listed = run(["docker", "ps", "-aq", "--filter", ours], cwd=self.service.home).expect(0)
+        owner = hashlib.sha256(str(self.service.home).encode()).hexdigest()[:16]
+        ours = ["--filter", f"label={SERVICE_LABEL}={owner}", "--filter", f"label=wherry.stage={stage}"]
+        listed = run(["docker", "ps", "-aq", *ours], cwd=self.service.home).expect(0)
         return listed.out.split()
 
 
