@@ -64,6 +64,7 @@ bench: setup image ## against DVC, rclone, s5cmd and the bare engine: overhead, 
 	python bench/reading.py --stages 200
 	python bench/reading.py --stages 1000 --no-dvc
 	python bench/layout.py
+	python bench/container.py
 	python bench/transfer.py
 	python bench/cli.py
 	python -m bench.watching

@@ -66,7 +66,7 @@ def main() -> None:
             "dvc --version": [str(_DVC), "--version"],
             "wherry --help": [str(_WHERRY), "--help"],
             "wherry repro --help": [str(_WHERRY), "repro", "--help"],
-            "wherry ps": [str(_WHERRY), "ps"],
+            "wherry ps": [str(_WHERRY), "-q", "ps"],
         }
         subprocess.run([str(_WHERRY), "up", "-q"], env=environment, check=True)
         try:

@@ -53,6 +53,7 @@ def compare(project: DrawnProject, folder: Path, process: DvcProcess) -> str:
     """
     # Paths may lead out of it.
     folder = folder / "root"
+    folder.mkdir()
     late = {path: text for path, text in project.files.items() if path.endswith(_WRITTEN_LATE)}
     for path, text in project.files.items():
         if path not in late:

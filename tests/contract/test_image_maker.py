@@ -33,7 +33,8 @@ def labels() -> dict[str, str]:
 @pytest.fixture
 def maker(client: Any, labels: dict[str, str]) -> Iterator[DockerImageMaker]:
     engine = EngineClient()
-    yield DockerImageMaker(client=engine, network=None, labels=labels)
+    ours = {**labels, "wherry.home": "ours"}
+    yield DockerImageMaker(client=engine, network=None, labels=ours, image_labels=labels)
     engine.close()
     [(name, value)] = labels.items()
     assert client.containers.list(all=True, filters={"label": f"{name}={value}"}) == []
@@ -90,6 +91,7 @@ def test_what_a_script_writes_is_kept_and_nothing_that_it_was_given(
     }
     assert {**base, **same} == {**made, "Labels": None, "Image": None}
     assert made["Labels"]["wherry.recipe"] == "k"
+    assert made["Labels"]["wherry.home"] == ""
     look = "cat /usr/local/made; ls /workspace /tmp"
     assert client.containers.run(wanted.name, ["sh", "-c", look], remove=True) == b"one/tmp:\n\n/workspace:\n"
 
@@ -105,7 +107,7 @@ def test_a_script_that_fails_makes_no_image(
     client: Any, labels: dict[str, str], script: str, limits: BuildLimits, said: str
 ) -> None:
     engine, wanted = EngineClient(), installation(script)
-    maker = DockerImageMaker(client=engine, network=None, labels=labels, limits=limits)
+    maker = DockerImageMaker(client=engine, network=None, labels=labels, image_labels=labels, limits=limits)
     with pytest.raises(ImageNotMade, match=said):
         asyncio.run(maker.install(wanted, Lines().tell))
     engine.close()

@@ -94,6 +94,16 @@ def _hash_by_dvc(folder: Path, tmp_path: Path) -> str:
     return text.partition("md5: ")[2].split()[0]
 
 
+def test_a_file_is_text_by_its_beginning_as_dvc_reads_it(house: House, workspace: Path) -> None:
+    for name, content in (("text", b"a" * 512 + b"\0" * 10), ("binary", b"a\0" + b"a" * 600), ("empty", b"")):
+        (workspace / name).write_bytes(content)
+    assert [output.files[0].textual for output in house.collect("text", "binary", "empty")] == [
+        True,
+        False,
+        True,
+    ]
+
+
 def test_an_empty_folder_is_an_output(house: House, workspace: Path) -> None:
     (workspace / "out/sub").mkdir(parents=True)
     (output,) = house.collect("out")

@@ -13,7 +13,7 @@ from sqlalchemy import select, update
 from wherry.service.adapters.database import Database
 from wherry.service.adapters.secrets_sql import SqlSecretStore, read_or_make_key
 from wherry.service.adapters.tables import secrets
-from wherry.service.domain.errors import SecretUnreadable
+from wherry.service.domain.errors import Precondition, SecretUnreadable
 from wherry.service.domain.secrets import SecretRecord
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -76,6 +76,6 @@ def test_a_key_is_made_once_for_its_owner_alone_or_taken_as_given(tmp_path: Path
     given = os.urandom(32)
     assert read_or_make_key(base64.b64encode(given).decode(), path) == given
     for wrong in ("short", base64.b64encode(b"x").decode()):
-        with pytest.raises(ValueError, match="WHERRY_SECRETS_KEY") as caught:
+        with pytest.raises(Precondition, match="WHERRY_SECRETS_KEY") as caught:
             read_or_make_key(wrong, path)
         assert wrong not in str(caught.value)

@@ -61,6 +61,7 @@ def test_a_sweep_makes_a_run_for_each_combination(project: Project) -> None:
 
 
 def test_queued_runs_are_named_and_go_on(project: Project) -> None:
+    project.write({"in": "of these runs alone\n"})
     queued = project.wherry("exp", "run", "--queue", "-n", "q", "-S", "lr=choice(1,2)").expect(0)
     assert queued.out.split() == ["q-1", "q-2"]
     project.wherry("wait", "q-1", "q-2").expect(0)

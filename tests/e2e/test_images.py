@@ -24,7 +24,7 @@ def image_service(service: Service) -> Iterator[Service]:
     yield service
     client = docker.from_env()
     home = hashlib.sha256(str(service.home).encode()).hexdigest()[:16]
-    for image in client.images.list(filters={"label": f"wherry.home={home}"}):
+    for image in client.images.list(filters={"label": f"wherry.made-by={home}"}):
         client.images.remove(str(image.id), force=True)
     client.close()
 

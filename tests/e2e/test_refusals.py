@@ -163,6 +163,18 @@ def test_a_declared_output_that_is_not_written_fails_the_stage(make_project: Mak
     assert not (project.root / "dvc.lock").exists()
 
 
+def test_a_binary_file_is_no_metrics(make_project: Make) -> None:
+    command = "head -c 100 /dev/zero > scores && mkdir kept && cp scores kept/"
+    project = make_project(
+        {
+            "dvc.yaml": f"stages:\n  score:\n    cmd: {command}\n    deps: [a]\n    outs: [kept]\n    metrics: [scores]\n",
+            "a": "1",
+        }
+    )
+    assert "binary file 'scores' cannot be used as metrics" in project.wherry("repro").expect(1).err
+    assert "cannot be used as metrics" in project.dvc("repro").err
+
+
 def test_nothing_of_a_run_is_left_on_the_machine(make_project: Make) -> None:
     project = make_project({"dvc.yaml": FAILING, "a": "leftovers"})
 

@@ -14,7 +14,6 @@ import pytest
 
 from tests.e2e.harness import WHERRY, Project, Service, new_project, run, states
 from wherry.service.adapters.s3_server_seaweedfs import SeaweedServer
-from wherry.service.adapters.traces_docker import SERVICE_LABEL
 
 # From the first to the last point of an attempt, and on what is found of it then.
 POINTS = ("queued", "fetching", "writing", "collecting", "publishing", "published")
@@ -57,8 +56,8 @@ class Restarted:
         return self.service.wherry("service", "status", cwd=self.service.home).code == 0
 
     def containers(self, stage: str) -> list[str]:
-        owner = hashlib.sha256(str(self.service.home).encode()).hexdigest()[:16]
-        ours = ["--filter", f"label={SERVICE_LABEL}={owner}", "--filter", f"label=wherry.stage={stage}"]
+        labels = (f"label=wherry.stage={stage}", f"label=wherry.path={self.service.home}")
+        ours = [word for label in labels for word in ("--filter", label)]
         listed = run(["docker", "ps", "-aq", *ours], cwd=self.service.home).expect(0)
         return listed.out.split()
 

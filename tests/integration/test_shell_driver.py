@@ -51,3 +51,20 @@ def test_sigterm_reaches_the_command(tmp_path: Path) -> None:
 
         assert process.stdout.read() == "stopping\n"
         assert process.wait(timeout=30) == 5
+
+
+@pytest.mark.parametrize(("shell", "said"), [(None, "bash"), ("bash", "bash"), ("sh", "sh")])
+def test_the_shell_is_bash_where_there_is_one_unless_the_setting_says_otherwise(
+    tmp_path: Path, shell: str | None, said: str
+) -> None:
+    # An array is bash's alone.
+    argv = shell_argv(["a=(x y); test ${a[1]} = y && echo bash || echo sh"], shell=shell)
+    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.stdout.strip() or "sh") == said
+
+
+def test_in_an_image_without_bash_it_is_sh(tmp_path: Path) -> None:
+    argv = shell_argv(["echo $0-ran"])
+    (tmp_path / "sh").symlink_to("/bin/sh")
+    done = subprocess.run(argv, env={"PATH": str(tmp_path)}, capture_output=True, text=True, check=False)
+    assert done.stdout == "sh-ran\n"

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from wherry.client.configuration import find_setting
+from wherry.client.configuration import SHARED_FILE, find_setting
 from wherry.client.errors import BadConfiguration, Unreachable
 from wherry.client.profiles import read_profiles
 
@@ -70,10 +70,11 @@ def find_endpoint(
 ) -> Endpoint:
     """Decide which service to talk to: what flags, environment, project and profile say, else the embedded one.
 
-    The token is WHERRY_TOKEN, else the one that is kept for this very service.
+    The token is WHERRY_TOKEN, else the one that is kept for this very service. A server that only the project's own
+    .dvc/wherry.toml names is not shown WHERRY_TOKEN: whoever changes that file would choose who gets it.
 
     Raises:
-        BadConfiguration: if the address is malformed, or unprotected to another machine.
+        BadConfiguration: if the address is malformed, unprotected to another machine, or not to be shown the token.
         Unknown: if there is no such profile.
         Unreachable: if none is named and none runs on this machine.
     """
@@ -81,7 +82,15 @@ def find_endpoint(
     record = read_embedded(wherry_home(environ))
     if named is not None:
         target, secure = parse_address(named.value)
-        token = environ.get("WHERRY_TOKEN", "") or _kept_token(target, environ, record)
+        token = environ.get("WHERRY_TOKEN", "")
+        if named.origin == SHARED_FILE or not token:
+            kept = _kept_token(target, environ, record)
+            if token and kept != token:
+                raise BadConfiguration(
+                    f"WHERRY_TOKEN is not shown to {named.value}: only {SHARED_FILE} names that server",
+                    hint=f"say that you mean it: WHERRY_SERVER={named.value}, or `wherry login {named.value}`",
+                )
+            token = kept
         return Endpoint(target=target, secure=secure, token=token, origin=named.origin)
     if record is None:
         raise Unreachable(

@@ -167,9 +167,9 @@ def _rounded(value: Any, precision: int | None) -> Any:
 
 
 def failed_revisions(results: Mapping[str, Json]) -> Sequence[str]:
-    """Name the revisions of which something could not be read."""
+    """Name the revisions of which a file could not be read."""
     return [
         revision
         for revision, result in results.items()
-        if "error" in result or any("error" in file for file in result.get("data", {}).values())
+        if any("error" in file for file in result.get("data", {}).values())
     ]

@@ -60,6 +60,8 @@ class Experiments:
 
     def show(self, shown: Shown) -> list[Json]:
         """Return the states, as DVC's JSON has them; what it does not have stands under `run` of an experiment."""
+        if self._revisions.is_before_first(shown.which.names):
+            return []
         git = self._revisions.git
         commits = [one for one in self._revisions.find(shown.which) if one.commit]
         names = {} if shown.sha_only else git.names()

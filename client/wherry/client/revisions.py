@@ -33,6 +33,7 @@ Json = dict[str, Any]
 Kind = Literal["metrics", "params", "plots", "records", "plot data"]
 
 WORKSPACE = "workspace"
+HEAD = "HEAD"
 RUN_PREFIX = "run:"
 
 _KINDS = {
@@ -95,19 +96,20 @@ class Revisions:
         """
         if self._git is None:
             if self._project.git_root is None:
-                raise NotInGit(
-                    f"{self._project.root} is in no git repository",
-                    hint="revisions are commits: `git init` and commit, or name runs (run:ID)",
-                )
+                raise self._not_in_git()
             self._git = GitObjects(self._project)
         return self._git
+
+    def is_before_first(self, names: Iterable[str]) -> bool:
+        """Whether HEAD is among the names, in a repository without any commit: DVC has nothing to compare then."""
+        return HEAD in names and self._project.git_root is not None and self.git.find_commit(HEAD) is None
 
     def find(self, which: Which) -> list[Revision]:
         """List the workspace and the revisions that are meant; the workspace alone when nothing is.
 
         Raises:
             UnknownRevision: if a name is neither git's nor that of a run.
-            NotInGit: if commits are meant and there are none.
+            NotInGit: if commits are meant and there is no git.
         """
         if not which:
             return [Revision(name="")]
@@ -141,6 +143,8 @@ class Revisions:
         """
         if name in {"", WORKSPACE}:
             return Revision(name=WORKSPACE)
+        if name == HEAD and self._project.git_root is None:
+            raise self._not_in_git()
         if not name.startswith(RUN_PREFIX):
             sha = self.git.find_commit(name) if self._project.git_root is not None else None
             if sha is not None:
@@ -218,12 +222,15 @@ class Revisions:
         Paths are relative to the DVC root. A revision that cannot be read is told of, and has an error.
         """
         found: dict[str, Json] = {}
+        if self.is_before_first(which.names):
+            return found
         for revision in self.find(which):
             try:
                 document = self.read(revision, (kind,), targets=targets, stage_params_only=stage_params_only)
             except (Invalid, Refused) as exc:
-                tell(f"failed to load {kind} in revision '{revision.name}', {exc.message}")
-                found[revision.name] = {"error": error_document(exc)}
+                error = error_document(exc)
+                tell(f"the {kind} of {revision.name or WORKSPACE} cannot be read: {error['msg']}")
+                found[revision.name] = {"error": error}
                 continue
             if document is not None:
                 found[revision.name] = {"data": document[kind]}
@@ -249,6 +256,12 @@ class Revisions:
         """Make a git branch of a run: its sources, params, dvc.lock and uncached outputs, on the commit it came from."""
         brancher = Brancher(self._project, self._connection, self._progress, self.git)
         return brancher.make(run, name, force=force)
+
+    def _not_in_git(self) -> NotInGit:
+        return NotInGit(
+            f"{self._project.root} is in no git repository",
+            hint="revisions are commits: `git init` and commit, or name runs (run:ID)",
+        )
 
     def _earlier(self, name: str, count: int) -> Sequence[str]:
         return self.git.first_parents(name, count)[1:] if count != 1 else ()

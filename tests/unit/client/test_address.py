@@ -60,3 +60,16 @@ def test_home_and_user_come_from_the_environment() -> None:
     assert wherry_home({"WHERRY_HOME": "/x"}) == Path("/x")
     assert wherry_home({"XDG_DATA_HOME": "/d"}) == Path("/d/wherry")
     assert user_name({"WHERRY_USER": "jürgen\n"}) == "j?rgen?"
+
+
+def test_the_token_is_not_shown_to_a_server_that_only_the_project_names(tmp_path: Path) -> None:
+    (tmp_path / ".dvc").mkdir()
+    (tmp_path / ".dvc" / "wherry.toml").write_text('server = "grpcs://elsewhere.example:443"\n')
+    environ = {"WHERRY_TOKEN": "secret", "WHERRY_HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path)}
+
+    with pytest.raises(BadConfiguration, match="is not shown to grpcs"):
+        find_endpoint(None, environ, folder=tmp_path)
+
+    meant = {**environ, "WHERRY_SERVER": "grpcs://elsewhere.example:443"}
+    assert find_endpoint(None, meant, folder=tmp_path).token == "secret"
+    assert find_endpoint(None, {**environ, "WHERRY_TOKEN": ""}, folder=tmp_path).token == ""

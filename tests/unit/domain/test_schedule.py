@@ -2,7 +2,7 @@
 
 import itertools
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -244,6 +244,27 @@ def test_every_gpu_has_one_owner() -> None:
 
     assert [grant.gpus for grant in made.running.values()] == [(1,), (0,)]
     assert made.running[third].gpus == (0,)
+
+
+def test_what_runs_already_holds_its_part_even_where_there_is_no_room_for_it() -> None:
+    made = bench(places=2)
+    licence = Demand(cpus=3, gpus=1, mutexes=frozenset({"licence"}))
+    for number in (100, 101):
+        taken = replace(licence, mutexes=frozenset({f"licence-{number}"}))
+        made.schedule.occupy(
+            Request(number=number, user="ana", run="1", title="old", demand=taken), (101 - number,)
+        )
+    waiting = made.ask("ben", "2", demand=Demand(cpus=1, gpus=1, mutexes=frozenset({"licence-101"})))
+
+    assert made.go() == []
+    made.schedule.remove(100)
+    assert made.go() == []
+    made.schedule.remove(101)
+    assert made.go() == [waiting]
+    made.end(waiting)
+    all_of_it = made.ask("cyd", "3", demand=Demand(cpus=4, gpus=2))
+    assert made.go() == [all_of_it]
+    assert made.running[all_of_it].gpus == (0, 1)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 import subprocess
 import sys
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from wherry.service.domain.errors import InvalidInput
 from wherry.service.domain.secrets import SecretMask, check_secret_name, check_secret_value
-from wherry.service.domain.shell import SECRETS_AT, secrets_script
+from wherry.service.domain.shell import SECRETS_AT, secrets_script, shell_argv
 
 TOKEN = b"hunter2-hunter2"
 
@@ -67,9 +68,25 @@ def test_a_value_that_cannot_be_given_or_hidden_is_refused_without_being_shown(v
 @pytest.mark.parametrize(
     "value", [TOKEN, b'it\'s "$(x)" `y` \\ !', b"two\nlines\n\n", b"\xff\xfe bytes", "schlüssel".encode()]
 )
-def test_the_script_makes_the_variable_byte_for_byte(value: bytes) -> None:
+def test_the_stage_gets_the_variable_byte_for_byte_and_nothing_else_is_left(
+    value: bytes, tmp_path: Path
+) -> None:
     show = f"{sys.executable} -c 'import os, sys; sys.stdout.buffer.write(os.environb[b\"NAME\"])'"
-    script = secrets_script({"NAME": value}).replace(SECRETS_AT.encode(), b"/dev/full") + show.encode()
-    for shell in ("sh", "bash"):
-        done = subprocess.run([shell, "-c", 'eval "$(cat)"'], input=script, capture_output=True, check=False)
-        assert done.stdout == value
+    argv = [
+        part.replace(SECRETS_AT, str(tmp_path))
+        for part in shell_argv([show, "wc -c; set | grep -c ^secrets="], takes_secrets=True)
+    ]
+    script = secrets_script({"NAME": value}).replace(SECRETS_AT.encode(), str(tmp_path).encode())
+    done = subprocess.run(argv, input=script, capture_output=True, check=False)
+    assert done.stdout == value + b"0\n0\n"
+    assert (tmp_path / "NAME").read_bytes() == value
+    assert (tmp_path / "NAME").stat().st_mode & 0o777 == 0o400
+
+
+def test_nothing_runs_when_the_secrets_did_not_all_come() -> None:
+    whole = secrets_script({"A": b"value one", "B": b"value two"})
+    argv = shell_argv(["echo ran"], takes_secrets=True)
+    for cut in (0, 10, len(whole) - 1):
+        done = subprocess.run(argv, input=whole[:cut], capture_output=True, check=False)
+        assert (done.returncode, done.stdout) == (125, b"")
+    assert secrets_script({}) == b""

@@ -1,6 +1,7 @@
 """Stages of several runs wait for one machine, and leave it clean however they end."""
 
 import asyncio
+from collections.abc import Collection
 from pathlib import Path
 
 from tests.unit.usecases.driving import FILES, House, drive, states, succeed
@@ -39,8 +40,8 @@ class Crowd:
             self.now.discard(task.stage.name)
 
 
-def limit(house: House, *, at_once: int, cpus: float = 2) -> Places:
-    """Give the house a machine for its runs."""
+def limit(house: House, *, at_once: int, cpus: float = 2, begun: Collection[str] = ()) -> Places:
+    """Give the house a machine for its runs, on which the stages called `begun` run already."""
     places = Places(Machine(cpus=cpus, memory_bytes=2**30), at_once=at_once)
 
     def runner_for(run: Run, project: Project, options: RunOptions) -> ScheduledStageRunner:
@@ -51,6 +52,7 @@ def limit(house: House, *, at_once: int, cpus: float = 2) -> Places:
             run=run,
             project=project,
             options=options,
+            begun_with=lambda task: () if task.stage.name in begun else None,
         )
 
     house.runner_for = runner_for
@@ -109,6 +111,25 @@ def test_a_run_that_is_stopped_while_it_waits_leaves_the_places_to_others(tmp_pa
         last = await house.end_of(await house.start(FILES, RunOptions(force=True)))
 
         assert set(states(last).values()) == {State.SUCCEEDED}
+
+    drive(tmp_path, {}, check)
+
+
+def test_a_stage_that_runs_already_goes_on_at_once_and_keeps_others_from_its_part(tmp_path: Path) -> None:
+    async def check(house: House) -> None:
+        limit(house, at_once=1, begun={"top"})
+        crowd = Crowd()
+        house.runner.behaviours = {"wide": crowd.stay, "top": crowd.stay}
+        first = await house.start({"dvc.yaml": WIDE, "a": "1"})
+        await house.until_started("wide")
+        taken_up = await house.start(FILES)
+        await house.until_started("top")
+        later = await house.start({"dvc.yaml": "stages:\n" + NARROW, "a": "1"})
+        assert crowd.now == {"wide", "top"}
+        crowd.gate.set()
+
+        assert {(await house.end_of(run)).state for run in (first, taken_up, later)} == {State.SUCCEEDED}
+        assert house.runner.started[-1] in {"narrow", "bottom"}
 
     drive(tmp_path, {}, check)
 

@@ -128,6 +128,6 @@ def _tell(terminal: Terminal, table: ExperimentTable, flags: dict[str, Any]) -> 
         sys.stdout.write(csv_table(header, [[plain_cell(cell) for cell in row] for row in rows]))
     elif flags["markdown"]:
         tell_table(terminal, header, rows, markdown=True)
-    else:
+    elif rows:
         clean = [[plain_cell(cell) for cell in row] for row in rows]
         terminal.answer(ruled_table(header, clean, right=set(table.metrics)))

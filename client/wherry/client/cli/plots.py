@@ -68,7 +68,7 @@ def plots() -> None:
 
 
 @plots.command("show", cls=Command)
-@click.argument("targets", nargs=-1)
+@click.argument("targets", nargs=-1, type=click.Path())
 @_looks
 @click.pass_obj
 def show(settings: Settings, /, **flags: Any) -> None:
@@ -85,6 +85,7 @@ def show(settings: Settings, /, **flags: Any) -> None:
 @click.option(
     "--targets",
     cls=TargetsOption,
+    type=click.Path(),
     multiple=True,
     metavar="PATH...",
     help="Files, or names of plots in dvc.yaml.",
@@ -105,7 +106,8 @@ def diff(settings: Settings, /, revisions: tuple[str, ...], **flags: Any) -> Non
             names.append(WORKSPACE)
         if WORKSPACE in names:
             names = [WORKSPACE, *(name for name in names if name != WORKSPACE)]
-        _run(client, terminal, [finder.resolve(name) for name in dict.fromkeys(names)], flags)
+        found = [] if finder.is_before_first(names) else [finder.resolve(one) for one in dict.fromkeys(names)]
+        _run(client, terminal, found, flags)
 
 
 @plots.command("templates", cls=Command)

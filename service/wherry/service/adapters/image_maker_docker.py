@@ -72,12 +72,17 @@ class DockerImageMaker(ImageMaker, MadeImages):
         client: EngineClient,
         network: Callable[[], Awaitable[str]] | None,
         labels: Mapping[str, str],
+        image_labels: Mapping[str, str],
         pip: PipSettings = PipSettings(),
         limits: BuildLimits = BuildLimits(),
     ) -> None:
-        """`network` gives the name of the network to use; None: there is none. Containers and images carry `labels`."""
+        """`network` gives the name of the network to use; None: there is none. Containers carry `labels`.
+
+        Images carry `image_labels`: others than those, because a container has the labels of its image too.
+        """
         self._network = network
         self._labels = dict(labels)
+        self._image_labels = dict(image_labels)
         self._pip = pip
         self._limits = limits
         self._client = client
@@ -104,7 +109,12 @@ class DockerImageMaker(ImageMaker, MadeImages):
                     _commit,
                     container=container,
                     installation=installation,
-                    labels={**installation.labels, **self._labels},
+                    # The engine adds the container's own where they are not said.
+                    labels={
+                        **dict.fromkeys(self._labels, ""),
+                        **installation.labels,
+                        **self._image_labels,
+                    },
                 )
             )
         except TimeoutError as exc:
@@ -130,7 +140,7 @@ class DockerImageMaker(ImageMaker, MadeImages):
             "memory": self._limits.memory_bytes,
             "memswap": self._limits.memory_bytes,
             "buildargs": json.dumps(dict(build.args)),
-            "labels": json.dumps({**build.labels, **self._labels}),
+            "labels": json.dumps({**build.labels, **self._image_labels}),
         }
         with await self._client.run(pack, files) as archive:
             response = await self._client.post(
@@ -166,7 +176,7 @@ class DockerImageMaker(ImageMaker, MadeImages):
                 has_containers=int(image["Containers"]) > 0,
             )
             for image in usage["Images"] or ()
-            if self._labels.items() <= (image["Labels"] or {}).items()
+            if self._image_labels.items() <= (image["Labels"] or {}).items()
             for name in (image["RepoTags"] or ())[:1]
         )
 

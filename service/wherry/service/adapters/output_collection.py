@@ -17,6 +17,7 @@ from pathlib import Path
 from wherry.service.adapters.confined_folder import ConfinedFolder, Found, Identity, LinkUnusable, Parts
 from wherry.service.domain.blob import BlobHash, Digest
 from wherry.service.domain.dvc.ignore import IgnoreRules
+from wherry.service.domain.dvc.metric_files import METRIC_HEAD_BYTES, looks_textual
 from wherry.service.domain.paths import PATH_BYTES_MAX, ROOT, ProjectPath
 from wherry.service.domain.tree import Tree, TreeEntry
 from wherry.service.ports.workspaces import CollectedFile, CollectedOutput, OutputUnusable
@@ -60,6 +61,7 @@ class HashedFile:
     source: Path
     digest: Digest
     sha256: str
+    textual: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +93,10 @@ class FoundOutput:
         return CollectedOutput(
             project_path=self.project_path,
             files=tuple(
-                CollectedFile(source=file.source, digest=file.digest, sha256=file.sha256) for file in files
+                CollectedFile(
+                    source=file.source, digest=file.digest, sha256=file.sha256, textual=file.textual
+                )
+                for file in files
             ),
             tree=tree,
             total_bytes=sum(file.digest.size_bytes for file in files),
@@ -155,13 +160,16 @@ def _hash_file(
     md5 = hashlib.md5(usedforsecurity=False)
     sha256 = hashlib.sha256()
     size = 0
+    textual = True
     with _unusable(_joined(output, file.path)), folder.open_file(file.parts) as descriptor:
         source = folder.place_of(file.parts)
         while count := os.readv(descriptor, [buffer]):
+            if size == 0:
+                textual = looks_textual(bytes(buffer[: min(count, METRIC_HEAD_BYTES)]))
             md5.update(buffer[:count])
             sha256.update(buffer[:count])
             size += count
-    return HashedFile(file.path, source, Digest(BlobHash(md5.hexdigest()), size), sha256.hexdigest())
+    return HashedFile(file.path, source, Digest(BlobHash(md5.hexdigest()), size), sha256.hexdigest(), textual)
 
 
 class _FolderWalk:

@@ -16,7 +16,7 @@ from sqlalchemy import delete, select
 
 from wherry.service.adapters.database import Database
 from wherry.service.adapters.tables import secrets
-from wherry.service.domain.errors import SecretUnreadable
+from wherry.service.domain.errors import Precondition, SecretUnreadable
 from wherry.service.domain.secrets import SecretRecord
 from wherry.service.ports.secrets import SecretStore
 
@@ -90,7 +90,7 @@ def read_or_make_key(given: str, path: Path) -> bytes:
     """The key that secrets are encrypted with: as given, in Base64, else from a file that only its owner can read.
 
     Raises:
-        ValueError: if it is not 32 bytes in Base64. The text does not show it.
+        Precondition: if it is not 32 bytes in Base64. The text does not show it.
     """
     if given:
         return _decode(given, "WHERRY_SECRETS_KEY")
@@ -109,7 +109,10 @@ def _decode(text: str, where: str) -> bytes:
     except binascii.Error:
         key = b""
     if len(key) != _KEY_BYTES:
-        raise ValueError(f"{where} must hold a key of {_KEY_BYTES} bytes in Base64 (openssl rand -base64 32)")
+        raise Precondition(
+            f"{where} must hold a key of {_KEY_BYTES} bytes in Base64",
+            hint="`openssl rand -base64 32` makes one; secrets that were set with another must be set again.",
+        )
     return key
 
 

@@ -116,6 +116,12 @@ class StageNetwork:
                 enable_ipv6=False,
             )
         except docker.errors.APIError as exc:
+            if "address pool" in str(exc.explanation):
+                raise EngineUnavailable(
+                    "the Docker engine has no addresses left for another network",
+                    hint="Remove networks that nobody uses (`wherry doctor --fix`, `docker network prune`), or give "
+                    "the engine more (default-address-pools in its daemon.json).",
+                ) from exc
             if exc.status_code != _CONFLICT:  # somebody else made it: what is there is checked
                 raise
         made: dict[str, Any] = client.inspect_network(self.name)

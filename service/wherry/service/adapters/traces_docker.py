@@ -26,7 +26,12 @@ class DockerTraces(EngineTraces):
         containers = await self._engine.call(lambda client: client.containers(all=True, filters=wanted))
         networks = await self._engine.call(lambda client: client.networks(filters=wanted))
         return [
-            *(_trace(TraceKind.CONTAINER, found, found["Names"][0].lstrip("/")) for found in containers),
+            *(
+                _trace(TraceKind.CONTAINER, found, found["Names"][0].lstrip("/"))
+                for found in containers
+                # Empty in what somebody runs on an image that a service has made.
+                if found["Labels"][SERVICE_LABEL]
+            ),
             *(_trace(TraceKind.NETWORK, found, found["Name"]) for found in networks),
         ]
 

@@ -20,6 +20,9 @@ from wherry.service.usecases.trim_images import TrimImages
 # Mostly download and compile; the bound of memory counts for each.
 _IMAGES_AT_ONCE = 2
 
+MADE_BY = "wherry.made-by"
+"""Label of images that a service has made."""
+
 
 def open_images(
     settings: Settings,
@@ -37,6 +40,7 @@ def open_images(
         client=client,
         network=engine.ensure_network if settings.build_network else None,
         labels=labels,
+        image_labels={MADE_BY: labels["wherry.home"]},
         pip=PipSettings(config=settings.pip_config, ca_bundle=settings.pip_ca_bundle),
         limits=BuildLimits(memory_bytes=int(settings.build_memory_gb * 2**30)),
     )

@@ -17,7 +17,7 @@ from wherry.service.ports.event_log import EventLog
 from wherry.service.ports.faults import Faults
 from wherry.service.ports.run_cache import RunCache
 from wherry.service.ports.stages import StageRunner
-from wherry.service.usecases.adopting_runner import AdoptingStageRunner, PlacedStageRunner
+from wherry.service.usecases.adopting_runner import AdoptingStageRunner
 from wherry.service.usecases.caching_runner import CachingStageRunner
 from wherry.service.usecases.container_runner import ContainerStageRunner
 from wherry.service.usecases.disk_limit import DiskLimit
@@ -86,7 +86,6 @@ class Runners:
             workspaces=parts.workspaces,
             put=made.put,
             secrets=parts.secrets,
-            clock=made.clock,
             user=f"{uid}:{gid}",
             labels=parts.labels,
             remains=self.remains,
@@ -121,10 +120,10 @@ class Runners:
             run=run,
             project=project,
             options=options,
+            begun_with=self.leftovers.gpus_of,
         )
-        placed = PlacedStageRunner(scheduled, attempting, self.leftovers)
         patient = PatientStageRunner(
-            placed, remains=self.remains, clock=made.clock, identities=made.identities
+            scheduled, remains=self.remains, clock=made.clock, identities=made.identities
         )
         logged: StageRunner = LoggedStageRunner(patient, made.keep_logs)
         if self._faults is not None:

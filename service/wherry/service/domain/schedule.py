@@ -140,6 +140,11 @@ class Schedule:
         run.waiting += 1
         self._waiting[request.number] = request
 
+    def occupy(self, request: Request, gpus: tuple[int, ...]) -> None:
+        """A stage runs already, whatever there is: nobody else gets what it holds. `gpus` are its own."""
+        self.add(request)
+        self._take(request, gpus)
+
     def remove(self, number: int) -> None:
         """A stage has ended, or does not want to run any more."""
         if number in self._waiting:
@@ -244,12 +249,14 @@ class Schedule:
         """On a machine with less than what a stage needs, it needs all of it."""
         return min(_milli(demand.cpus), _milli(self._machine.cpus))
 
-    def _take(self, request: Request) -> Grant:
+    def _take(self, request: Request, gpus: tuple[int, ...] | None = None) -> Grant:
         demand, free = request.demand, self._free
+        if gpus is None:
+            gpus = tuple(free.gpus[: demand.gpus])
         del self._waiting[request.number]
         self._passes.pop(request.number, None)
         self._owed.pop(request.number, None)
-        gpus, free.gpus = tuple(free.gpus[: demand.gpus]), free.gpus[demand.gpus :]
+        free.gpus = [gpu for gpu in free.gpus if gpu not in gpus]
         free.places -= 1
         free.millicpus -= self._millicpus(demand)
         free.memory_bytes -= demand.memory_bytes
@@ -270,7 +277,7 @@ class Schedule:
         free.millicpus += self._millicpus(demand)
         free.memory_bytes += demand.memory_bytes
         for name in demand.mutexes:
-            del self._mutexes[name]
+            self._mutexes.pop(name, None)
         user, run = self._users[request.user], self._run_of(request)
         run.running -= 1
         for turns in (user.turns, run.turns):

@@ -21,8 +21,17 @@ _CHOICES = {
     "sh": "shell=sh\n",
 }
 
+# The last line of what is handed over: without it a service that died meanwhile has not handed over all.
+_ALL = "# that is all"
+
 # `cat` sees the end of the input, and nothing of it is left for the commands.
-_TAKE_SECRETS = 'eval "$(cat)"\n'
+_TAKE_SECRETS = f"""\
+secrets=$(cat)
+case "$secrets" in
+  *"{_ALL}") eval "$secrets"; unset secrets ;;
+  *) echo "the service was interrupted before it had handed over the secrets" >&2; exit 125 ;;
+esac
+"""
 
 # PID 1 gets no default signal handlers: the trap passes SIGTERM on to the command, so that a stop
 # does not have to wait for SIGKILL. `wait` returns early when the trap ran: hence the second one.
@@ -65,4 +74,4 @@ def secrets_script(secrets: Mapping[str, bytes]) -> bytes:
             # A file that only its owner can read: 0400.
             + f'(umask 377; printf %s "${name}" >{SECRETS_AT}/{name})\n'.encode()
         )
-    return b"".join(lines)
+    return b"".join([*lines, _ALL.encode()]) if lines else b""

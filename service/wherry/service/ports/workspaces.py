@@ -22,6 +22,8 @@ class CollectedFile:
     """Where it lies now: read it before the workspace is removed."""
     digest: Digest
     sha256: str
+    textual: bool = True
+    """Whether it looks like text to DVC, which takes nothing else as metrics."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

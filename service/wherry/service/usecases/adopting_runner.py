@@ -20,18 +20,3 @@ class AdoptingStageRunner(StageRunner):
         if leftover is None:
             return await self._container.run(task, attempt, observer)
         return await self._container.resume(task, leftover, observer)
-
-
-class PlacedStageRunner(StageRunner):
-    """Lets a stage whose container is there already go at once: it has its place on the machine."""
-
-    def __init__(self, waiting: StageRunner, placed: StageRunner, leftovers: Leftovers) -> None:
-        """Choose between `waiting`, which gives places, and `placed`."""
-        self._waiting = waiting
-        self._placed = placed
-        self._leftovers = leftovers
-
-    async def run(self, task: StageTask, attempt: AttemptId, observer: StageObserver) -> Outcome:
-        """Run the stage."""
-        runner = self._placed if self._leftovers.has_one_for(task) else self._waiting
-        return await runner.run(task, attempt, observer)

@@ -17,7 +17,7 @@ from wherry.service.domain.errors import (
     disk_full,
 )
 from wherry.service.domain.paths import ROOT, ProjectPath
-from wherry.service.domain.records import FileEntry, StageEntry
+from wherry.service.domain.records import FileEntry, OutputKind, StageEntry
 from wherry.service.domain.resources import size_text, thread_limits
 from wherry.service.domain.shell import shell_argv
 from wherry.service.domain.states import CacheUse, Phase, State
@@ -30,7 +30,6 @@ from wherry.service.domain.task import (
     Succeeded,
     Vanished,
 )
-from wherry.service.ports.clock import Clock
 from wherry.service.ports.containers import ContainerSpec
 from wherry.service.ports.logs import LogStream
 from wherry.service.ports.secrets import SecretStore
@@ -68,7 +67,6 @@ class ContainerStageRunner(StageRunner):
         workspaces: Workspaces,
         put: PutBlobs,
         secrets: SecretStore,
-        clock: Clock,
         user: str,
         labels: dict[str, str],
         remains: Remains,
@@ -78,7 +76,6 @@ class ContainerStageRunner(StageRunner):
         self._workspaces = workspaces
         self._put = put
         self._secrets = secrets
-        self._clock = clock
         self._user = user
         self._labels = labels
         self._remains = remains
@@ -143,7 +140,7 @@ class ContainerStageRunner(StageRunner):
             observer,
             workspace=workspace,
             secrets=await self._reveal_secrets(task),
-            timeout_s=leftover.time_left(task.settings.timeout_s, self._clock.now()),
+            timeout_s=task.settings.timeout_s,
         )
         return await self._outcome(task, workspace, ended, observer)
 
@@ -237,6 +234,9 @@ class ContainerStageRunner(StageRunner):
         collected = await self._workspaces.collect(
             workspace, outputs_at(task), task.ignore.moved_to(task.root_at)
         )
+        for out, output in zip(declared, collected, strict=True):
+            if out.kind is OutputKind.METRIC and output.tree is None and not output.files[0].textual:
+                raise OutputUnusable(f"binary file {out.path!r} cannot be used as metrics")
         await observer.entered(State.RUNNING, Phase.PUBLISHING)
         await self._put.put_files(
             (

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 from wherry.service.domain.run import Run
 from wherry.service.domain.task import AttemptId, RunId, StageTask, StrictKey
@@ -15,6 +14,7 @@ STAGE_LABEL = "wherry.stage"
 ATTEMPT_LABEL = "wherry.attempt"
 KEY_LABEL = "wherry.key"
 SHARED_LABEL = "wherry.shared"
+GPUS_LABEL = "wherry.gpus"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,11 +28,8 @@ class Leftover:
     key: StrictKey
     is_shared: bool
     """Whether it may stand for the stage in other runs too."""
-    created_at: datetime
-
-    def time_left(self, timeout_s: float | None, now: datetime) -> float | None:
-        """How long it may still run of the time that its stage has; None: as long as it takes."""
-        return None if timeout_s is None else max(0.0, timeout_s - (now - self.created_at).total_seconds())
+    gpus: tuple[int, ...] = ()
+    """GPUs that are its own, by index."""
 
     def is_for(self, task: StageTask) -> bool:
         """Whether it executes what the task asks for."""
@@ -50,6 +47,7 @@ def attempt_labels(task: StageTask, attempt: AttemptId) -> dict[str, str]:
         ATTEMPT_LABEL: attempt,
         KEY_LABEL: task.key,
         SHARED_LABEL: "yes" if task.may_share else "no",
+        GPUS_LABEL: ",".join(map(str, task.gpus)),
     }
 
 
@@ -103,9 +101,9 @@ class Leftovers:
         """Those whose containers wait."""
         return {leftover.attempt for leftover in self._waiting}
 
-    def has_one_for(self, task: StageTask) -> bool:
-        """Whether `take` would give one."""
-        return any(leftover.is_for(task) for leftover in self._waiting)
+    def gpus_of(self, task: StageTask) -> tuple[int, ...] | None:
+        """The GPUs of the container that `take` would give; None: it would give none."""
+        return next((leftover.gpus for leftover in self._waiting if leftover.is_for(task)), None)
 
     async def clear(self) -> None:
         """Remove what nobody has taken."""
@@ -126,5 +124,5 @@ def _leftover(found: FoundContainer) -> Leftover | None:
         stage=labels[STAGE_LABEL],
         key=StrictKey(labels[KEY_LABEL]),
         is_shared=labels.get(SHARED_LABEL) == "yes",
-        created_at=found.created_at,
+        gpus=tuple(int(gpu) for gpu in labels.get(GPUS_LABEL, "").split(",") if gpu.isdecimal()),
     )

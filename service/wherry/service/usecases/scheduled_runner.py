@@ -37,24 +37,32 @@ class Places:
         title: str,
         options: RunOptions,
         path_s: float,
+        begun_with: tuple[int, ...] | None = None,
         when_waiting: Callable[[str], Awaitable[None]],
     ) -> AsyncIterator[Grant]:
-        """Wait for a place and hold it. `when_waiting` is told once what the stage lacks, if it lacks something."""
+        """Wait for a place and hold it. `when_waiting` is told once what the stage lacks, if it lacks something.
+
+        A stage that runs already, on the GPUs `begun_with`, holds its place at once.
+        """
         number = next(self._numbers)
-        granted = self._waiting[number] = asyncio.get_running_loop().create_future()
-        self._schedule.add(
-            Request(
-                number=number,
-                user=run.user,
-                run=run.id,
-                title=title,
-                demand=demand,
-                priority=options.priority,
-                run_places=options.jobs,
-                path_s=path_s,
-            )
+        granted = asyncio.get_running_loop().create_future()
+        request = Request(
+            number=number,
+            user=run.user,
+            run=run.id,
+            title=title,
+            demand=demand,
+            priority=options.priority,
+            run_places=options.jobs,
+            path_s=path_s,
         )
-        self._grant_soon()
+        if begun_with is None:
+            self._waiting[number] = granted
+            self._schedule.add(request)
+            self._grant_soon()
+        else:
+            granted.set_result(Grant(number, begun_with))
+            self._schedule.occupy(request, begun_with)
         try:
             # Stages that become ready together are ranked together, in the next round of the loop.
             await asyncio.sleep(0)
@@ -92,8 +100,13 @@ class ScheduledStageRunner(StageRunner):
         run: Run,
         project: Project,
         options: RunOptions,
+        begun_with: Callable[[StageTask], tuple[int, ...] | None] = lambda _: None,
     ) -> None:
-        """Let the stages of `run` through to `inner` as they get one of `places`; `rank` says which are urgent."""
+        """Let the stages of `run` through to `inner` as they get one of `places`; `rank` says which are urgent.
+
+        `begun_with` has the GPUs of a stage that an earlier life of the service has started; None: it has not.
+        """
+        self._begun_with = begun_with
         self._inner = inner
         self._places = places
         self._rank = rank
@@ -104,9 +117,9 @@ class ScheduledStageRunner(StageRunner):
 
     async def run(self, task: StageTask, attempt: AttemptId, observer: StageObserver) -> Outcome:
         """Wait for a place, then run."""
-        machine = self._places.machine
+        machine, begun_with = self._places.machine, self._begun_with(task)
         excess = find_excess(task.settings, machine)
-        if excess is not None:
+        if excess is not None and begun_with is None:
             # Refused when it was submitted, unless the machine had more then.
             return Failed(reason=excess, exit_code=None, wall_s=None)
         name = task.stage.name
@@ -116,6 +129,7 @@ class ScheduledStageRunner(StageRunner):
             title=f"{name} of run {self._run.id}",
             options=self._options,
             path_s=(await self._path_seconds()).get(name, 0.0),
+            begun_with=begun_with,
             when_waiting=observer.waits,
         ) as grant:
             return await self._inner.run(replace(task, gpus=grant.gpus), attempt, observer)
