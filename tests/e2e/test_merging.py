@@ -21,7 +21,7 @@ SLOW = """\
 stages:
   slow:
     cmd:
-    - echo first; until test -e go; do sleep 0.1; done; echo last
+    - echo first; until test -e go; do sleep 0.1; done; echo last; true
     - echo done > out
     deps: [seed]
     outs: [out]
