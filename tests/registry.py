@@ -33,6 +33,10 @@ class Registry:
         """User and password that are asked for, if any."""
         self.answers = True
         """Whether it answers, or says that something is wrong with it."""
+        self.goes_on = threading.Event()
+        """While this is not set it keeps whoever asks waiting."""
+        self.goes_on.set()
+        self.asked = 0
         self.blobs: dict[str, bytes] = {}
         self.manifests: dict[str, bytes] = {}
         """By "repository:reference"."""
@@ -105,12 +109,15 @@ def running_registry() -> Iterator[Registry]:
     try:
         yield registry
     finally:
+        registry.goes_on.set()
         server.shutdown()
         server.server_close()
         thread.join()
 
 
 def _response(registry: Registry, path: str, authorization: str) -> tuple[int, dict[str, str], bytes]:
+    registry.asked += 1
+    registry.goes_on.wait()
     if not registry.answers:
         return 503, {}, b"{}"
     if registry.credentials is not None:

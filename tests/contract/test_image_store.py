@@ -112,6 +112,23 @@ def test_a_registry_that_does_not_answer_is_replaced_by_what_is_there(
         )
 
 
+def test_a_registry_that_lets_wait_is_left_alone_for_a_while(
+    registry: Registry, client: EngineClient
+) -> None:
+    registry.put("team/base:1", some_files())
+    name = f"{registry.host}/team/base:1"
+    store = DockerImageStore(client, ask_s=0.2, slow_s=0.0)
+    before = ask(DockerImageStore(client), name)
+    pull(store, before)
+    registry.goes_on.clear()
+    asked = registry.asked
+    first, second = ask(store, name), ask(store, name)
+    assert "no answer" in first.warning
+    assert "did not answer a moment ago" in second.warning
+    assert first.digest == second.digest == before.digest
+    assert registry.asked == asked + 1
+
+
 def test_credentials_are_the_services(registry: Registry, client: EngineClient, tmp_path: Path) -> None:
     registry.put("team/secret:1", some_files())
     registry.credentials = ("wherry", uuid.uuid4().hex)

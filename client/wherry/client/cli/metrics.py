@@ -31,7 +31,7 @@ def metrics() -> None:
 
 
 @metrics.command("show", cls=Command)
-@click.argument("targets", nargs=-1)
+@click.argument("targets", nargs=-1, type=click.Path())
 @revision_flags("Show metrics of")
 @json_flag
 @markdown_flag

@@ -68,7 +68,7 @@ def plots() -> None:
 
 
 @plots.command("show", cls=Command)
-@click.argument("targets", nargs=-1)
+@click.argument("targets", nargs=-1, type=click.Path())
 @_looks
 @click.pass_obj
 def show(settings: Settings, /, **flags: Any) -> None:
@@ -85,6 +85,7 @@ def show(settings: Settings, /, **flags: Any) -> None:
 @click.option(
     "--targets",
     cls=TargetsOption,
+    type=click.Path(),
     multiple=True,
     metavar="PATH...",
     help="Files, or names of plots in dvc.yaml.",

@@ -64,6 +64,8 @@ def optional_targets(what: str) -> Callable[[Function], Function]:
     return click.option(
         "--targets",
         cls=TargetsOption,
+        # Names of files are completed, not of stages.
+        type=click.Path(),
         multiple=True,
         metavar="PATH...",
         help=f"Only these files or folders, whether or not they are declared as {what}.",

@@ -63,7 +63,7 @@ def _section(one: Rendered, number: int, spec: Spec | None, source: Callable[[Im
     if spec is None:
         return f"<section><h2>{name}</h2>{''.join(_figures(one.images, source))}</section>"
     # Nothing in the data may end the script that holds it.
-    text = json.dumps(spec).replace("</", "<\\/").replace("<!--", "<\\!--")
+    text = json.dumps(spec).replace("<", "\\u003c")
     return (
         f'<section aria-label="{name}"><div id="plot{number}"></div>'
         f'<script>vegaEmbed("#plot{number}", {text});</script></section>'

@@ -32,8 +32,10 @@ from wherry.service.ports.images import ImageStore, Tell
 
 _QUOTE_CHARACTERS_MAX = 300
 
-# A registry that is not there makes every submission wait so long.
+# A registry that is not there makes a submission wait so long, and for a while no other one.
 _ASK_S = 15.0
+_SLOW_S = 2.0
+_SILENT_S = 60.0
 
 # Between two lines about one pull.
 _TELL_EVERY_S = 3.0
@@ -44,10 +46,24 @@ _HEADER = "X-Registry-Auth"
 class DockerImageStore(ImageStore):
     """One engine's images."""
 
-    def __init__(self, client: EngineClient, *, credentials: Path | None = None) -> None:
-        """`credentials` is a Docker configuration (config.json) with `auths`, or helpers that give them."""
+    def __init__(
+        self,
+        client: EngineClient,
+        *,
+        credentials: Path | None = None,
+        ask_s: float = _ASK_S,
+        slow_s: float = _SLOW_S,
+    ) -> None:
+        """`credentials` is a Docker configuration (config.json) with `auths`, or helpers that give them.
+
+        A registry gets `ask_s` to answer. One that took longer than `slow_s` to say nothing useful is left alone for a
+        minute, where there is an image to go on with.
+        """
         self._client = client
         self._credentials = credentials
+        self._ask_s = ask_s
+        self._slow_s = slow_s
+        self._silent_until_s: dict[str, float] = {}
 
     async def resolve(self, name: str, policy: PullPolicy) -> Image:
         """Ask the engine, and its registry where the policy says so.
@@ -64,11 +80,14 @@ class DockerImageStore(ImageStore):
                 return here
         elif policy is PullPolicy.NEVER or is_id(name):
             raise ImageNotFound(f"the image {name!r} is not on the engine", hint=HINT)
+        registry, _ = docker.auth.resolve_repository_name(name.partition("@")[0])
+        started_s = time.monotonic()
         try:
-            async with asyncio.timeout(_ASK_S):
-                return await self._ask(name)
+            return await self._ask_in_time(name, registry, must_know=here is None)
         except (EngineUnavailable, ImageNotFound, TimeoutError) as exc:
             said = exc.message if isinstance(exc, EngineUnavailable | ImageNotFound) else "no answer"
+            if time.monotonic() - started_s > self._slow_s:
+                self._silent_until_s[registry] = time.monotonic() + _SILENT_S
             if here is None:
                 raise ImageNotFound(
                     f"the image {name!r} is not on the engine and cannot be pulled: {_quote(said)}", hint=HINT
@@ -110,13 +129,19 @@ class DockerImageStore(ImageStore):
                 lambda client: client.tag(image.digest, repository_of(image.name), tag_of(image.name))
             )
 
+    async def _ask_in_time(self, name: str, registry: str, *, must_know: bool) -> Image:
+        if not must_know and time.monotonic() < self._silent_until_s.get(registry, 0.0):
+            raise ImageNotFound("it did not answer a moment ago")
+        async with asyncio.timeout(self._ask_s):
+            return await self._ask(name)
+
     async def _ask(self, name: str) -> Image:
         header = await self._client.run(self._header, name)
 
         def ask(client: APIClient) -> tuple[dict[str, Any], str]:
             # By hand: the SDK's own call takes no credentials but those that it finds itself.
             url = f"{client.base_url}/v{client.api_version}/distribution/{quote(name, safe='/:')}/json"
-            answer = client.get(url, headers=header, timeout=_ASK_S)
+            answer = client.get(url, headers=header, timeout=self._ask_s)
             if not answer.ok:
                 raise ImageNotFound(said_by(answer))
             version = client.version()

@@ -10,6 +10,7 @@ from wherry.service.domain.endings import why_failed
 from wherry.service.domain.errors import (
     DISK_FULL,
     BlobMissing,
+    DiskFull,
     SecretMissing,
     Unavailable,
     WherryError,
@@ -97,7 +98,7 @@ class ContainerStageRunner(StageRunner):
         except BlobMissing as exc:
             outcome = Vanished(reason=exc.message)
         except Unavailable as exc:
-            outcome = Lost(reason=exc.message)
+            outcome = Lost(reason=exc.message, may_pass=not isinstance(exc, DiskFull))
         except OSError as exc:
             if exc.errno not in DISK_FULL:
                 raise
