@@ -86,6 +86,7 @@ class Runners:
             workspaces=parts.workspaces,
             put=made.put,
             secrets=parts.secrets,
+            clock=made.clock,
             user=f"{uid}:{gid}",
             labels=parts.labels,
             remains=self.remains,
