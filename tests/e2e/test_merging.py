@@ -1,9 +1,12 @@
 """The same work submitted at the same time is done once."""
 
+import re
+import time
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from tests.e2e.harness import Project
 
@@ -14,7 +17,16 @@ TWENTY = "stages:\n" + "".join(
     f"  s{number}: {{cmd: cat /proc/sys/kernel/random/uuid > o{number}, deps: [{dep}], outs: [o{number}]}}\n"
     for number, dep in enumerate(["seed", *(f"o{number // 2}" for number in range(19))])
 )
-SLOW = "stages:\n  slow: {cmd: echo first; sleep 4; echo last; echo done > out, deps: [seed], outs: [out]}\n"
+SLOW = """\
+stages:
+  slow:
+    cmd:
+    - echo first; until test -e go; do sleep 0.1; done; echo last; true
+    - echo done > out
+    deps: [seed]
+    outs: [out]
+"""
+_DEADLINE_S = 120
 NO_NETWORK = '[defaults]\nimage = "wherry/base:bookworm"\nnetwork = false\n'
 
 
@@ -37,13 +49,31 @@ def test_twenty_stages_that_two_users_submit_at_once_run_twenty_times(
 def test_who_is_attached_sees_whose_run_it_is_and_all_of_its_output(
     make_project: Make, tmp_path: Path
 ) -> None:
-    project = make_project({"dvc.yaml": SLOW, "seed": uuid.uuid4().hex})
+    seed = uuid.uuid4().hex
+    project = make_project({"dvc.yaml": SLOW, "seed": seed})
     laptop = project.clone(tmp_path / "laptop", user="ben")
     first = project.wherry("repro", "--detach", "--json").expect(0).json()["id"]
-    second = laptop.repro()
-    told = laptop.wherry("logs", second["id"]).expect(0).out
+    until(lambda: bool(re.search(r"(?m)\bfirst$", project.wherry("logs", first).expect(0).out)))
+    second = laptop.wherry("repro", "--detach", "--json").expect(0).json()["id"]
+    until(lambda: stage_of(laptop, second)["cache"] == "merged")
+    for workspace in (project.service.home / "workspaces").iterdir():
+        if (workspace / "seed").read_text() == seed:
+            (workspace / "go").touch()
+    laptop.wherry("wait", second).expect(0)
+    told = laptop.wherry("logs", second).expect(0).out
 
-    (stage,) = second["stages"]
-    assert (stage["cache"], stage["from_run"]) == ("merged", first)
+    assert (stage_of(laptop, second)["cache"], stage_of(laptop, second)["from_run"]) == ("merged", first)
     assert f"attached to run {first} of ana" in told
-    assert [word for word in told.split() if word in {"first", "last"}] == ["first", "last"]
+    assert [len(re.findall(rf"(?m)\b{word}$", told)) for word in ("first", "last")] == [1, 1]
+
+
+def stage_of(project: Project, run_id: str) -> Any:
+    (stage,) = project.wherry("show", run_id, "--json").expect(0).json()["stages"]
+    return stage
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + _DEADLINE_S
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

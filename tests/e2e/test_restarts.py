@@ -16,17 +16,7 @@ from tests.e2e.harness import WHERRY, Project, Service, new_project, run, states
 from wherry.service.adapters.s3_server_seaweedfs import SeaweedServer
 
 # From the first to the last point of an attempt, and on what is found of it then.
-POINTS = (
-    "queued",
-    "fetching",
-    "starting",
-    "writing",
-    "wrote",
-    "collecting",
-    "publishing",
-    "ended",
-    "published",
-)
+POINTS = ("queued", "fetching", "writing", "collecting", "publishing", "published")
 _DEADLINE_S = 120
 
 # Written once for each execution: another number every time.

@@ -49,7 +49,7 @@ def up(settings: Settings) -> None:
 def down(settings: Settings) -> None:
     """Stop the embedded service of this machine.
 
-    Runs that are under way are taken up again by the next `wherry up`.
+    Containers go on running, and runs that are under way are taken up by the next `wherry up`. `wherry stop` ends a run.
     """
     terminal = Terminal(settings)
     pid = _embedded().stop()

@@ -97,7 +97,8 @@ class StageNetwork:
             try:
                 client.remove_network(self.name)
             except docker.errors.NotFound:
-                return True
+                # Somebody pruned it: its rules may still be there.
+                here = _may_here()
             except docker.errors.APIError:  # in use
                 return False
             if self._guarded:
@@ -145,11 +146,7 @@ class StageNetwork:
 
     def _is_here(self) -> bool:
         """Whether the engine's bridges are in this machine's network: not with a remote engine, or one in a VM."""
-        return (
-            os.geteuid() == 0
-            and Path("/sys/class/net", self.name).exists()
-            and bool(shutil.which("iptables"))
-        )
+        return _may_here() and Path("/sys/class/net", self.name).exists()
 
     def _run(self, client: APIClient, script: str, *, here: bool) -> float:
         """Run it, and say for how many seconds it need not be run again."""
@@ -159,6 +156,10 @@ class StageNetwork:
                 return self._every_s
         run_on_engine_host(client, script, labels=self._labels)
         return max(_HELPER_EVERY_S, self._every_s)
+
+
+def _may_here() -> bool:
+    return os.geteuid() == 0 and shutil.which("iptables") is not None
 
 
 def guard_script(bridge: str, *, denied: Sequence[str], resolvers: Sequence[str]) -> str:

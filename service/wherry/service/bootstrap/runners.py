@@ -31,6 +31,7 @@ from wherry.service.usecases.known_runner import KnownStageRunner
 from wherry.service.usecases.leftovers import Leftovers
 from wherry.service.usecases.logged_runner import LoggedStageRunner
 from wherry.service.usecases.merging_runner import Flights, MergingStageRunner
+from wherry.service.usecases.patient_runner import PatientStageRunner
 from wherry.service.usecases.put_blobs import PutBlobs
 from wherry.service.usecases.rank_stages import RankStages
 from wherry.service.usecases.read_project import Project
@@ -85,6 +86,7 @@ class Runners:
             workspaces=parts.workspaces,
             put=made.put,
             secrets=parts.secrets,
+            clock=made.clock,
             user=f"{uid}:{gid}",
             labels=parts.labels,
             remains=self.remains,
@@ -121,7 +123,10 @@ class Runners:
             options=options,
             begun_with=self.leftovers.gpus_of,
         )
-        logged: StageRunner = LoggedStageRunner(scheduled, made.keep_logs)
+        patient = PatientStageRunner(
+            scheduled, remains=self.remains, clock=made.clock, identities=made.identities
+        )
+        logged: StageRunner = LoggedStageRunner(patient, made.keep_logs)
         if self._faults is not None:
             logged = FaultyStageRunner(logged, self._faults, before="queued", after="ended")
         caching: StageRunner = CachingStageRunner(

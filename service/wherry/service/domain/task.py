@@ -153,6 +153,8 @@ class Lost:
     """Infrastructure gave way; the command is not to blame."""
 
     reason: str
+    may_pass: bool = False
+    """Whether it may be over in a while."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

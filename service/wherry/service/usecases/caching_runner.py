@@ -13,6 +13,7 @@ from wherry.service.ports.run_cache import Result, RunCache
 from wherry.service.ports.stages import OutputPlace, StageObserver, StageRunner
 from wherry.service.usecases.find_result import FindResult
 from wherry.service.usecases.known_runner import as_known
+from wherry.service.usecases.patience import patiently
 
 
 class CachingStageRunner(StageRunner):
@@ -38,7 +39,8 @@ class CachingStageRunner(StageRunner):
             return outcome
         if not task.cacheable:
             return replace(outcome, cache=CacheUse.NOT_CACHEABLE)
-        await self._keep(task, outcome, observer.place())
+        # The work is done: it is not thrown away because a part is away for a while.
+        await patiently(lambda: self._keep(task, outcome, observer.place()), self._clock)
         return replace(outcome, cache=CacheUse.MISS if task.use_cache else CacheUse.BYPASS)
 
     async def _keep(self, task: StageTask, outcome: Succeeded, output: OutputPlace) -> None:

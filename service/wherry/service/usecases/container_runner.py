@@ -10,6 +10,7 @@ from wherry.service.domain.endings import why_failed
 from wherry.service.domain.errors import (
     DISK_FULL,
     BlobMissing,
+    DiskFull,
     SecretMissing,
     Unavailable,
     WherryError,
@@ -29,12 +30,14 @@ from wherry.service.domain.task import (
     Succeeded,
     Vanished,
 )
+from wherry.service.ports.clock import Clock
 from wherry.service.ports.containers import ContainerSpec
 from wherry.service.ports.logs import LogStream
 from wherry.service.ports.secrets import SecretStore
 from wherry.service.ports.stages import StageObserver, StageRunner
 from wherry.service.ports.workspaces import CollectedOutput, LeftOutput, OutputUnusable, Workspaces
 from wherry.service.usecases.leftovers import Leftover, attempt_labels
+from wherry.service.usecases.patience import patiently
 from wherry.service.usecases.put_blobs import LocalBlob, PutBlobs
 from wherry.service.usecases.remains import Remains
 from wherry.service.usecases.run_container import Ended, RunContainer
@@ -66,6 +69,7 @@ class ContainerStageRunner(StageRunner):
         workspaces: Workspaces,
         put: PutBlobs,
         secrets: SecretStore,
+        clock: Clock,
         user: str,
         labels: dict[str, str],
         remains: Remains,
@@ -75,6 +79,7 @@ class ContainerStageRunner(StageRunner):
         self._workspaces = workspaces
         self._put = put
         self._secrets = secrets
+        self._clock = clock
         self._user = user
         self._labels = labels
         self._remains = remains
@@ -97,7 +102,7 @@ class ContainerStageRunner(StageRunner):
         except BlobMissing as exc:
             outcome = Vanished(reason=exc.message)
         except Unavailable as exc:
-            outcome = Lost(reason=exc.message)
+            outcome = Lost(reason=exc.message, may_pass=not isinstance(exc, DiskFull))
         except OSError as exc:
             if exc.errno not in DISK_FULL:
                 raise
@@ -152,7 +157,8 @@ class ContainerStageRunner(StageRunner):
             return _failed(task, ended)
         await self._tell_changed(workspace, observer)
         undeclared = await find_undeclared(task, self._workspaces, workspace, at_in_workspace)
-        outs = await self._keep_outputs(task, workspace, observer)
+        # The command is not run again because the store is away for a while.
+        outs = await patiently(lambda: self._keep_outputs(task, workspace, observer), self._clock)
         entry = StageEntry(cmd=task.stage.cmd, deps=task.deps, params=task.params, outs=outs)
         return Succeeded(
             entry=entry,

@@ -18,6 +18,7 @@ from wherry.service.ports.runs import RunStore
 from wherry.service.ports.stages import StageRunner
 from wherry.service.usecases.attempt_stage import GoingRun
 from wherry.service.usecases.keep_succeeded import KeepSucceeded
+from wherry.service.usecases.patience import patiently
 from wherry.service.usecases.read_project import Project
 from wherry.service.usecases.resolve_stage import ProjectState
 from wherry.service.usecases.restore_inputs import RestoreInputs
@@ -130,7 +131,7 @@ class DriveRun:
         state: ProjectState | None = None
         error: RunError | None = None
         try:
-            await self._runs.save_run(run)
+            await patiently(lambda: self._runs.save_run(run), self._clock)
             state, options = await opened()
             project = state.project
             folder = project.submission.working_folder
@@ -228,15 +229,14 @@ class DriveRun:
             final = State.LOST
         elif error is not None and error.reason == _TIMEOUT and final != State.SUCCEEDED:
             final = State.FAILED
-        await self._runs.save_run(
-            replace(
-                run,
-                state=final,
-                finished_at=self._clock.now(),
-                compute_s=progress.compute_s,
-                saved_s=progress.saved_s,
-                write_backs=write_backs,
-                # A stop that came after the last stage changed nothing.
-                error=None if final == State.SUCCEEDED else error or progress.error(run),
-            )
+        ended = replace(
+            run,
+            state=final,
+            finished_at=self._clock.now(),
+            compute_s=progress.compute_s,
+            saved_s=progress.saved_s,
+            write_backs=write_backs,
+            # A stop that came after the last stage changed nothing.
+            error=None if final == State.SUCCEEDED else error or progress.error(run),
         )
+        await patiently(lambda: self._runs.save_run(ended), self._clock)

@@ -64,13 +64,17 @@ class MergingStageRunner(StageRunner):
 
     async def _begin(self, task: StageTask, attempt: AttemptId, observer: StageObserver) -> Outcome:
         output = SharedOutput(self._logs)
-        flight = Flight(task, output, self._execute(task, attempt, output))
-        if task.cacheable and self._flights.open_for(task.key) is None:
+        # What has been begun here holds the lease for this service: a new execution beside it must not take it away.
+        is_shared = task.cacheable and self._flights.open_for(task.key) is None
+        flight = Flight(task, output, self._execute(task, attempt, output, is_shared=is_shared))
+        if is_shared:
             self._flights.add(flight)
         return await flight.take_part(observer)
 
-    async def _execute(self, task: StageTask, attempt: AttemptId, output: SharedOutput) -> Outcome:
-        if not task.cacheable:
+    async def _execute(
+        self, task: StageTask, attempt: AttemptId, output: SharedOutput, *, is_shared: bool
+    ) -> Outcome:
+        if not is_shared:
             return await self._inner.run(task, attempt, output)
         return await self._lease(task, output, lambda fenced: self._inner.run(fenced, attempt, output))
 

@@ -23,6 +23,7 @@ class Remains:
         self._log = log
         self._containers: dict[AttemptId, ContainerId] = {}
         self._folders: dict[AttemptId, Path] = {}
+        self._stuck: dict[AttemptId, ContainerId] = {}
         self.attempts: set[AttemptId] = set()
         """Those that have, or may have, left something."""
         self.stay = False
@@ -49,8 +50,20 @@ class Remains:
             try:
                 await self._engine.remove(container)
             except Unavailable as exc:
-                # It is found and removed when the service starts again.
+                self._stuck[attempt] = container
                 self._log.warning("container not removed", attempt=attempt, reason=exc.message)
         if workspace is not None:
             await self._workspaces.remove(workspace)
-        self.attempts.discard(attempt)
+        if attempt not in self._stuck:
+            self.attempts.discard(attempt)
+
+    async def settle(self) -> bool:
+        """Remove containers that could not be removed before; returns whether none is left."""
+        for attempt, container in list(self._stuck.items()):
+            try:
+                await self._engine.remove(container)
+            except Unavailable:
+                return False
+            self._stuck.pop(attempt, None)
+            self.attempts.discard(attempt)
+        return True

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 
 from wherry.service.domain.dvc.graph import active_upstream
 from wherry.service.domain.dvc.stage import Pipeline, Stage, StageName
@@ -14,6 +15,7 @@ from wherry.service.domain.task import RunId
 from wherry.service.domain.waiting import WaitingStages
 from wherry.service.ports.clock import Clock
 from wherry.service.ports.runs import RunStore
+from wherry.service.usecases.patience import patiently
 
 _COMPUTED_ELSEWHERE = frozenset({CacheUse.HIT, CacheUse.MERGED})
 
@@ -113,7 +115,7 @@ class RunProgress:
     async def _write(self) -> None:
         while self._unsaved:
             batch, self._unsaved = self._unsaved, []
-            await self._runs.save_stages(self._run_id, batch)
+            await patiently(partial(self._runs.save_stages, self._run_id, batch), self._clock)
 
     def let_wait(self, stages: Iterable[Stage], pipeline: Pipeline) -> WaitingStages:
         """Let stages wait for their producers; how those end is followed from here on."""
