@@ -36,13 +36,21 @@ def test_status_is_a_table_and_q_says_by_code_whether_there_is_work(
     assert wherry("status", "--json").json() == {
         "schema": "wherry.plan/1",
         "stages": [
-            {"name": "prepare", "decision": "hit", "reasons": ["run 3 by ana"], "key": "ab", "source": "run"},
+            {
+                "name": "prepare",
+                "decision": "hit",
+                "reasons": ["run 3 by ana"],
+                "key": "ab",
+                "source": "run",
+                "settings": [],
+            },
             {
                 "name": "train",
                 "decision": "run",
                 "reasons": ["params changed: lr"],
                 "key": None,
                 "source": None,
+                "settings": [],
             },
         ],
     }
