@@ -74,6 +74,7 @@ async def open_driving(
         log=log,
     )
     runners = Runners(settings, parts, machine, made)
+    await runners.lease.sweep()
     attempt = AttemptStage(
         resolve=projects.resolve,
         recorded=content.recorded,

@@ -94,7 +94,7 @@ class Runners:
         self._faults: Faults | None = KillAt(settings.fault_at) if settings.fault_at else None
         self._places = Places(machine, at_once=settings.jobs)
         self._flights = Flights()
-        self._lease = HoldLease(
+        self.lease = HoldLease(
             leases=SqlLeases(parts.database),
             find=made.find,
             clock=made.clock,
@@ -140,6 +140,6 @@ class Runners:
             caching = FaultyStageRunner(caching, self._faults, before="leased", after="published")
         tidying = TidyingStageRunner(caching, self.remains)
         merging = MergingStageRunner(
-            tidying, flights=self._flights, lease=self._lease, find=made.find, logs=self._parts.logs
+            tidying, flights=self._flights, lease=self.lease, find=made.find, logs=self._parts.logs
         )
         return KnownStageRunner(merging, find=made.find)
