@@ -20,7 +20,7 @@ class GatheredReads(Generic[_Key, _Answer]):
         self._read = read
         self._wanted: set[_Key] = set()
         self._next: asyncio.Task[_Answer] | None = None
-        self._one_at_a_time = asyncio.Lock()
+        self._newest: asyncio.Task[_Answer] | None = None
 
     async def __call__(self, keys: Collection[_Key]) -> _Answer:
         """The answer to a read that began after this call, for these keys and for those of others.
@@ -30,11 +30,13 @@ class GatheredReads(Generic[_Key, _Answer]):
         """
         self._wanted.update(keys)
         if self._next is None:
-            self._next = asyncio.create_task(self._read_next())
+            self._next = self._newest = asyncio.create_task(self._read_next(self._newest))
         # Shielded: others wait for it too.
         return await asyncio.shield(self._next)
 
-    async def _read_next(self) -> _Answer:
-        async with self._one_at_a_time:
-            wanted, self._wanted, self._next = self._wanted, set(), None
-            return await self._read(wanted)
+    async def _read_next(self, before: asyncio.Task[_Answer] | None) -> _Answer:
+        """Read when the read before has ended: only then is known what all want that came meanwhile."""
+        if before is not None and not before.done():
+            await asyncio.wait([before])
+        wanted, self._wanted, self._next = self._wanted, set(), None
+        return await self._read(wanted)
