@@ -6,6 +6,8 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.e2e.harness import Project, states
 
 Make = Callable[[dict[str, str]], Project]
@@ -215,15 +217,16 @@ def test_names_that_shells_and_terminals_stumble_over_arrive_as_they_are(make_pr
     assert project.dvc("status", "--json").expect(0).json() == {}
 
 
-def test_values_that_dvcignore_hides_are_read_as_dvc_reads_them(make_project: Make) -> None:
+@pytest.mark.parametrize("hiding", [".dvcignore", ".gitignore"])
+def test_values_that_are_hidden_are_read_as_dvc_reads_them(make_project: Make, hiding: str) -> None:
     project = make_project(
         {
             "dvc.yaml": "vars: [v.yaml]\n"
-            "stages:\n  a: {cmd: 'cat p.yaml && echo ${lr} ${b} > o', params: [lr, p.yaml: [c]], outs: [o]}\n",
+            "stages:\n  a: {cmd: 'cat p.yaml && echo ${lr} ${b} > o', params: [lr, p.yaml: [c]], deps: [p.yaml], outs: [o]}\n",
             "params.yaml": "lr: 1\n",
             "v.yaml": "b: 2\n",
-            "p.yaml": "c: 3\n",
-            ".dvcignore": "params.yaml\nv.yaml\np.yaml\n",
+            "p.yaml": f"c: 3 # {hiding}\n",
+            hiding: "params.yaml\nv.yaml\np.yaml\n",
         }
     )
 
@@ -237,3 +240,5 @@ def test_values_that_dvcignore_hides_are_read_as_dvc_reads_them(make_project: Ma
     assert project.wherry("status", "--dvc", "--json").expect(0).json() == (
         project.dvc("status", "--json").expect(0).json()
     )
+    project.repro("-S", "lr=7")
+    assert (project.root / "params.yaml").read_text() == "lr: 7\n"

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from wherry.service.domain.blob import Digest
 from wherry.service.domain.dvc.context import FilesNeeded, Load
-from wherry.service.domain.dvc.ignore import IgnoreRules, must_be_seen
+from wherry.service.domain.dvc.ignore import Hidden
 from wherry.service.domain.dvc.project_files import DvcFiles, find_dvc_files
 from wherry.service.domain.paths import ProjectPath
 from wherry.service.domain.snapshot import Snapshot
@@ -38,11 +38,11 @@ class ReadDvcFiles:
         contents: dict[ProjectPath, bytes] = {}
 
         @cache
-        def rules() -> IgnoreRules:
-            return IgnoreRules({path: contents[path] for path in files.ignores})
+        def hidden() -> Hidden:
+            return Hidden({path: contents[path] for path in files.ignores})
 
         def load(path: ProjectPath) -> bytes | None:
-            if path not in contents and (must_be_seen(path, snapshot, rules()) or snapshot.file_at(path)):
+            if path not in contents and (hidden().must_be_seen(path, snapshot) or snapshot.file_at(path)):
                 raise FilesNeeded([path])
             return contents.get(path)
 

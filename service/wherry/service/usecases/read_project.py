@@ -9,7 +9,7 @@ from wherry.service.domain.dvc.context import FilesNeeded
 from wherry.service.domain.dvc.data_file import parse_data_file
 from wherry.service.domain.dvc.dvc_config import CONFIG_FILE, ParsingSettings, parse_parsing_settings
 from wherry.service.domain.dvc.graph import build_pipeline
-from wherry.service.domain.dvc.ignore import IgnoreRules, must_be_seen
+from wherry.service.domain.dvc.ignore import Hidden
 from wherry.service.domain.dvc.lockfile import parse_lock
 from wherry.service.domain.dvc.outside_paths import find_obstacle
 from wherry.service.domain.dvc.pipeline_file import PIPELINE_FILE_NAME, parse_pipeline_file
@@ -93,10 +93,12 @@ class ReadProject:
             PipelineInvalid: if a file of it is wrong, with its place.
             StageUnknown: if a target names no stage.
         """
-        files = submission.snapshot.files
+        submitted = submission.snapshot
+        if unseen := self._set_params.unseen(submission):
+            return _to_be_seen(unseen, "-S/--set-param")
         # First what says which files are outputs: nobody needs those, where no .gitignore keeps them away.
-        read = [*find_dvc_files(files).all, *self._set_params.files_read(submission)]
-        needs = await self._lacking(files[path] for path in read)
+        read = [*find_dvc_files(submitted.files).all, *self._set_params.files_read(submission)]
+        needs = await self._lacking(file for path in read if (file := submitted.file_at(path)) is not None)
         if needs is not None:
             return needs
         snapshot, changed = await self._set_params(submission)
@@ -134,9 +136,9 @@ class ReadProject:
         wanted = [*found.pipelines, *found.sources, *found.values, *found.ignores]
         contents = await self._contents(files, wanted)
         parsing = parse_parsing_settings(contents.get(CONFIG_FILE, b""))
-        rules = IgnoreRules({path: contents[path] for path in found.ignores})
+        hidden = Hidden({path: contents[path] for path in found.ignores})
         read = [
-            self._read_stages(path, snapshot, contents, parsing=parsing, rules=rules)
+            self._read_stages(path, snapshot, contents, parsing=parsing, hidden=hidden)
             for path in found.pipelines
         ]
         stages = list[Stage]()
@@ -154,12 +156,12 @@ class ReadProject:
         contents: dict[ProjectPath, bytes],
         *,
         parsing: ParsingSettings,
-        rules: IgnoreRules,
+        hidden: Hidden,
     ) -> tuple[Stage, ...] | Needs:
         """Read one dvc.yaml, fetching what it needs until it needs no more; each round adds to `contents`."""
 
         def load(wanted: ProjectPath) -> bytes | None:
-            if wanted not in contents and (must_be_seen(wanted, snapshot, rules) or snapshot.file_at(wanted)):
+            if wanted not in contents and (hidden.must_be_seen(wanted, snapshot) or snapshot.file_at(wanted)):
                 raise FilesNeeded([wanted])
             return contents.get(wanted)
 
@@ -181,9 +183,7 @@ class ReadProject:
         """What must be looked for or uploaded first."""
         unseen = [path for path in paths if path not in snapshot.files and path not in snapshot.data]
         if unseen:
-            return Needs(
-                data=tuple(DataNeed(path=path, recorded_hash="", declared_in=declared_in) for path in unseen)
-            )
+            return _to_be_seen(unseen, declared_in)
         return await self._lacking(file for path in paths if (file := snapshot.file_at(path)) is not None)
 
     async def _lacking(self, files: Iterable[SnapshotFile]) -> Needs | None:
@@ -215,6 +215,11 @@ class ReadProject:
     ) -> dict[ProjectPath, bytes]:
         contents = await asyncio.gather(*(self._read.read_project_file(path, files[path]) for path in paths))
         return dict(zip(paths, contents, strict=True))
+
+
+def _to_be_seen(paths: Iterable[ProjectPath], declared_in: str) -> Needs:
+    """Ask the client to look for files that are not among the project's own."""
+    return Needs(data=tuple(DataNeed(path=path, recorded_hash="", declared_in=declared_in) for path in paths))
 
 
 def without_data(snapshot: Snapshot, pipeline: Pipeline, *, kept: Collection[ProjectPath]) -> Snapshot:

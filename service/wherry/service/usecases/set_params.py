@@ -49,7 +49,7 @@ class SetParams:
         files, changed = dict(submission.snapshot.files), dict[ProjectPath, str]()
         for name, overrides in changes.items():
             path = resolve_project_path(submission.working_folder, name)
-            before = files.get(path)
+            before = files.get(path) or submission.snapshot.file_at(path)
             if hydra is not None and name == DEFAULT_PARAMS_FILE:
                 data = await self._compose(hydra, submission.snapshot.files, overrides)
             elif before is not None:
@@ -65,12 +65,16 @@ class SetParams:
                 files[path] = _changed(before, digest)
         return replace(submission.snapshot, files=files), changed
 
+    def unseen(self, submission: Submission) -> list[ProjectPath]:
+        """What is to be changed and is no file of the project: the client has yet to look whether it is hidden."""
+        snapshot = submission.snapshot
+        named = _files_named(submission)
+        return [path for path in named if path not in snapshot.files and path not in snapshot.data]
+
     def files_read(self, submission: Submission) -> list[ProjectPath]:
-        """The files of the project that this may read; where configurations lie only DVC's config says."""
-        names = dict.fromkeys(split_override(text)[0] for text in submission.set_params)
-        paths = [resolve_project_path(submission.working_folder, name) for name in names]
+        """The files that this may read; where configurations lie only DVC's config says."""
         files = submission.snapshot.files
-        named = [path for path in paths if path in files]
+        named = [path for path in _files_named(submission) if submission.snapshot.file_at(path) is not None]
         if not _may_compose(submission):
             return named
         return [*named, *(path for path in files if posixpath.splitext(path)[1] == ".yaml")]
@@ -119,6 +123,11 @@ class SetParams:
             for path in wanted
         }
         return await self._composer.compose(contents, hydra.config_name, overrides)
+
+
+def _files_named(submission: Submission) -> list[ProjectPath]:
+    names = dict.fromkeys(split_override(text)[0] for text in submission.set_params)
+    return [resolve_project_path(submission.working_folder, name) for name in names]
 
 
 def _may_compose(submission: Submission) -> bool:

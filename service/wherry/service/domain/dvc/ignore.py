@@ -17,6 +17,7 @@ from wherry.service.domain.paths import ROOT, ProjectPath, is_inside_root
 from wherry.service.domain.snapshot import Snapshot
 
 IGNORE_FILE = ".dvcignore"
+GIT_IGNORE_FILE = ".gitignore"
 
 
 class IgnoreRules:
@@ -104,11 +105,21 @@ def _patterns(data: bytes) -> list[str]:
     return [line for line in lines if line and not line.startswith("#")]
 
 
-def must_be_seen(path: ProjectPath, snapshot: Snapshot, rules: IgnoreRules) -> bool:
-    """Whether the client has to look for a file of values: one outside the DVC root, or one that .dvcignore hides.
+class Hidden:
+    """What the .dvcignore and .gitignore files of a project keep from being submitted with it."""
 
-    DVC reads parameters wherever they are; what hides them keeps them out of folders only.
-    """
-    if path in snapshot.files or path in snapshot.data:
-        return False
-    return snapshot.is_unseen(path) or rules.ignores(path, is_folder=False)
+    def __init__(self, files: Mapping[ProjectPath, bytes]) -> None:
+        """Take both kinds of files by their paths. What git ignores elsewhere (`info/exclude`) is not known."""
+        self._rules = [
+            IgnoreRules({path: data for path, data in files.items() if path.rpartition("/")[2] == name})
+            for name in (IGNORE_FILE, GIT_IGNORE_FILE)
+        ]
+
+    def must_be_seen(self, path: ProjectPath, snapshot: Snapshot) -> bool:
+        """Whether the client has to look for a file of values: one outside the DVC root, or one that is hidden.
+
+        DVC reads parameters wherever they are; what hides them keeps them out of folders, and out of git, only.
+        """
+        if path in snapshot.files or path in snapshot.data:
+            return False
+        return snapshot.is_unseen(path) or any(rules.ignores(path, is_folder=False) for rules in self._rules)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from wherry.service.domain.dvc.collection import is_nested, nested_projects
 from wherry.service.domain.dvc.context import default_params_file, folder_of
 from wherry.service.domain.dvc.dvc_config import CONFIG_FILE
-from wherry.service.domain.dvc.ignore import IGNORE_FILE
+from wherry.service.domain.dvc.ignore import GIT_IGNORE_FILE, IGNORE_FILE
 from wherry.service.domain.dvc.pipeline_file import DATA_FILE_SUFFIX, PIPELINE_FILE_NAME
 from wherry.service.domain.paths import NOWHERE, ProjectPath, Surroundings
 from wherry.service.domain.settings import SETTINGS_FILE
@@ -26,7 +26,7 @@ class DvcFiles:
     values: tuple[ProjectPath, ...]
     """What templating always reads: DVC's configuration, the params.yaml beside each dvc.yaml."""
     ignores: tuple[ProjectPath, ...] = ()
-    """The .dvcignore files."""
+    """The .dvcignore and .gitignore files."""
     around: Surroundings = NOWHERE
     """Where the project lies."""
 
@@ -54,7 +54,7 @@ def find_dvc_files(paths: Collection[ProjectPath], around: Surroundings = NOWHER
         locks=tuple(path for path in locks if path in paths),
         settings=(SETTINGS_FILE,) if SETTINGS_FILE in paths else (),
         values=tuple(path for path in values if path in paths),
-        ignores=tuple(path for path in paths if posixpath.basename(path) == IGNORE_FILE),
+        ignores=tuple(path for path in paths if posixpath.basename(path) in {IGNORE_FILE, GIT_IGNORE_FILE}),
         around=around,
     )
 
