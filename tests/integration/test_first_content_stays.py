@@ -92,13 +92,15 @@ def bucket(
 ) -> Iterator[Bucket]:
     """A bucket that two services use, with one database: one copies in one request, the other in parts."""
     index, client = SqlBlobIndex(sqlite_database, FakeClock()), make_client(s3_settings)
-    where = {"bucket": s3_settings.bucket, "prefix": s3_settings.prefix}
-    store = S3ObjectStore(client, **where, one_request_bytes_max=ONE_REQUEST_BYTES_MAX)
+    name, prefix = s3_settings.bucket, s3_settings.prefix
+    store = S3ObjectStore(client, bucket=name, prefix=prefix, one_request_bytes_max=ONE_REQUEST_BYTES_MAX)
     services = []
     for copy_bytes_max in (SIZE, ONE_REQUEST_BYTES_MAX):
         folder = tmp_path / str(copy_bytes_max)
         folder.mkdir()
-        transfers = S3DirectTransfers(client, client, **where, copy_bytes_max=copy_bytes_max)
+        transfers = S3DirectTransfers(
+            client, client, bucket=name, prefix=prefix, copy_bytes_max=copy_bytes_max
+        )
         put = PutBlobs(objects=store, index=index, node=NoNodeCache(), spool=folder)
         direct = DirectBlobs(transfers=transfers, objects=store, index=index)
         services.append(Service(put, direct, transfers, folder))
