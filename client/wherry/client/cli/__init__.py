@@ -70,6 +70,7 @@ COMMANDS = {
     "login": ("profile", "login", "Keep a service and its token in a profile, and use it from now on."),
     "logout": ("profile", "logout", "Forget a profile, and its token: NAME, or the active one."),
     "whoami": ("profile", "whoami", "Say which service is used, who says so, and as whom you come."),
+    "token": ("token", "token", "Give people and jobs tokens of their own, and take them back."),
     "profile": ("profile", "profile", "Choose among the services that you have logged in to."),
     "config": ("config", "config", "Show the client's settings, or set one of the project's."),
     "completion": (
@@ -91,6 +92,7 @@ SECTIONS = {
         "login",
         "logout",
         "whoami",
+        "token",
         "profile",
         "config",
         "secret",
