@@ -25,18 +25,18 @@ class SqlTokenStore(TokenStore):
 
     async def add(self, record: TokenRecord, hash_: str) -> bool:
         """See the port."""
-        row = {
-            "name": record.name,
-            "hash": hash_,
-            "user": record.user,
-            "created_at": record.created_at,
-            "used_at": record.used_at,
-            "expires_at": record.expires_at,
-        }
-        statement = self._database.insert(tokens).values(row)
-        statement = statement.on_conflict_do_nothing(index_elements=[tokens.c.name]).returning(tokens.c.name)
-        row = await self._database.run(lambda connection: connection.execute(statement).one_or_none())
-        return row is not None
+        insert = self._database.insert(tokens).values(
+            name=record.name,
+            hash=hash_,
+            user=record.user,
+            created_at=record.created_at,
+            used_at=record.used_at,
+            expires_at=record.expires_at,
+        )
+        # Drivers do not agree on how many rows a conflict has written.
+        statement = insert.on_conflict_do_nothing(index_elements=[tokens.c.name]).returning(tokens.c.name)
+        written = await self._database.run(lambda connection: connection.execute(statement).one_or_none())
+        return written is not None
 
     async def list_records(self) -> Sequence[TokenRecord]:
         """See the port."""
