@@ -41,6 +41,7 @@ COMMANDS = {
     "ps": ("runs", "ps", "List runs, newest first."),
     "show": ("runs", "show", "Show one run and its stages."),
     "logs": ("runs", "logs", "Print what the stages of a run wrote."),
+    "open": ("open", "open_run", "Look at a run in the browser: stages, when they ran, metrics, output."),
     "attach": ("runs", "attach", "Watch a run that is under way, as `wherry repro` does."),
     "wait": ("runs", "wait", "Wait until runs have ended."),
     "stop": ("runs", "stop", "Stop runs."),
@@ -86,7 +87,7 @@ SECTIONS = {
     "Begin": ("init", "up", "down", "service", "server", "doctor"),
     "Run": ("repro", "exp", "retry", "stop"),
     "Look ahead": ("status", "why", "dag", "lint", "stage"),
-    "Look at runs": ("ps", "show", "logs", "attach", "wait"),
+    "Look at runs": ("ps", "show", "logs", "open", "attach", "wait"),
     "Results": ("apply", "pull", "metrics", "params", "plots", "dvc-remote", "cache", "ci"),
     "You and your services": (
         "login",

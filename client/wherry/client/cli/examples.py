@@ -92,6 +92,10 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("wherry logs 7", "of all stages"),
         ("wherry logs 7 train -f", "of one, as it is written"),
     ),
+    "open": (
+        ("wherry open 7", "in the browser of this machine"),
+        ("wherry open 7 -o report.html", "keep it, or send it to somebody"),
+    ),
     "attach": (("wherry attach 7", "watch again, and get the results at its end"),),
     "wait": (
         ("wherry wait 7 8", "return when both have ended"),
