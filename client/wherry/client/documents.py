@@ -27,6 +27,7 @@ from wherry.v1.pipelines_pb2 import (
 )
 from wherry.v1.runs_pb2 import CacheUse, LogLine, LogStream, Phase, Run, StageRecord, State
 from wherry.v1.system_pb2 import GetInfoResponse
+from wherry.v1.tokens_pb2 import TokenRecord
 
 Json = dict[str, object]
 
@@ -51,7 +52,7 @@ def run_document(run: Run) -> Json:
     return {
         "schema": "wherry.run/1",
         **_run_facts(run),
-        "stages": [_stage(stage) for stage in run.stages],
+        "stages": [stage_document(stage) for stage in run.stages],
         "error": _run_error(run),
     }
 
@@ -161,6 +162,17 @@ def gc_document(collected: CollectGarbageResponse, *, dry: bool) -> Json:
     }
 
 
+def token_document(record: TokenRecord) -> Json:
+    """Write what may be told of a token."""
+    return {
+        "name": record.name,
+        "user": record.user,
+        "created_at": record.created_at.ToJsonString(),
+        "used_at": record.used_at.ToJsonString() if record.HasField("used_at") else None,
+        "expires_at": record.expires_at.ToJsonString() if record.HasField("expires_at") else None,
+    }
+
+
 def lint_document(report: LintReport) -> Json:
     """Write wherry.lint/1. Paths are relative to the DVC root."""
     return {
@@ -246,7 +258,8 @@ def _run_error(run: Run) -> Json | None:
     return {"id": run.error.reason, "message": run.error.message, "hint": run.error.hint or None}
 
 
-def _stage(stage: StageRecord) -> Json:
+def stage_document(stage: StageRecord) -> Json:
+    """Write a stage of wherry.run/1."""
     return {
         "name": stage.name,
         "state": state_word(stage.state),

@@ -21,6 +21,7 @@ from wherry.service.adapters.node_cache_local import LocalNodeCache
 from wherry.service.adapters.objects_http import HttpObjectStore
 from wherry.service.adapters.secrets_sql import SqlSecretStore, read_or_make_key
 from wherry.service.adapters.store_probe_s3 import S3StoreProbe
+from wherry.service.adapters.tokens_sql import SqlTokenStore
 from wherry.service.adapters.traces_docker import HOME_LABEL, SERVICE_LABEL
 from wherry.service.adapters.workspaces_local import LocalWorkspaces
 from wherry.service.bootstrap.images import open_images
@@ -50,6 +51,7 @@ class Parts:
     image_store: DockerImageStore
     images: ReadyImages
     secrets: SqlSecretStore
+    tokens: SqlTokenStore
     labels: dict[str, str]
     """What containers and networks of this service carry."""
     network: NetworkPolicy
@@ -130,6 +132,7 @@ async def open_parts(settings: Settings, store: Store, stack: contextlib.AsyncEx
         image_store=image_store,
         images=images,
         secrets=SqlSecretStore(database, key=key),
+        tokens=SqlTokenStore(database),
         labels=labels,
         network=await network_policy(settings, engine, log, stack),
         node=node,
