@@ -17,7 +17,15 @@ from wherry.service.domain.explanation import Circumstances, DeclaredOutput
 from wherry.service.domain.images.image import Image
 from wherry.service.domain.paths import ProjectPath
 from wherry.service.domain.records import FileEntry, OutputKind, StageEntry
-from wherry.service.domain.run import FileRecord, Run, RunError, StageRecord, WriteBack, WriteBackKind
+from wherry.service.domain.run import (
+    EndedAttempt,
+    FileRecord,
+    Run,
+    RunError,
+    StageRecord,
+    WriteBack,
+    WriteBackKind,
+)
 from wherry.service.domain.states import CacheUse, HitSource, Phase, State
 from wherry.service.domain.task import AttemptId, RunId
 from wherry.service.domain.usage import Usage
@@ -262,7 +270,8 @@ def _plain_stage(stage: StageRecord) -> dict[str, Any]:
         "exit_code": stage.exit_code,
         "reason": stage.reason,
         "wall_s": stage.wall_s,
-        "usage": None if stage.usage.is_empty else asdict(stage.usage),
+        "usage": _plain_usage(stage.usage),
+        "earlier": [{**asdict(one), "usage": _plain_usage(one.usage)} for one in stage.earlier],
         "deps": [_plain_file_record(item) for item in stage.deps],
         "outs": [_plain_file_record(item) for item in stage.outs],
         "params_json": stage.params_json,
@@ -291,7 +300,11 @@ def _stage(plain: dict[str, Any]) -> StageRecord:
                 "attempt_id": None if attempt_id is None else AttemptId(attempt_id),
                 "source": None if source is None else HitSource(source),
                 "phase": None if phase is None else Phase(phase),
-                "usage": Usage(**(plain.get("usage") or {})),
+                "usage": _usage(plain.get("usage")),
+                "earlier": tuple(
+                    EndedAttempt(**(one | {"usage": _usage(one["usage"])}))
+                    for one in plain.get("earlier", ())
+                ),
                 "since": None if since is None else datetime.fromisoformat(since),
                 "deps": tuple(_file_record(item) for item in plain["deps"]),
                 "outs": tuple(_file_record(item) for item in plain["outs"]),
@@ -300,6 +313,24 @@ def _stage(plain: dict[str, Any]) -> StageRecord:
             }
         )
     )
+
+
+def dump_usage(usage: Usage) -> str | None:
+    """Write what was used; None where nothing was counted."""
+    return None if usage.is_empty else json.dumps(asdict(usage))
+
+
+def load_usage(text: str | None) -> Usage:
+    """Read what was used."""
+    return _usage(None if text is None else json.loads(text))
+
+
+def _plain_usage(usage: Usage) -> dict[str, Any] | None:
+    return None if usage.is_empty else asdict(usage)
+
+
+def _usage(plain: dict[str, Any] | None) -> Usage:
+    return Usage(**(plain or {}))
 
 
 def _plain_run(run: Run) -> dict[str, Any]:

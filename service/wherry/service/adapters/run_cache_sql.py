@@ -10,8 +10,10 @@ from wherry.service.adapters.gathered_reads import GatheredReads
 from wherry.service.adapters.records_json import (
     dump_circumstances,
     dump_entry,
+    dump_usage,
     load_circumstances,
     load_entry,
+    load_usage,
 )
 from wherry.service.adapters.records_reads import dump_reads, load_reads
 from wherry.service.adapters.tables import leases, results
@@ -119,6 +121,7 @@ class SqlRunCache(RunCache):
             "created_at": result.created_at,
             "family": result.family,
             "log": result.log,
+            "usage": dump_usage(result.usage),
             "circumstances": result.circumstances and dump_circumstances(result.circumstances),
             "undeclared": None if result.undeclared is None else dump_reads(result.undeclared),
         }
@@ -158,4 +161,5 @@ def result_from(row: Row[Any]) -> Result:
         circumstances=None if row.circumstances is None else load_circumstances(row.circumstances),
         undeclared=None if row.undeclared is None else load_reads(row.undeclared),
         log=None if row.log is None else LogName(row.log),
+        usage=load_usage(row.usage),
     )
