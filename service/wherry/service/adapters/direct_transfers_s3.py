@@ -12,7 +12,7 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Self, TypedDict, TypeVar
 
-from wherry.service.adapters.objects_s3 import S3Settings, make_client
+from wherry.service.adapters.client_s3 import S3Settings, make_client
 from wherry.service.adapters.store_errors_s3 import errors_translated
 from wherry.service.ports.direct_transfers import DirectTransfers, SignedRequest, StoredSize
 

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from botocore.exceptions import ClientError
 
-from wherry.service.adapters.objects_s3 import S3Settings, base64_of, make_client
+from wherry.service.adapters.client_s3 import S3Settings, base64_of, make_client
 from wherry.service.adapters.store_errors_s3 import errors_translated
 from wherry.service.domain.errors import BlobMismatch, StoreUnavailable
 from wherry.service.ports.store_probe import StoreProbe
