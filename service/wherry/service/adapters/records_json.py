@@ -7,10 +7,10 @@ the JSON of the command line or of the wire.
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from datetime import UTC, date, datetime, time
 from typing import Any
 
+from wherry.service.adapters.records_usage import attempt_from, plain_attempt, plain_usage, usage_from
 from wherry.service.domain.blob import BlobHash, Digest
 from wherry.service.domain.dvc.stage import StageName
 from wherry.service.domain.explanation import Circumstances, DeclaredOutput
@@ -18,7 +18,6 @@ from wherry.service.domain.images.image import Image
 from wherry.service.domain.paths import ProjectPath
 from wherry.service.domain.records import FileEntry, OutputKind, StageEntry
 from wherry.service.domain.run import (
-    EndedAttempt,
     FileRecord,
     Run,
     RunError,
@@ -28,7 +27,6 @@ from wherry.service.domain.run import (
 )
 from wherry.service.domain.states import CacheUse, HitSource, Phase, State
 from wherry.service.domain.task import AttemptId, RunId
-from wherry.service.domain.usage import Usage
 
 _TAG = "$"
 
@@ -270,8 +268,8 @@ def _plain_stage(stage: StageRecord) -> dict[str, Any]:
         "exit_code": stage.exit_code,
         "reason": stage.reason,
         "wall_s": stage.wall_s,
-        "usage": _plain_usage(stage.usage),
-        "earlier": [{**asdict(one), "usage": _plain_usage(one.usage)} for one in stage.earlier],
+        "usage": plain_usage(stage.usage),
+        "earlier": [plain_attempt(one) for one in stage.earlier],
         "deps": [_plain_file_record(item) for item in stage.deps],
         "outs": [_plain_file_record(item) for item in stage.outs],
         "params_json": stage.params_json,
@@ -300,11 +298,8 @@ def _stage(plain: dict[str, Any]) -> StageRecord:
                 "attempt_id": None if attempt_id is None else AttemptId(attempt_id),
                 "source": None if source is None else HitSource(source),
                 "phase": None if phase is None else Phase(phase),
-                "usage": _usage(plain.get("usage")),
-                "earlier": tuple(
-                    EndedAttempt(**(one | {"usage": _usage(one["usage"])}))
-                    for one in plain.get("earlier", ())
-                ),
+                "usage": usage_from(plain.get("usage")),
+                "earlier": tuple(map(attempt_from, plain.get("earlier", ()))),
                 "since": None if since is None else datetime.fromisoformat(since),
                 "deps": tuple(_file_record(item) for item in plain["deps"]),
                 "outs": tuple(_file_record(item) for item in plain["outs"]),
@@ -313,24 +308,6 @@ def _stage(plain: dict[str, Any]) -> StageRecord:
             }
         )
     )
-
-
-def dump_usage(usage: Usage) -> str | None:
-    """Write what was used; None where nothing was counted."""
-    return None if usage.is_empty else json.dumps(asdict(usage))
-
-
-def load_usage(text: str | None) -> Usage:
-    """Read what was used."""
-    return _usage(None if text is None else json.loads(text))
-
-
-def _plain_usage(usage: Usage) -> dict[str, Any] | None:
-    return None if usage.is_empty else asdict(usage)
-
-
-def _usage(plain: dict[str, Any] | None) -> Usage:
-    return Usage(**(plain or {}))
 
 
 def _plain_run(run: Run) -> dict[str, Any]:

@@ -10,12 +10,11 @@ from wherry.service.adapters.gathered_reads import GatheredReads
 from wherry.service.adapters.records_json import (
     dump_circumstances,
     dump_entry,
-    dump_usage,
     load_circumstances,
     load_entry,
-    load_usage,
 )
 from wherry.service.adapters.records_reads import dump_reads, load_reads
+from wherry.service.adapters.records_usage import dump_usage, load_usage
 from wherry.service.adapters.tables import leases, results
 from wherry.service.domain.errors import LeaseLost
 from wherry.service.domain.explanation import Family
