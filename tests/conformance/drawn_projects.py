@@ -149,7 +149,10 @@ class _ProjectDrawer:
         if chance.rarely(3):
             self._files["origin"] = text
             origin = {"path": posixpath.relpath("origin", folder), "hash": "md5", "md5": md5}
-        what: dict[str, object] = {"deps": [origin], "outs": [{"path": "imported", "hash": "md5", "md5": md5}]}
+        what: dict[str, object] = {
+            "deps": [origin],
+            "outs": [{"path": "imported", "hash": "md5", "md5": md5}],
+        }
         if not chance.rarely(6):
             # DVC's checksum of a .dvc file: of its content without what says how it is treated.
             checked = json.dumps(what, sort_keys=True).encode()

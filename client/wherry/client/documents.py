@@ -27,6 +27,7 @@ from wherry.v1.pipelines_pb2 import (
 )
 from wherry.v1.runs_pb2 import CacheUse, EndedAttempt, LogLine, LogStream, Phase, Run, StageRecord, State
 from wherry.v1.system_pb2 import GetInfoResponse
+from wherry.v1.tokens_pb2 import TokenRecord
 
 Json = dict[str, object]
 
@@ -158,6 +159,17 @@ def gc_document(collected: CollectGarbageResponse, *, dry: bool) -> Json:
         "results": collected.results,
         "blobs": collected.blobs,
         "bytes": collected.bytes,
+    }
+
+
+def token_document(record: TokenRecord) -> Json:
+    """Write what may be told of a token."""
+    return {
+        "name": record.name,
+        "user": record.user,
+        "created_at": record.created_at.ToJsonString(),
+        "used_at": record.used_at.ToJsonString() if record.HasField("used_at") else None,
+        "expires_at": record.expires_at.ToJsonString() if record.HasField("expires_at") else None,
     }
 
 

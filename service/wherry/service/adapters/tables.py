@@ -162,6 +162,20 @@ secrets = Table(
     PrimaryKeyConstraint("project", "name", name="pk_secrets"),
 )
 
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("name", Text, nullable=False),
+    # SHA-256 of what its holder shows, in hexadecimal: 32 random bytes need no slower one.
+    Column("hash", Text, nullable=False),
+    Column("user", Text, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("used_at", Instant),
+    Column("expires_at", Instant),
+    PrimaryKeyConstraint("name", name="pk_tokens"),
+    UniqueConstraint("hash", name="uq_tokens_hash"),
+)
+
 leases = Table(
     "leases",
     metadata,
