@@ -144,7 +144,7 @@ results = Table(
     # What was read without being declared, and its fingerprint. Null: nobody looked.
     Column("undeclared", Text),
     Column("reads", Text, nullable=False),
-    # Null in rows that were written before migration 0012, and where nothing was counted.
+    # Null in rows that were written before migration 0013, and where nothing was counted.
     Column("usage", Text),
     PrimaryKeyConstraint("key", "reads", name="pk_results"),
 )
