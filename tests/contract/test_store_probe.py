@@ -40,6 +40,7 @@ def test_the_real_store_can_do_everything_and_nothing_is_left_in_it(
             "signed",
             "signed_md5",
             "only_new",
+            "only_new_copy",
         )
     }
     assert asyncio.run(object_store.list_keys("")) == ["wherry/other"]

@@ -3,11 +3,13 @@
 import hashlib
 import os
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, BinaryIO
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from wherry.service.adapters.client_s3 import base64_of
+from wherry.service.adapters.only_new_s3 import where_none_is
 from wherry.service.adapters.store_errors_s3 import code_of
 from wherry.service.domain.errors import BlobMismatch
 
@@ -31,8 +33,10 @@ class MultipartUpload:
         self._bucket = bucket
         self._key = key
 
-    def put(self, file: BinaryIO, *, md5: str | None) -> None:
+    def put(self, file: BinaryIO, *, md5: str | None, only_new: bool = False) -> bool:
         """Send a file; whatever ends this early, no part of it stays.
+
+        False: with `only_new`, because an object is there by now.
 
         Raises:
             BlobMismatch: if the content does not have this MD5; then nothing is stored.
@@ -40,12 +44,14 @@ class MultipartUpload:
         upload = self._client.create_multipart_upload(Bucket=self._bucket, Key=self._key)["UploadId"]
         try:
             parts = self._send(upload, file, md5)
-            self._complete(upload, parts, os.fstat(file.fileno()).st_size)
+            is_taken = self._complete(upload, parts, os.fstat(file.fileno()).st_size, only_new=only_new)
         except BaseException:
             # What remains of it costs space until the bucket's own rules remove it; the first error says more.
-            with suppress(BotoCoreError, ClientError):
-                self._client.abort_multipart_upload(Bucket=self._bucket, Key=self._key, UploadId=upload)
+            self._abort(upload)
             raise
+        if not is_taken:
+            self._abort(upload)
+        return is_taken
 
     def _send(self, upload: str, file: BinaryIO, md5: str | None) -> "list[CompletedPartTypeDef]":
         whole = hashlib.md5(usedforsecurity=False)
@@ -67,15 +73,29 @@ class MultipartUpload:
             raise BlobMismatch(f"the content has MD5 {whole.hexdigest()}, not {md5} as announced")
         return parts
 
-    def _complete(self, upload: str, parts: "list[CompletedPartTypeDef]", size_bytes: int) -> None:
+    def _complete(
+        self, upload: str, parts: "list[CompletedPartTypeDef]", size_bytes: int, *, only_new: bool
+    ) -> bool:
+        complete = partial(
+            self._client.complete_multipart_upload,
+            Bucket=self._bucket,
+            Key=self._key,
+            UploadId=upload,
+            MultipartUpload={"Parts": parts},
+        )
         try:
-            self._client.complete_multipart_upload(
-                Bucket=self._bucket, Key=self._key, UploadId=upload, MultipartUpload={"Parts": parts}
-            )
+            if only_new:
+                return where_none_is(complete)
+            complete()
         except ClientError as exc:
             # When the answer to it was lost and it was sent again, the upload is over: it had been done.
             if code_of(exc) != "NoSuchUpload" or self._size_stored() != size_bytes:
                 raise
+        return True
+
+    def _abort(self, upload: str) -> None:
+        with suppress(BotoCoreError, ClientError):
+            self._client.abort_multipart_upload(Bucket=self._bucket, Key=self._key, UploadId=upload)
 
     def _size_stored(self) -> int | None:
         page = self._client.list_objects_v2(Bucket=self._bucket, Prefix=self._key, MaxKeys=1)

@@ -7,6 +7,7 @@ what that does not know of listings, so there is no HEAD here but for copies. Pr
 import asyncio
 import io
 import os
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,7 +19,9 @@ from botocore.exceptions import ClientError
 from wherry.service.adapters.client_s3 import THREADS, S3Settings, base64_of, make_client
 from wherry.service.adapters.download_s3 import Absent, Download, replacing
 from wherry.service.adapters.multipart_s3 import MultipartUpload
+from wherry.service.adapters.only_new_s3 import is_refused
 from wherry.service.adapters.store_errors_s3 import ABSENT, code_of, errors_translated
+from wherry.service.adapters.thread_call import call_in_thread
 from wherry.service.ports.objects import ListedObject, ObjectPage, ObjectStore
 
 if TYPE_CHECKING:  # stubs only: there is nothing to import when the service runs
@@ -29,18 +32,28 @@ T = TypeVar("T")
 
 _MULTIPART_ABOVE_BYTES = 64 * 1024 * 1024
 
-# The second: another request that makes the object is under way.
-_EXISTS = frozenset({"PreconditionFailed", "412", "ConditionalRequestConflict", "409"})
+# What must not replace what is there goes in one request, which the store decides about alone. S3 takes 5 GiB in one;
+# what broke off is sent again from its beginning, so less is better.
+_ONE_REQUEST_BYTES_MAX = 2 * 1024 * 1024 * 1024
 
 
 class S3ObjectStore(ObjectStore):
     """Objects of one bucket below one prefix."""
 
-    def __init__(self, client: "S3Client", *, bucket: str, prefix: str = "", attempts: int = 8) -> None:
+    def __init__(
+        self,
+        client: "S3Client",
+        *,
+        bucket: str,
+        prefix: str = "",
+        attempts: int = 8,
+        one_request_bytes_max: int = _ONE_REQUEST_BYTES_MAX,
+    ) -> None:
         """Use a client that others may use too; `connect` makes one that fits.
 
         A download that breaks goes on where it was, `attempts` times in a row without a byte.
         """
+        self.one_request_bytes_max = one_request_bytes_max
         self._client = client
         self._attempts = attempts
         self._bucket = bucket
@@ -91,7 +104,7 @@ class S3ObjectStore(ObjectStore):
         return await self._run(lambda: self._put_new(key, data, md5))
 
     async def put_file_new(self, key: str, source: Path, *, md5: str) -> bool:
-        """See the port. Above 64 MiB, in parts, whether there is an object is asked beforehand."""
+        """See the port. In parts, whether there is an object is asked beforehand as well."""
         return await self._run(lambda: self._put_file_new(key, source, md5))
 
     async def get(self, key: str) -> bytes | None:
@@ -100,7 +113,10 @@ class S3ObjectStore(ObjectStore):
 
     async def get_file(self, key: str, target: Path) -> bool:
         """See the port. `target` appears, or is replaced, only when it is whole."""
-        return await self._run(lambda: self._get_file(key, target))
+        stop = threading.Event()
+        # When it is cancelled no thread goes on writing.
+        download = _translating(lambda: self._get_file(key, target, stop))
+        return await call_in_thread(self._executor, download, stop=stop.set)
 
     async def copy(self, source: str, target: str) -> None:
         """See the port. Above 64 MiB in parts."""
@@ -123,11 +139,7 @@ class S3ObjectStore(ObjectStore):
         await self._run(lambda: self._client.delete_object(Bucket=self._bucket, Key=self._prefix + key))
 
     async def _run(self, call: Callable[[], T]) -> T:
-        def translated() -> T:
-            with errors_translated():
-                return call()
-
-        return await asyncio.get_running_loop().run_in_executor(self._executor, translated)
+        return await asyncio.get_running_loop().run_in_executor(self._executor, _translating(call))
 
     def _ensure_bucket(self) -> None:
         try:
@@ -188,19 +200,18 @@ class S3ObjectStore(ObjectStore):
                 IfNoneMatch="*",
             )
         except ClientError as exc:
-            if code_of(exc) not in _EXISTS:
+            if not is_refused(exc):
                 raise
             return False
         return True
 
     def _put_file_new(self, key: str, source: Path, md5: str) -> bool:
         with source.open("rb") as file:
-            if os.fstat(file.fileno()).st_size <= _MULTIPART_ABOVE_BYTES:
+            if os.fstat(file.fileno()).st_size <= self.one_request_bytes_max:
                 return self._put_new(key, file, md5)
             if any(found.key == key for found in self._list_objects(key)):
                 return False
-            self._in_parts(key).put(file, md5=md5)
-            return True
+            return self._in_parts(key).put(file, md5=md5, only_new=True)
 
     def _in_parts(self, key: str) -> MultipartUpload:
         return MultipartUpload(self._client, bucket=self._bucket, key=self._prefix + key)
@@ -216,10 +227,10 @@ class S3ObjectStore(ObjectStore):
             return None
         return target.getvalue()
 
-    def _get_file(self, key: str, target: Path) -> bool:
+    def _get_file(self, key: str, target: Path, stop: threading.Event) -> bool:
         try:
             with replacing(target) as file:
-                self._download(key).write(file)
+                self._download(key).write(file, stop=stop)
         except Absent:
             return False
         return True
@@ -247,3 +258,11 @@ class S3ObjectStore(ObjectStore):
         )
         objects = tuple(self._listed(item) for item in page.get("Contents", ()))
         return ObjectPage(objects=objects, is_last=not (page["IsTruncated"] and objects))
+
+
+def _translating(call: Callable[[], T]) -> Callable[[], T]:
+    def translated() -> T:
+        with errors_translated():
+            return call()
+
+    return translated
