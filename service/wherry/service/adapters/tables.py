@@ -144,6 +144,8 @@ results = Table(
     # What was read without being declared, and its fingerprint. Null: nobody looked.
     Column("undeclared", Text),
     Column("reads", Text, nullable=False),
+    # Null in rows that were written before migration 0013, and where nothing was counted.
+    Column("usage", Text),
     PrimaryKeyConstraint("key", "reads", name="pk_results"),
 )
 Index("ix_results_family_created_at", results.c.family, results.c.created_at)

@@ -92,6 +92,12 @@ def stage_to(stage: StageRecord) -> runs_pb2.StageRecord:
         reason=stage.reason,
         wall_s=stage.wall_s,
         usage=_usage_to(stage.usage),
+        earlier=[
+            runs_pb2.EndedAttempt(
+                reason=one.reason, exit_code=one.exit_code, wall_s=one.wall_s, usage=_usage_to(one.usage)
+            )
+            for one in stage.earlier
+        ],
         deps=[file_to(dep) for dep in stage.deps],
         outs=[file_to(out) for out in stage.outs],
         params_json=stage.params_json,
