@@ -11,13 +11,8 @@ from wherry.client.connection import LONG_S, Connection
 from wherry.client.tailing import tail_logs
 from wherry.client.watching import Event, Watcher
 from wherry.v1.blobs_pb2 import CheckBlobsRequest, CheckBlobsResponse
-from wherry.v1.pipelines_pb2 import (
-    ExpandSweepRequest,
-    ExplainStageRequest,
-    Explanation,
-    RunStage,
-)
-from wherry.v1.runs_pb2 import CancelRunRequest, GetRunRequest, LogLine, Run
+from wherry.v1.pipelines_pb2 import ExpandSweepRequest
+from wherry.v1.runs_pb2 import LogLine
 from wherry.v1.system_pb2 import (
     CheckServiceRequest,
     CheckServiceResponse,
@@ -27,6 +22,13 @@ from wherry.v1.system_pb2 import (
     GetInfoResponse,
     Leftover,
     RemoveLeftoversRequest,
+)
+from wherry.v1.tokens_pb2 import (
+    CreateTokenRequest,
+    CreateTokenResponse,
+    DeleteTokenRequest,
+    ListTokensRequest,
+    TokenRecord,
 )
 
 if TYPE_CHECKING:
@@ -53,11 +55,6 @@ class ServiceClient:
         """Return the bucket as a DVC remote, with its credentials."""
         return self._connection.unary(self._connection.system.GetDvcRemote, GetDvcRemoteRequest())
 
-    def explain_run(self, run: str, stage: str) -> Explanation:
-        """Say why a stage of a run was computed, or not; `stage` is its address from the DVC root."""
-        request = ExplainStageRequest(run_stage=RunStage(run=run, stage=stage))
-        return self._connection.unary(self._connection.pipelines.ExplainStage, request).explanation
-
     def expand_sweep(self, set_params: Sequence[str]) -> list[tuple[str, ...]]:
         """Make of parameter changes with sweeps over values those of single runs, in DVC's order."""
         request = ExpandSweepRequest(set_params=set_params)
@@ -73,14 +70,6 @@ class ServiceClient:
         """
         return Watcher(self._connection, run, logs=logs, patience_s=patience_s).events(timeout=timeout)
 
-    def run(self, run: str) -> Run:
-        """Return a run with its stages."""
-        return self._connection.unary(self._connection.runs.GetRun, GetRunRequest(run=run)).run
-
-    def stop(self, run: str) -> Run:
-        """Ask that a run be stopped; returns it as it was then."""
-        return self._connection.unary(self._connection.runs.CancelRun, CancelRunRequest(run=run)).run
-
     def logs(
         self, run: str, *, stage: str = "", follow: bool = False, patience_s: float = 300.0
     ) -> Iterator[LogLine]:
@@ -90,6 +79,20 @@ class ServiceClient:
         again for `patience_s` seconds; no line is lost or told twice.
         """
         return tail_logs(self._connection, run, stage=stage, follow=follow, patience_s=patience_s)
+
+    def create_token(self, name: str, *, user: str = "", lifetime_s: int = 0) -> CreateTokenResponse:
+        """Make a token, whose holder comes as `user`; it is in this answer and nowhere else. For the owner alone."""
+        request = CreateTokenRequest(name=name, user=user, lifetime_s=lifetime_s)
+        return self._connection.unary(self._connection.tokens.CreateToken, request)
+
+    def list_tokens(self) -> Sequence[TokenRecord]:
+        """List tokens by name, without what their holders show. For the owner alone."""
+        return self._connection.unary(self._connection.tokens.ListTokens, ListTokensRequest()).tokens
+
+    def delete_token(self, name: str) -> TokenRecord:
+        """Remove a token: it counts no more; returns it as it was. For the owner alone."""
+        request = DeleteTokenRequest(name=name)
+        return self._connection.unary(self._connection.tokens.DeleteToken, request).removed
 
     def check_blobs(self, sample: int = 0) -> Iterator[CheckBlobsResponse]:
         """Have the service read `sample` blobs of the store, or all when 0, again; tells how it goes."""

@@ -127,10 +127,11 @@ class Life:
 
     async def leave(self) -> None:
         """End as on `wherry down`."""
-        await self.runners.remains.close()
+        self.runners.remains.stay = True
         await self.stops.close()
         await self.recover.close()
         await self.drive.close()
+        await self.runners.remains.close()
         await self.note_use.close()
         await self.keep_logs.close()
         self.kill()
@@ -229,7 +230,7 @@ class Life:
                     log=log,
                 ),
             ),
-            runner_for=self.runners.for_run,
+            runners=self.runners,
             runs=self.runs,
             keep_succeeded=KeepSucceeded(resolve, clock),
             reopen=ReopenRun(submissions=submissions, read_submission=self._read, open_project=open_project),

@@ -11,6 +11,7 @@ from wherry.service.adapters.leases_sql import SqlLeases
 from wherry.service.adapters.runs_sql import SqlRunStore
 from wherry.service.adapters.submissions_sql import SqlSubmissionStore
 from wherry.service.adapters.traces_docker import SERVICE_LABEL, DockerTraces
+from wherry.service.adapters.traces_machine import LocalTraces
 from wherry.service.bootstrap.content import Content
 from wherry.service.bootstrap.parts import Parts
 from wherry.service.bootstrap.projects import Projects
@@ -90,7 +91,7 @@ async def open_driving(
     )
     drive = DriveRun(
         attempt=RestoreInputs(attempt=attempt, find_vanished=content.find_vanished),
-        runner_for=runners.for_run,
+        runners=runners,
         runs=runs,
         keep_succeeded=KeepSucceeded(projects.resolve, clock),
         reopen=ReopenRun(
@@ -116,6 +117,7 @@ async def open_driving(
     stack.push_async_callback(_leave, recover, drive, runners.remains)
     leftovers = FindLeftovers(
         traces=DockerTraces(parts.engine),
+        machine=LocalTraces(parts.engine),
         service=parts.labels[SERVICE_LABEL],
         at_work=lambda home: is_at_work(Path(home)),
         going=lambda: runners.going,
@@ -125,6 +127,7 @@ async def open_driving(
 
 async def _leave(recover: RecoverRuns, drive: DriveRun, remains: Remains) -> None:
     """Stop without stopping what runs: containers go on, and are taken up when the service is back."""
-    await remains.close()
+    remains.stay = True
     await recover.close()
     await drive.close()
+    await remains.close()

@@ -1,7 +1,10 @@
 """Submissions from the wire and needs to it. Everything from the wire is checked and bounded here."""
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
+
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from wherry.service.domain.blob import TREE_SUFFIX, Digest, parse_blob_hash
 from wherry.service.domain.errors import DigestMalformed, InvalidInput, Place, TooMany
@@ -84,6 +87,15 @@ def _settings_from(flags: pipelines_pb2.SettingFlags) -> StageSettings:
     return parse_stage_settings(given, Place(path="the command line"))
 
 
+def moment(instant: datetime | None) -> Timestamp | None:
+    """Write a moment; None stays unset."""
+    if instant is None:
+        return None
+    stamp = Timestamp()
+    stamp.FromDatetime(instant)
+    return stamp
+
+
 def name_from(text: str, what: str) -> str:
     """Read a name for people: one line, printable, bounded; empty is allowed."""
     if len(text) > NAME_CHARACTERS_MAX or not text.isprintable():
@@ -151,6 +163,7 @@ def _snapshot_from(message: pipelines_pb2.Snapshot) -> Snapshot:
         files=files,
         data={parse_reachable_path(data.path, around): _data_from(data) for data in message.data},
         around=around,
+        ignored_elsewhere=message.ignored_elsewhere,
     )
 
 

@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
+from typing import Protocol
 
 from wherry.service.domain.dvc.addresses import address_from
 from wherry.service.domain.dvc.stage import Stage, StageName
@@ -55,6 +56,18 @@ _SETTLE_S = 5.0
 _Opened = Callable[[], Awaitable[tuple[ProjectState, RunOptions]]]
 
 
+class RunnerMaker(Protocol):
+    """Makes runs their runners."""
+
+    def for_run(self, run: Run, project: Project, options: RunOptions) -> StageRunner:
+        """Make the runner for a run's stages."""
+        ...
+
+    async def cleared(self, run_id: RunId) -> None:
+        """Return when nothing is left on the machine of the run's stages."""
+        ...
+
+
 class DriveRun:
     """Owns the runs that are going on in this process."""
 
@@ -62,7 +75,7 @@ class DriveRun:
         self,
         *,
         attempt: RestoreInputs,
-        runner_for: Callable[[Run, Project, RunOptions], StageRunner],
+        runners: RunnerMaker,
         runs: RunStore,
         keep_succeeded: KeepSucceeded,
         reopen: Callable[[Run], Awaitable[tuple[ProjectState, RunOptions]]],
@@ -70,10 +83,10 @@ class DriveRun:
         clock: Clock,
         log: EventLog,
     ) -> None:
-        """Make each run a runner for its stages; keep it in `runs`, from which it may be reopened."""
+        """Have `runners` make each run one for its stages; keep it in `runs`, from which it may be reopened."""
         self._keep_succeeded = keep_succeeded
         self._reopen = reopen
-        self._runner_for = runner_for
+        self._runners = runners
         self._attempt = attempt
         self._runs = runs
         self._write_backs = write_backs
@@ -146,7 +159,7 @@ class DriveRun:
                 state=state,
                 options=options,
                 progress=progress,
-                runner=self._runner_for(run, state.project, options),
+                runner=self._runners.for_run(run, state.project, options),
             )
             await self._keep_succeeded(going)
             if run.stop_requested:
@@ -253,4 +266,5 @@ class DriveRun:
             # A stop that came after the last stage changed nothing.
             error=None if final == State.SUCCEEDED else error or progress.error(run),
         )
+        await self._runners.cleared(run.id)
         await until_kept(lambda: self._runs.save_run(ended), self._clock)
