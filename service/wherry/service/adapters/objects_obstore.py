@@ -92,6 +92,19 @@ class ObstoreObjectStore(S3ObjectStore):
         except (BaseError, OSError):
             return await super().get(key)
 
+    async def get_range(self, key: str, offset: int, size_bytes: int) -> bytes | None:
+        """See the port."""
+        if self._small is None or size_bytes > _SMALL_BYTES_MAX:
+            return await super().get_range(key, offset, size_bytes)
+        try:
+            return bytes(
+                await self._small.get_range_async(self._prefix + key, start=offset, length=size_bytes)
+            )
+        except FileNotFoundError:
+            return None
+        except (BaseError, OSError):
+            return await super().get_range(key, offset, size_bytes)
+
     async def get_file(self, key: str, target: Path) -> bool:
         """See the port."""
         if self._small is None:

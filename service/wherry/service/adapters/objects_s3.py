@@ -140,6 +140,10 @@ class S3ObjectStore(ObjectStore):
         """See the port."""
         return await self._run(lambda: self._get(key))
 
+    async def get_range(self, key: str, offset: int, size_bytes: int) -> bytes | None:
+        """See the port."""
+        return await self._run(lambda: self._get_range(key, offset, size_bytes))
+
     async def get_file(self, key: str, target: Path) -> bool:
         """See the port. `target` appears, or is replaced, only when it is whole."""
         return await self._run(lambda: self._get_file(key, target))
@@ -299,6 +303,22 @@ class S3ObjectStore(ObjectStore):
         except _Absent:
             return None
         return target.getvalue()
+
+    def _get_range(self, key: str, offset: int, size_bytes: int) -> bytes | None:
+        try:
+            answer = self._client.get_object(
+                Bucket=self._bucket,
+                Key=self._prefix + key,
+                Range=f"bytes={offset}-{offset + size_bytes - 1}",
+            )
+            with closing(answer["Body"]) as body:
+                return body.read()
+        except ClientError as exc:
+            if code_of(exc) in _ABSENT:
+                return None
+            if code_of(exc) == "InvalidRange":
+                return b""  # the object ends before
+            raise
 
     def _get_file(self, key: str, target: Path) -> bool:
         try:

@@ -18,6 +18,7 @@ from wherry.service.domain.findings import BlobFault, CheckProgress, FaultKind
 from wherry.service.domain.tree import parse_tree
 from wherry.service.ports.blob_index import BlobIndex, BlobRecord
 from wherry.service.ports.objects import ObjectStore
+from wherry.service.usecases.check_packs import CheckPacks
 from wherry.service.usecases.forget_blobs import ForgetBlobs
 
 # Objects read at once, each to a file of its own; and checked between two messages of progress.
@@ -39,8 +40,17 @@ class _Looked:
 class CheckBlobs:
     """Checks blobs that the index says are held."""
 
-    def __init__(self, *, objects: ObjectStore, index: BlobIndex, spool: Path, chance: random.Random) -> None:
-        """Read objects into files of `spool`; samples are drawn with `chance`."""
+    def __init__(
+        self,
+        *,
+        objects: ObjectStore,
+        index: BlobIndex,
+        packs: CheckPacks,
+        spool: Path,
+        chance: random.Random,
+    ) -> None:
+        """Read objects into files of `spool`, and packs through `packs`; samples are drawn with `chance`."""
+        self._packs = packs
         self._objects = objects
         self._forget = ForgetBlobs(objects=objects, index=index)
         self._index = index
@@ -48,12 +58,14 @@ class CheckBlobs:
         self._chance = chance
 
     async def __call__(self, sample: int) -> AsyncIterator[CheckProgress]:
-        """Check `sample` blobs chosen at random, or all when 0; tells how it goes, at least once at the end."""
+        """Check `sample` objects chosen at random, or all when 0; tells how it goes, at least once at the end."""
         if sample < 0:
             raise InvalidInput("a sample has at least one blob; 0 stands for all")
-        hashes = [blob async for blob in self._forget.all_known()]
-        if sample and sample < len(hashes):
-            hashes = sorted(self._chance.sample(hashes, sample))
+        hashes, packs = [blob async for blob in self._forget.all_known()], await self._packs.names()
+        if sample and sample < len(hashes) + len(packs):
+            chosen = set(self._chance.sample([*hashes, *packs], sample))
+            hashes, packs = [blob for blob in hashes if blob in chosen], sorted(chosen.intersection(packs))
+        total = len(hashes) + len(packs)
         # Trees last: what is wrong with their members is known by then.
         hashes.sort(key=lambda blob: blob.endswith(TREE_SUFFIX))
         checked, read = 0, 0
@@ -63,8 +75,12 @@ class CheckBlobs:
                 checked, read = checked + len(part), read + sum(each.size_bytes for each in looked)
                 faults = [each.fault for each in looked if each.fault is not None]
                 faults += await self._take_out(faults)
-                yield CheckProgress(checked=checked, total=len(hashes), bytes_read=read, faults=tuple(faults))
-        if not hashes:
+                yield CheckProgress(checked=checked, total=total, bytes_read=read, faults=tuple(faults))
+        for pack in packs:
+            size, faults = await self._packs(pack)
+            checked, read = checked + 1, read + size
+            yield CheckProgress(checked=checked, total=total, bytes_read=read, faults=tuple(faults))
+        if not total:
             yield CheckProgress(checked=0, total=0, bytes_read=0, faults=())
 
     async def _look_at(self, hashes: Sequence[BlobHash], copies: Path) -> list[_Looked]:
