@@ -58,7 +58,7 @@ proto: setup ## generate proto/gen from proto/wherry
 proto-check: setup
 	@fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
 	$(call generate,"$$fresh"); \
-	diff -r --exclude=__pycache__ "$$fresh" proto/gen || { echo 'proto/gen is not what proto/ says: make proto' >&2; exit 1; }
+	diff -r --exclude=__pycache__ --exclude=py.typed "$$fresh" proto/gen || { echo 'proto/gen is not what proto/ says: make proto' >&2; exit 1; }
 
 bench: setup image ## against DVC, rclone, s5cmd and the bare engine: overhead, cached runs, reading, large inputs, moving content
 	python -m bench.chain

@@ -26,10 +26,11 @@ from typing import Any
 
 from docker import APIClient
 
+from wherry.service.adapters.client_s3 import S3Settings
 from wherry.service.adapters.clock_system import SystemClock
 from wherry.service.adapters.containers_docker import DockerContainerEngine
 from wherry.service.adapters.node_cache_local import LocalNodeCache
-from wherry.service.adapters.objects_s3 import S3ObjectStore, S3Settings
+from wherry.service.adapters.objects_s3 import S3ObjectStore
 from wherry.service.adapters.stage_network_docker import StageNetwork
 from wherry.service.adapters.workspaces_local import LocalWorkspaces
 from wherry.service.domain.images.image import Image

@@ -18,8 +18,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from wherry.service.adapters.client_s3 import S3Settings
 from wherry.service.adapters.node_cache_local import LocalNodeCache
-from wherry.service.adapters.objects_s3 import S3ObjectStore, S3Settings
+from wherry.service.adapters.objects_s3 import S3ObjectStore
 from wherry.service.adapters.workspaces_local import LocalWorkspaces
 from wherry.service.domain.blob import BlobHash, hash_content
 from wherry.service.domain.paths import ProjectPath

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.postgres_cluster import PostgresCluster
+from wherry.service.adapters.client_s3 import S3Settings
 from wherry.service.adapters.database import Database
-from wherry.service.adapters.objects_s3 import S3ObjectStore, S3Settings
+from wherry.service.adapters.objects_s3 import S3ObjectStore
 from wherry.service.adapters.s3_server_seaweedfs import SeaweedServer
 
 

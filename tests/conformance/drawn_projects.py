@@ -1,7 +1,7 @@
 """Whole projects, drawn at random, and what happens to them after they have run: plausible ones, some of them wrong.
 
-The DVC root lies below another folder, and some stages read what lies beside it; imports are frozen, as DVC would go
-and look for the others. Left out: outputs outside the root. A folder with a dvc.lock in it is no dependency here: its content changes while the
+The DVC root lies below another folder, and some stages read what lies beside it, or write there; imports are frozen, as DVC
+would go and look for the others. A folder with a dvc.lock in it is no dependency here: its content changes while the
 stages run.
 """
 
@@ -29,9 +29,9 @@ _LOCKED = (
     "outs: [{path: 1e3}]",
 )
 _ORIGINS = (
-    "path: ../src/it\n  hash: md5\n  md5: 0123456789abcdef0123456789abcdef\n  size: 3",
-    "path: https://x.invalid/it\n  checksum: '\"abc\"'\n  size: 3",
-    "path: s3://b/it\n  etag: abcdef\n  hash: md5",
+    {"path": "../src/it", "hash": "md5", "md5": "0123456789abcdef0123456789abcdef"},
+    {"path": "https://x.invalid/it", "etag": '"abc"', "hash": "md5"},
+    {"path": "s3://b/it", "etag": "abcdef", "hash": "md5"},
 )
 _IGNORED = ("*.log", "skip/", "/data/x1", "b", "!b", "conf/*.json", "in dir/", "**/Z", "# no", "ünï*")
 
@@ -85,6 +85,7 @@ class _ProjectDrawer:
         self._documents: _Documents = {}
         self._styles: dict[str, str] = {}
         self._added: list[str] = []
+        self._imported = False
 
     def draw(self) -> DrawnProject:
         chance = self._chance
@@ -144,13 +145,22 @@ class _ProjectDrawer:
         path = posixpath.normpath(f"{folder}/imported")
         text = chance.one(("imported\n", "im\r\nported\n"))
         md5 = hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
-        head = chance.one(("frozen: true\n", "locked: true\n"))
+        origin = chance.one(_ORIGINS)
+        if chance.rarely(3):
+            self._files["origin"] = text
+            origin = {"path": posixpath.relpath("origin", folder), "hash": "md5", "md5": md5}
+        what: dict[str, object] = {
+            "deps": [origin],
+            "outs": [{"path": "imported", "hash": "md5", "md5": md5}],
+        }
+        if not chance.rarely(6):
+            # DVC's checksum of a .dvc file: of its content without what says how it is treated.
+            checked = json.dumps(what, sort_keys=True).encode()
+            what["md5"] = hashlib.md5(checked, usedforsecurity=False).hexdigest()
         self._files[path] = text
-        self._files[f"{path}.dvc"] = (
-            f"{head}deps:\n- {chance.one(_ORIGINS)}\n"
-            f"outs:\n- path: imported\n  hash: md5\n  md5: {md5}\n  size: {len(text)}\n"
-        )
+        self._files[f"{path}.dvc"] = json.dumps({chance.one(("frozen", "locked")): True, **what}, indent=1)
         self._added.append(path)
+        self._imported = True
         self._world.readable.append(path)
 
     def _draw_params(self) -> None:
@@ -282,8 +292,8 @@ class _ProjectDrawer:
         return [chance.one((FileChange("delete", path), FileChange("append", path, more)))]
 
     def _change_to_dvc_2(self) -> list[FileChange]:
-        # What is ignored in a folder has no part in its hash.
-        return [] if ".dvcignore" in self._files else [FileChange("as DVC 2", ".")]
+        # What is ignored in a folder has no part in its hash; an import's checksum would have to follow.
+        return [] if ".dvcignore" in self._files or self._imported else [FileChange("as DVC 2", ".")]
 
     def _draw_targets(self) -> list[str]:
         chance = self._chance

@@ -123,7 +123,7 @@ class StageDrawer:
         stage["cmd"] = self._shaped(commands or ["true"])
         if deps:
             stage["deps"] = [_spelled(chance, self._relative(dep, wdir)) for dep in deps]
-        self._add_outputs(stage, [posixpath.relpath(out, wdir) for out in outs if out is not None])
+        self._add_outputs(stage, [posixpath.relpath(out, wdir) for out in outs if out is not None], wdir)
         self._add_params(stage, wdir)
         self._add_rest(stage)
         for out in (out for out in outs if out is not None):
@@ -137,7 +137,8 @@ class StageDrawer:
 
     def _output(self, wdir: str, suffix: str, suffixes: Sequence[str]) -> str | None:
         chance = self._chance
-        base = posixpath.join(chance.one((wdir, wdir, self._folder, "o", "o/p")), chance.name())
+        outside = ("../made",) if chance.rarely(8) else ()
+        base = posixpath.join(chance.one((wdir, wdir, self._folder, "o", "o/p", *outside)), chance.name())
         if suffix:
             base = f"{base}{suffix}"
         path = posixpath.normpath(base)
@@ -204,12 +205,19 @@ class StageDrawer:
             return ["true", "\n".join(commands)]
         return " && ".join(commands)
 
-    def _add_outputs(self, stage: dict[str, Any], outs: Sequence[str]) -> None:
+    @staticmethod
+    def _is_outside(out: str, wdir: str) -> bool:
+        return posixpath.normpath(posixpath.join(wdir, out)).startswith("../")
+
+    def _add_outputs(self, stage: dict[str, Any], outs: Sequence[str], wdir: str) -> None:
         chance = self._chance
         for out in outs:
             section = chance.one(("outs", "outs", "outs", "metrics", "plots"))
             written = _spelled(chance, out)
-            if chance.rarely(3):
+            if self._is_outside(out, wdir) and not chance.rarely(8):
+                # DVC's cache keeps nothing from there.
+                stage.setdefault(section, []).append({written: {"cache": False}})
+            elif chance.rarely(3):
                 flags: dict[str, Any] = dict(chance.one(_FLAGS))
                 if section == "plots":
                     flags |= {"x": "a", "y": "b", "template": "linear"}

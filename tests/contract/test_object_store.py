@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.object_store import FakeObjectStore
+from wherry.service.adapters.client_s3 import S3Settings
 from wherry.service.adapters.objects_obstore import ObstoreObjectStore
-from wherry.service.adapters.objects_s3 import S3ObjectStore, S3Settings
+from wherry.service.adapters.objects_s3 import S3ObjectStore
 from wherry.service.domain.errors import BlobMismatch, StoreUnavailable
 from wherry.service.ports.objects import ObjectStore
 

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from tests.fault_proxy import Fault, FaultProxy, fault_proxy
+from wherry.service.adapters.client_s3 import S3Settings
 from wherry.service.adapters.node_cache_local import LocalNodeCache
-from wherry.service.adapters.objects_s3 import S3ObjectStore, S3Settings
+from wherry.service.adapters.objects_s3 import S3ObjectStore
 from wherry.service.domain.blob import hash_content, object_key
 from wherry.service.domain.errors import BlobMissing, StoreUnavailable
 

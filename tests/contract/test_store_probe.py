@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from wherry.service.adapters.objects_s3 import S3ObjectStore, S3Settings
+from wherry.service.adapters.client_s3 import S3Settings
+from wherry.service.adapters.objects_s3 import S3ObjectStore
 from wherry.service.adapters.store_probe_s3 import S3StoreProbe
 from wherry.service.domain.findings import Finding, FindingState
 from wherry.service.usecases.check_store import CheckStore
@@ -39,6 +40,7 @@ def test_the_real_store_can_do_everything_and_nothing_is_left_in_it(
             "signed",
             "signed_md5",
             "only_new",
+            "only_new_copy",
         )
     }
     assert asyncio.run(object_store.list_keys("")) == ["wherry/other"]

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.fault_proxy import FaultProxy, fault_proxy
-from wherry.service.adapters.objects_s3 import S3ObjectStore, S3Settings, make_client
+from wherry.service.adapters.client_s3 import S3Settings, make_client
+from wherry.service.adapters.objects_s3 import S3ObjectStore
 from wherry.service.domain.errors import StoreUnavailable
 
 

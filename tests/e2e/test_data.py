@@ -217,7 +217,7 @@ def test_names_that_shells_and_terminals_stumble_over_arrive_as_they_are(make_pr
     assert project.dvc("status", "--json").expect(0).json() == {}
 
 
-@pytest.mark.parametrize("hiding", [".dvcignore", ".gitignore"])
+@pytest.mark.parametrize("hiding", [".dvcignore", ".gitignore", ".git/info/exclude"])
 def test_values_that_are_hidden_are_read_as_dvc_reads_them(make_project: Make, hiding: str) -> None:
     project = make_project(
         {

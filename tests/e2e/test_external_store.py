@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.harness import Service, new_project, states
-from wherry.service.adapters.objects_s3 import S3ObjectStore, S3Settings
+from wherry.service.adapters.client_s3 import S3Settings
+from wherry.service.adapters.objects_s3 import S3ObjectStore
 
 STAGE = {"dvc.yaml": "stages:\n  one: {cmd: cp a b, deps: [a], outs: [b]}\n", "a": "elsewhere\n"}
 

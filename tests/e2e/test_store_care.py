@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from tests.e2e.harness import Project, Service, states
-from wherry.service.adapters.objects_s3 import S3ObjectStore, S3Settings
+from wherry.service.adapters.client_s3 import S3Settings
+from wherry.service.adapters.objects_s3 import S3ObjectStore
 
 PIPELINE = """stages:
   make: {cmd: 'mkdir -p folder; for n in 1 2 3; do echo "$(cat seed) $n" >folder/$n; done', deps: [seed], outs: [folder]}

@@ -12,6 +12,8 @@ from wherry.service.ports.objects import ListedObject, ObjectPage, ObjectStore
 class FakeObjectStore(ObjectStore):
     """`objects` may be looked at and changed by tests; while `is_down` nothing answers. `listings` counts requests."""
 
+    one_request_bytes_max = 1024 * 1024 * 1024
+
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
         self.is_down = False

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.colliding import COLLIDES_WITH_IT, COLLIDING
 from tests.fakes.clock import FakeClock
 from tests.fakes.event_log import FakeEventLog
 from tests.unit.usecases.test_put_blobs import NoNodeCache
@@ -23,18 +24,6 @@ from wherry.service.usecases.check_blobs import CheckBlobs
 from wherry.service.usecases.check_packs import CheckPacks
 from wherry.service.usecases.put_blobs import Chunk, LocalBlob, PutBlobs
 from wherry.service.usecases.reconcile_packs import ReconcilePacks
-
-# Two messages with one MD5, as X. Wang and H. Yu published them ("How to Break MD5 and Other Hash Functions",
-# EUROCRYPT 2005): the second differs from the first in the top bits of six bytes.
-COLLIDING = bytes.fromhex(
-    "d131dd02c5e6eec4693d9a0698aff95c2fcab58712467eab4004583eb8fb7f89"
-    "55ad340609f4b30283e488832571415a085125e8f7cdc99fd91dbdf280373c5b"
-    "d8823e3156348f5bae6dacd436c919c6dd53e2b487da03fd02396306d248cda0"
-    "e99f33420f577ee8ce54b67080a80d1ec69821bcb6a8839396f9652b6ff72a70"
-)
-COLLIDES_WITH_IT = bytes(
-    byte ^ 0x80 if at in {19, 45, 59, 83, 109, 123} else byte for at, byte in enumerate(COLLIDING)
-)
 
 
 class Held:

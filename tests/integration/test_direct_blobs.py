@@ -13,8 +13,9 @@ import pytest
 from tests.fakes.blob_index import FakeBlobIndex
 from wherry.client.bucket import ALREADY_THERE, OK, Bucket, BucketTrouble, FilePart
 from wherry.client.errors import FileTrouble
+from wherry.service.adapters.client_s3 import S3Settings
 from wherry.service.adapters.direct_transfers_s3 import S3DirectTransfers
-from wherry.service.adapters.objects_s3 import S3ObjectStore, S3Settings
+from wherry.service.adapters.objects_s3 import S3ObjectStore
 from wherry.service.domain.blob import BlobHash, Digest, digest_content, object_key
 from wherry.service.domain.errors import BlobMismatch, BlobMissing, InvalidInput
 from wherry.service.ports.direct_transfers import SignedRequest

@@ -10,15 +10,16 @@ from pathlib import Path
 
 import pytest
 
+from tests.colliding import COLLIDES_WITH_IT, COLLIDING
 from tests.fakes.clock import FakeClock
 from tests.fakes.event_log import FakeEventLog
-from tests.integration.test_check_blobs import COLLIDES_WITH_IT, COLLIDING
 from wherry.service.adapters.blob_index_sql import SqlBlobIndex
+from wherry.service.adapters.client_s3 import S3Settings
 from wherry.service.adapters.clock_system import SystemClock
 from wherry.service.adapters.database import Database
 from wherry.service.adapters.node_cache_local import LocalNodeCache
 from wherry.service.adapters.objects_obstore import ObstoreObjectStore
-from wherry.service.adapters.objects_s3 import S3ObjectStore, S3Settings
+from wherry.service.adapters.objects_s3 import S3ObjectStore
 from wherry.service.adapters.packs_sql import SqlPackIndex
 from wherry.service.domain.blob import BlobHash, digest_content, hash_content, object_key
 from wherry.service.domain.errors import BlobMissing, HashCollision

@@ -14,7 +14,8 @@ from threading import Event
 
 import pytest
 
-from wherry.service.adapters.objects_s3 import S3ObjectStore, S3Settings
+from wherry.service.adapters.client_s3 import S3Settings
+from wherry.service.adapters.objects_s3 import S3ObjectStore
 from wherry.service.adapters.s3_server_seaweedfs import SeaweedServer
 from wherry.service.domain.errors import StoreUnavailable
 

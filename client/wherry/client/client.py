@@ -13,61 +13,35 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from wherry.client.address import find_endpoint, user_name
+from wherry.client.answers import Caller
+from wherry.client.configuration import find_setting
 from wherry.client.connection import LONG_S, Connection
-from wherry.client.documents import state_word
-from wherry.client.errors import NotInProject
-from wherry.client.known_names import KnownNames
+from wherry.client.errors import Refused
 from wherry.client.progress import Progress, Silent, WarningsOnly
-from wherry.client.project import Project, find_project
+from wherry.client.project import find_project
+from wherry.client.project_client import ProjectClient
+from wherry.client.run import Pulled, Run
 from wherry.client.selection import RunOptions, Selection
-from wherry.client.service_client import ServiceClient
-from wherry.client.stage_names import StageNames
-from wherry.v1.pipelines_pb2 import (
-    AddStageRequest,
-    AddStageResponse,
-    CompareWithLockRequest,
-    CompareWithLockResponse,
-    DescribePipelineRequest,
-    DescribePipelineResponse,
-    ExplainStageRequest,
-    ExplainStageResponse,
-    Explanation,
-    FileRecord,
-    LintProjectRequest,
-    LintProjectResponse,
-    LintReport,
-    LockStatus,
-    Pipeline,
-    Plan,
-    PlanRunRequest,
-    PlanRunResponse,
-    Submission,
-)
+from wherry.v1.pipelines_pb2 import FileRecord, Submission
 from wherry.v1.runs_pb2 import (
+    CancelRunRequest,
     ListRunsRequest,
     RetryRunRequest,
-    Run,
     SubmitRunRequest,
     SubmitRunResponse,
 )
-from wherry.v1.secrets_pb2 import (
-    DeleteSecretRequest,
-    ListSecretsRequest,
-    PutSecretRequest,
-    SecretRecord,
-)
+from wherry.v1.runs_pb2 import Run as RunRecord
 
 if TYPE_CHECKING:
-    from wherry.client.editing import Edited, NewStage
+    from wherry.client.cancelling import Scope
     from wherry.client.results import ApplyReport, PullReport, Results
     from wherry.client.revisions import Revisions
-    from wherry.client.submission import Submitter
 
 
-class Client(ServiceClient):
+class Client(ProjectClient):
     """Talks to one service, for the project around one folder.
 
     Every method raises ClientError for what can go wrong. Runs are named by id or name.
@@ -88,16 +62,15 @@ class Client(ServiceClient):
             Unreachable: if there is none of them.
             BadConfiguration: if the address is wrong.
         """
-        self._folder = Path(folder)
-        self._environ = environ
-        self._progress = progress or Silent()
-        self._project: Project | None = None
-        self._revisions: Revisions | None = None
+        here = Path(folder)
         connection = Connection(
-            lambda: find_endpoint(server, environ, folder=self._folder, profile=profile),
+            lambda: find_endpoint(server, environ, folder=here, profile=profile),
             user=user_name(environ),
         )
-        super().__init__(connection)
+        super().__init__(connection, folder=here, environ=environ, progress=progress or Silent())
+        self._server = server
+        self._profile = profile
+        self._revisions: Revisions | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -114,30 +87,35 @@ class Client(ServiceClient):
         self._connection.close()
 
     @property
-    def project(self) -> Project:
-        """The DVC project around the folder.
+    def connection(self) -> Connection:
+        """What calls go through."""
+        return self._connection
 
-        Raises:
-            NotInProject: if there is none.
-        """
-        if self._project is None:
-            self._project = find_project(self._folder, self._environ)
-        return self._project
+    def within(self, scope: Scope) -> Client:
+        """Return a client for one question that can be broken off; it shares the connection of this one."""
+        from wherry.client.cancelling import ScopedConnection, ScopedProgress  # noqa: PLC0415
 
-    def put_secret(self, name: str, value: bytes) -> None:
-        """Keep a secret for the project's stages, in place of the one that was called so before."""
-        request = PutSecretRequest(project=self.project.name, name=name, value=value)
-        self._connection.unary(self._connection.secrets.PutSecret, request)
+        other = copy.copy(self)
+        other._connection = ScopedConnection(self._connection, scope)  # noqa: SLF001 - its own kind
+        other._progress = ScopedProgress(self._progress, scope)  # noqa: SLF001
+        other._revisions = None  # noqa: SLF001
+        return other
 
-    def list_secrets(self) -> Sequence[SecretRecord]:
-        """Return the project's secrets, by name, without values."""
-        request = ListSecretsRequest(project=self.project.name)
-        return self._connection.unary(self._connection.secrets.ListSecrets, request).secrets
-
-    def delete_secret(self, name: str) -> None:
-        """Remove one of the project's secrets."""
-        request = DeleteSecretRequest(project=self.project.name, name=name)
-        self._connection.unary(self._connection.secrets.DeleteSecret, request)
+    def whoami(self) -> Caller:
+        """Say which service is used, who says so, and as whom; the service is asked."""
+        endpoint = self._connection.endpoint
+        named = find_setting(
+            "server", self._folder, self._environ, server=self._server, profile=self._profile
+        )
+        info = self.info()
+        return Caller(
+            user=user_name(self._environ),
+            server=f"{'grpcs' if endpoint.secure else 'grpc'}://{endpoint.target}",
+            origin=named.origin if named is not None else "the embedded service of this machine",
+            node=info.node,
+            version=info.version,
+            has_token=bool(endpoint.token),
+        )
 
     @contextlib.contextmanager
     def at_rev(self, rev: str) -> Iterator[Client]:
@@ -158,80 +136,32 @@ class Client(ServiceClient):
             other._project = replace(find_project(folder, self._environ), name=self.project.name)  # noqa: SLF001
             yield other
 
-    def describe(
-        self, selection: Selection | None = None, *, full: bool = False, outputs: bool = False
-    ) -> Pipeline:
-        """Resolve the project's pipeline: targets (stages or outputs) and all they depend on.
+    def repro(
+        self,
+        *targets: str,
+        selection: Selection | None = None,
+        options: RunOptions | None = None,
+        pull: Pulled = "metrics",
+        timeout: float | None = None,
+    ) -> Run:
+        """Do as `wherry repro`: submit, wait `timeout` seconds at most, bring back results. The run may have failed.
 
-        With `full` all that is connected with the targets; with `outputs` the graph of outputs too. The flags of
-        a selection have no part.
+        `targets` are added to those of the selection.
+
+        Raises:
+            TimeLimitPassed: when the time is over; the run goes on.
         """
+        run = self.submit(with_targets(selection, targets), options).wait(timeout)
+        run.bring_back(pull)
+        return run
 
-        def call(submission: Submission) -> DescribePipelineResponse:
-            request = DescribePipelineRequest(submission=submission, full=full, outputs=outputs)
-            return self._connection.unary(self._connection.pipelines.DescribePipeline, request, LONG_S)
-
-        chosen = selection or Selection()
-        pipeline = self._submitter().ask(chosen, call).pipeline
-        self._keep_names(
-            stages=[self._from_root(stage.name) for stage in pipeline.stages if not stage.is_source],
-            whole=not chosen.targets,
-        )
-        return pipeline
-
-    def plan(self, selection: Selection | None = None, *, force: bool = False) -> Plan:
-        """Say for each selected stage what a run would do with it now."""
-
-        def call(submission: Submission) -> PlanRunResponse:
-            request = PlanRunRequest(submission=submission, force=force)
-            return self._connection.unary(self._connection.pipelines.PlanRun, request, LONG_S)
-
-        answer = self._submitter().ask(selection or Selection(), call)
-        self._warn(answer.warnings)
-        self._keep_names(stages=[stage.name for stage in answer.plan.stages])
-        return answer.plan
-
-    def explain(self, stage: str) -> Explanation:
-        """Say why a stage of the project as it stands would be computed, or not."""
-
-        def call(submission: Submission) -> ExplainStageResponse:
-            request = ExplainStageRequest(submission=submission)
-            return self._connection.unary(self._connection.pipelines.ExplainStage, request, LONG_S)
-
-        return self._submitter().ask(Selection(targets=(stage,)), call).explanation
-
-    def lock_status(self, selection: Selection | None = None) -> LockStatus:
-        """Compare the project with its dvc.lock files, as `dvc status` does."""
-
-        def call(submission: Submission) -> CompareWithLockResponse:
-            request = CompareWithLockRequest(submission=submission)
-            return self._connection.unary(self._connection.pipelines.CompareWithLock, request, LONG_S)
-
-        return self._submitter().ask(selection or Selection(), call).status
-
-    def lint(self) -> LintReport:
-        """Find all mistakes in the project's files."""
-
-        def call(submission: Submission) -> LintProjectResponse:
-            request = LintProjectRequest(submission=submission)
-            return self._connection.unary(self._connection.pipelines.LintProject, request, LONG_S)
-
-        return self._submitter().ask(Selection(), call).report
-
-    def add_stage(self, stage: NewStage, *, force: bool = False) -> Edited:
-        """Write a stage into the dvc.yaml of the folder; with `force` one of its name is replaced."""
-        from wherry.client.editing import prepare_stage, write_added  # noqa: PLC0415
-
-        new = prepare_stage(self.project, stage)
-
-        def call(submission: Submission) -> AddStageResponse:
-            request = AddStageRequest(submission=submission, stage=new, force=force)
-            return self._connection.unary(self._connection.pipelines.AddStage, request, LONG_S)
-
-        return write_added(self.project, self._submitter().ask(Selection(), call).added)
-
-    def submit(self, selection: Selection | None = None, options: RunOptions | None = None) -> Run:
-        """Submit the project as it stands; returns once the run is accepted."""
+    def submit(
+        self, selection: Selection | None = None, options: RunOptions | None = None, *, rev: str = ""
+    ) -> Run:
+        """Submit the project as it stands, or a commit of it; returns once the run is accepted."""
+        if rev:
+            with self.at_rev(rev) as source:
+                return Run(self, source.submit(selection, options).record)
         chosen = options or RunOptions()
         key = uuid.uuid4().hex
 
@@ -254,7 +184,22 @@ class Client(ServiceClient):
         answer = self._submitter().ask(selection or Selection(), call)
         self._warn(answer.warnings)
         self._keep_names(stages=[stage.name for stage in answer.run.stages], runs=[answer.run])
-        return answer.run
+        return Run(self, answer.run)
+
+    def sweep(self, selection: Selection, options: RunOptions | None = None) -> list[Run]:
+        """Submit a run for each combination of the values of `set_params`, as `wherry exp run --queue` does.
+
+        Values may be lr=0.1,0.2, lr=range(0,1,0.25) or lr=choice(0.1,0.2); the first sweep varies slowest. With a name
+        the runs are NAME-1, NAME-2 …
+        """
+        chosen = options or RunOptions()
+        return [
+            self.submit(
+                replace(selection, set_params=set_params, composition="always"),
+                replace(chosen, name=f"{chosen.name}-{number}" if chosen.name else ""),
+            )
+            for number, set_params in enumerate(self.expand_sweep(selection.set_params), 1)
+        ]
 
     def retry(self, run: str, *, from_stages: Sequence[str] = (), name: str = "") -> Run:
         """Submit a run once more; `from_stages` (addresses from the DVC root) run, and all after them."""
@@ -264,15 +209,20 @@ class Client(ServiceClient):
         answer = self._connection.unary(self._connection.runs.RetryRun, request, LONG_S)
         self._warn(answer.warnings)
         self._keep_names(runs=[answer.run])
-        return answer.run
+        return Run(self, answer.run)
 
-    def _warn(self, warnings: Iterable[str]) -> None:
-        for warning in warnings:
-            self._progress.warn(warning)
+    def run(self, run: str) -> Run:
+        """Return a run with its stages."""
+        return Run(self, self._run_record(run))
+
+    def stop(self, run: str) -> Run:
+        """Ask that a run be stopped; returns it as it was then."""
+        answer = self._connection.unary(self._connection.runs.CancelRun, CancelRunRequest(run=run))
+        return Run(self, answer.run)
 
     def runs(self, *, project: str = "", limit: int = 50, active_only: bool = False) -> list[Run]:
         """List runs, newest first, without stages; of one project or of all."""
-        found: list[Run] = []
+        found: list[RunRecord] = []
         token = ""
         while len(found) < limit:
             request = ListRunsRequest(
@@ -287,19 +237,27 @@ class Client(ServiceClient):
             if not token:
                 break
         self._keep_names(runs=found)
-        return found[:limit]
+        return [Run(self, record) for record in found[:limit]]
 
-    def stage_names(self, run: Run | None = None) -> StageNames:
-        """How names of stages read in the folder. Outside a project, and of a run of another, from the DVC root."""
-        try:
-            project = self.project
-        except NotInProject:
-            return StageNames()
-        return StageNames(project.folder if run is None or run.project == project.name else "")
+    def run_results(self, run: str, kind: Literal["metrics", "params"]) -> dict[str, Any]:
+        """Return the values of a run's metrics or parameters, by path from the DVC root."""
+        from wherry.client.revisions import read_run  # noqa: PLC0415
+
+        return read_run(self._connection, run, kind)
 
     def apply(self, run: Run, *, force: bool = False, outputs: bool = True) -> ApplyReport:
-        """Write a run's dvc.lock, params and (with `outputs`) uncached outputs into the project."""
-        return self._results().apply(run, force=force, outputs=outputs)
+        """Write a run's dvc.lock, params and (with `outputs`) uncached outputs into the project.
+
+        Raises:
+            Refused: if the run has not ended.
+        """
+        if not run.has_ended:
+            raise Refused(
+                f"run {run.id} has not ended",
+                hint=f"`wherry wait {run.id}` waits for it",
+                reason="RUN_ACTIVE",
+            )
+        return self._results().apply(run.record, force=force, outputs=outputs)
 
     def pull(self, outs: Iterable[FileRecord], paths: Sequence[str] = ()) -> PullReport:
         """Bring outputs into the project, verified; `paths` (from the DVC root) select some."""
@@ -307,7 +265,7 @@ class Client(ServiceClient):
 
     def workspace_outs(self) -> list[FileRecord]:
         """List outputs and sources that are known for the project as it stands, without running anything."""
-        plan = self.plan()
+        plan = self.status().record
         return [*plan.sources, *(out for stage in plan.stages for out in stage.outs)]
 
     def revisions(self) -> Revisions:
@@ -318,31 +276,13 @@ class Client(ServiceClient):
             self._revisions = Revisions(self.project, self._connection, WarningsOnly(self._progress))
         return self._revisions
 
-    def _keep_names(
-        self, *, stages: Sequence[str] = (), runs: Sequence[Run] = (), whole: bool = False
-    ) -> None:
-        """Keep what may be typed next. Runs of other projects are not."""
-        try:
-            project = self.project
-        except NotInProject:
-            return
-        names = KnownNames(project.root)
-        if stages:
-            names.keep_stages(stages, whole=whole)
-        names.keep_runs(
-            (run.id, run.name, state_word(run.state)) for run in runs if run.project == project.name
-        )
-
-    def _from_root(self, name: str) -> str:
-        """Turn the name of a stage as seen from the folder into that from the DVC root."""
-        return StageNames(self.project.folder).from_root(name)
-
-    def _submitter(self) -> Submitter:
-        from wherry.client.submission import Submitter  # noqa: PLC0415
-
-        return Submitter(self.project, self._connection, self._progress)
-
     def _results(self) -> Results:
         from wherry.client.results import Results  # noqa: PLC0415
 
         return Results(self.project, self._connection, self._progress)
+
+
+def with_targets(selection: Selection | None, targets: Sequence[str]) -> Selection:
+    """Add targets to those of a selection."""
+    chosen = selection or Selection()
+    return replace(chosen, targets=(*chosen.targets, *targets))

@@ -65,6 +65,11 @@ class Connection:
         self._channel.close()
 
     @property
+    def endpoint(self) -> Endpoint:
+        """The service, as it was found last."""
+        return self._endpoint
+
+    @property
     def target(self) -> str:
         """host:port of the service."""
         return self._endpoint.target
@@ -146,7 +151,8 @@ class Connection:
         return from_rpc(error, target=endpoint.target, embedded=endpoint.embedded, origin=endpoint.origin)
 
 
-def _open_channel(endpoint: Endpoint) -> grpc.Channel:
+def channel_options(endpoint: Endpoint) -> list[tuple[str, int]]:
+    """How channels are set up, whichever half of gRPC opens them."""
     options: list[tuple[str, int]] = [
         ("grpc.max_receive_message_length", _MESSAGE_BYTES_MAX),
         ("grpc.max_send_message_length", _MESSAGE_BYTES_MAX),
@@ -158,13 +164,18 @@ def _open_channel(endpoint: Endpoint) -> grpc.Channel:
         ("grpc.min_reconnect_backoff_ms", 1_000),
         ("grpc.max_reconnect_backoff_ms", 5_000),
     ]
-    if endpoint.secure:
-        return grpc.secure_channel(endpoint.target, grpc.ssl_channel_credentials(_system_roots()), options)
     # Loopback never goes through a proxy, whatever http_proxy says.
-    return grpc.insecure_channel(endpoint.target, [*options, ("grpc.enable_http_proxy", 0)])
+    return options if endpoint.secure else [*options, ("grpc.enable_http_proxy", 0)]
 
 
-def _system_roots() -> bytes | None:
+def _open_channel(endpoint: Endpoint) -> grpc.Channel:
+    options = channel_options(endpoint)
+    if endpoint.secure:
+        return grpc.secure_channel(endpoint.target, grpc.ssl_channel_credentials(system_roots()), options)
+    return grpc.insecure_channel(endpoint.target, options)
+
+
+def system_roots() -> bytes | None:
     """The machine's certificate authorities; None lets gRPC use those it brings."""
     import ssl  # noqa: PLC0415 - only encrypted connections need it, and it is slow to load
 

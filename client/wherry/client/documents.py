@@ -51,7 +51,7 @@ def run_document(run: Run) -> Json:
     return {
         "schema": "wherry.run/1",
         **_run_facts(run),
-        "stages": [_stage(stage) for stage in run.stages],
+        "stages": [stage_document(stage) for stage in run.stages],
         "error": _run_error(run),
     }
 
@@ -246,7 +246,8 @@ def _run_error(run: Run) -> Json | None:
     return {"id": run.error.reason, "message": run.error.message, "hint": run.error.hint or None}
 
 
-def _stage(stage: StageRecord) -> Json:
+def stage_document(stage: StageRecord) -> Json:
+    """Write a stage of wherry.run/1."""
     return {
         "name": stage.name,
         "state": state_word(stage.state),

@@ -95,3 +95,15 @@ class UnknownRevision(ClientError):
     """A name is neither that of a commit nor that of a run."""
 
     default_reason = "REVISION_UNKNOWN"
+
+
+class RunFailed(ClientError):
+    """A run did not succeed."""
+
+    default_reason = "RUN_FAILED"
+
+
+class Cancelled(ClientError):
+    """Whoever asked does not want to know any more: what was under way has been broken off."""
+
+    default_reason = "CANCELLED"

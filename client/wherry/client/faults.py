@@ -35,7 +35,7 @@ _INVALID_REASONS = frozenset({"DATA_MISSING", "DATA_CHANGED", "IMAGE_NOT_FOUND"}
 
 def from_rpc(error: Exception, *, target: str, embedded: bool, origin: str = "") -> ClientError:
     """Translate what a call raised. `target` is the address that was called, `origin` who names it."""
-    if not isinstance(error, grpc.Call):
+    if not isinstance(error, grpc.Call | grpc.aio.AioRpcError):
         return ProtocolBroken(f"the call to {target} failed: {error}", reason="INTERNAL")
     code = error.code()
     info = _error_info(error)
@@ -78,13 +78,14 @@ def _plain(code: grpc.StatusCode, said: str, *, target: str, embedded: bool, ori
     return _FAMILIES.get(code, ProtocolBroken)(said or code.name, reason=code.name)
 
 
-def _error_info(error: grpc.Call) -> "error_details_pb2.ErrorInfo | None":
+def _error_info(error: "grpc.Call | grpc.aio.AioRpcError") -> "error_details_pb2.ErrorInfo | None":
     # Imported when there is an error: most commands have none, and all would start later.
     from google.rpc import error_details_pb2  # noqa: PLC0415
     from grpc_status import rpc_status  # noqa: PLC0415
 
     try:
-        status = rpc_status.from_call(error)
+        # Both have the methods that it asks for.
+        status = rpc_status.from_call(error)  # type: ignore[arg-type]
     except ValueError:  # code and details disagree: not from a service of ours
         return None
     for detail in status.details if status is not None else ():

@@ -81,6 +81,36 @@ def read_commit(project: Project) -> Commit:
     )
 
 
+def ignores_elsewhere(project: Project) -> bool:
+    """Whether git may ignore files of the project for what stands in none of its own `.gitignore` files.
+
+    That is `info/exclude`, the user's own file, and `.gitignore` files above the root (gitignore(5)).
+    """
+    if project.git_root is None:
+        return False
+    above = project.root.parents[: project.levels]
+    excluded = run_git(project.root, "rev-parse", "--git-path", "info/exclude").rstrip(b"\n")
+    files = [*(folder / ".gitignore" for folder in above), project.root / os.fsdecode(excluded)]
+    return any(map(_has_pattern, [*files, _users_ignore_file(project)]))
+
+
+def _users_ignore_file(project: Project) -> Path:
+    # git prints nothing and ends with 1 where nobody has set it; the default stands in git-config(1).
+    with contextlib.suppress(FileTrouble):
+        named = run_git(project.root, "config", "--type=path", "--get", "core.excludesFile")
+        return Path(os.fsdecode(named.rstrip(b"\n")))
+    configuration = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    return Path(configuration) / "git" / "ignore"
+
+
+def _has_pattern(ignore_file: Path) -> bool:
+    try:
+        lines = ignore_file.read_bytes().splitlines()
+    except OSError:
+        return False
+    return any(line.strip() and not line.startswith(b"#") for line in lines)
+
+
 def run_git(
     folder: Path, *arguments: str, environment: Mapping[str, str] | None = None, stdin: bytes = b""
 ) -> bytes:

@@ -277,6 +277,18 @@ class Revisions:
             yield from self.git.tags()
 
 
+def read_run(connection: Connection, run: str, kind: Literal["metrics", "params"]) -> Json:
+    """Read the metrics or parameters of a run: values by path, without files that cannot be read. No project is needed.
+
+    Raises:
+        ClientError: as the service says.
+    """
+    request = ReadResultsRequest(kinds=[_KINDS[kind]], run=run)
+    answer = connection.unary(connection.results.ReadResults, request, LONG_S)
+    found: Json = json.loads(answer.results.document_json)[kind]
+    return {path: file["data"] for path, file in found.items() if "data" in file}
+
+
 def _with_tuples(value: Json) -> Any:
     """Tuples of Python are not lists to DVC, and JSON has none."""
     return tuple(value["$tuple"]) if value.keys() == {"$tuple"} else value

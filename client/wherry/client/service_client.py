@@ -11,13 +11,8 @@ from wherry.client.connection import LONG_S, Connection
 from wherry.client.tailing import tail_logs
 from wherry.client.watching import Event, Watcher
 from wherry.v1.blobs_pb2 import CheckBlobsRequest, CheckBlobsResponse
-from wherry.v1.pipelines_pb2 import (
-    ExpandSweepRequest,
-    ExplainStageRequest,
-    Explanation,
-    RunStage,
-)
-from wherry.v1.runs_pb2 import CancelRunRequest, GetRunRequest, LogLine, Run
+from wherry.v1.pipelines_pb2 import ExpandSweepRequest
+from wherry.v1.runs_pb2 import LogLine
 from wherry.v1.system_pb2 import (
     CheckServiceRequest,
     CheckServiceResponse,
@@ -53,11 +48,6 @@ class ServiceClient:
         """Return the bucket as a DVC remote, with its credentials."""
         return self._connection.unary(self._connection.system.GetDvcRemote, GetDvcRemoteRequest())
 
-    def explain_run(self, run: str, stage: str) -> Explanation:
-        """Say why a stage of a run was computed, or not; `stage` is its address from the DVC root."""
-        request = ExplainStageRequest(run_stage=RunStage(run=run, stage=stage))
-        return self._connection.unary(self._connection.pipelines.ExplainStage, request).explanation
-
     def expand_sweep(self, set_params: Sequence[str]) -> list[tuple[str, ...]]:
         """Make of parameter changes with sweeps over values those of single runs, in DVC's order."""
         request = ExpandSweepRequest(set_params=set_params)
@@ -72,14 +62,6 @@ class ServiceClient:
         `timeout` bounds the watching, `patience_s` how long a lost connection is tried again; both seconds.
         """
         return Watcher(self._connection, run, logs=logs, patience_s=patience_s).events(timeout=timeout)
-
-    def run(self, run: str) -> Run:
-        """Return a run with its stages."""
-        return self._connection.unary(self._connection.runs.GetRun, GetRunRequest(run=run)).run
-
-    def stop(self, run: str) -> Run:
-        """Ask that a run be stopped; returns it as it was then."""
-        return self._connection.unary(self._connection.runs.CancelRun, CancelRunRequest(run=run)).run
 
     def logs(
         self, run: str, *, stage: str = "", follow: bool = False, patience_s: float = 300.0

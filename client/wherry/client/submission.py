@@ -14,7 +14,7 @@ from wherry.client.ignore import IgnoreRules
 from wherry.client.memory import StateMemory
 from wherry.client.paths import check_wire_path, find_outside, is_outside
 from wherry.client.progress import Progress
-from wherry.client.project import Project, read_commit
+from wherry.client.project import Project, ignores_elsewhere, read_commit
 from wherry.client.scanning import Scan, scan_project
 from wherry.client.selection import Selection
 from wherry.client.uploading import DIGESTS_PER_CALL, Holdings, upload
@@ -117,6 +117,7 @@ class Submitter:
             snapshot=Snapshot(
                 files=self._announce(scan),
                 surroundings=Surroundings(root=self._project.root.as_posix(), levels=self._project.levels),
+                ignored_elsewhere=ignores_elsewhere(self._project),
             ),
             working_folder=self._project.folder,
             targets=selection.targets,

@@ -77,3 +77,17 @@ def test_no_file_imports_the_service() -> None:
         for node in ast.walk(ast.parse(file.read_text())):
             module = node.module or "" if isinstance(node, ast.ImportFrom) else ""
             assert not module.startswith("wherry.service"), file
+
+
+def test_what_a_type_checker_reads_is_what_is_loaded() -> None:
+    tree = ast.parse((CLIENT / "__init__.py").read_text())
+    read = {
+        alias.name: node.module
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module != "typing"
+        for alias in node.names
+    }
+    assert read == wherry.client._HOMES
+    assert sorted(read) == sorted(wherry.client.__all__)
+    for name in read:
+        assert getattr(wherry.client, name) is not None

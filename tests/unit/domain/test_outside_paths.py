@@ -48,10 +48,13 @@ def test_what_is_out_of_reach_is_named_with_a_way_out(declared: str, says: str, 
     assert found.place.line >= 2
 
 
-def test_the_place_is_that_of_the_path() -> None:
-    found = _obstacle("deps: [in, s3://b/k]")
+@pytest.mark.parametrize(
+    ("declared", "place"), [("deps: [in, s3://b/k]", "dvc.yaml:4:16"), ("wdir: /opt", "dvc.yaml:4:5")]
+)
+def test_the_place_is_that_of_the_path(declared: str, place: str) -> None:
+    found = _obstacle(declared)
     assert found is not None
-    assert str(found.place) == "dvc.yaml:4:16"
+    assert str(found.place) == place
 
 
 @pytest.mark.parametrize(

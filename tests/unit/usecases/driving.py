@@ -27,7 +27,7 @@ from wherry.service.domain.run import NewRun, Run
 from wherry.service.domain.snapshot import Snapshot, SnapshotFile
 from wherry.service.domain.states import CacheUse, State
 from wherry.service.domain.submission import Needs, RunOptions, Submission
-from wherry.service.domain.task import AttemptId, Failed, Outcome, StageTask, Succeeded
+from wherry.service.domain.task import AttemptId, Failed, Outcome, RunId, StageTask, Succeeded
 from wherry.service.ports.clock import Identities
 from wherry.service.ports.event_log import EventLog
 from wherry.service.ports.stages import StageObserver, StageRunner
@@ -35,7 +35,7 @@ from wherry.service.usecases.adopt_blobs import AdoptBlobs
 from wherry.service.usecases.adopt_legacy import AdoptLegacy
 from wherry.service.usecases.attempt_stage import AttemptStage
 from wherry.service.usecases.caching_runner import CachingStageRunner
-from wherry.service.usecases.drive_run import DriveRun
+from wherry.service.usecases.drive_run import DriveRun, RunnerMaker
 from wherry.service.usecases.find_dvc_result import FindDvcResult
 from wherry.service.usecases.find_legacy_hashes import FindLegacyHashes
 from wherry.service.usecases.find_recorded import FindRecorded
@@ -123,6 +123,23 @@ class RaisingLog(EventLog):
         self.problems.append(event)
 
 
+async def nothing_left(_run_id: RunId) -> None:
+    """Stages of tests leave nothing on the machine."""
+
+
+class _Runners(RunnerMaker):
+    """What the house says at the time, with what merges around it."""
+
+    def __init__(self, house: "House", merging: Callable[[StageRunner], StageRunner]) -> None:
+        self._house, self._merging = house, merging
+
+    def for_run(self, run: Run, project: Project, options: RunOptions) -> StageRunner:
+        return self._merging(self._house.runner_for(run, project, options))
+
+    async def cleared(self, run_id: RunId) -> None:
+        await self._house.cleared(run_id)
+
+
 class House:
     """A driver with all it needs."""
 
@@ -139,6 +156,7 @@ class House:
         adopt, cache = AdoptBlobs(index=index, objects=objects, read=read), FakeRunCache(leases=self.leases)
         identities = Counting()
         self.cache = cache
+        self.cleared: Callable[[RunId], Awaitable[None]] = nothing_left
         self.runner_for: Callable[[Run, Project, RunOptions], StageRunner] = lambda *_: self.runner
         dvc = FindDvcResult(objects=objects, index=index, adopt=adopt, read=read)
         find = FindResult(cache=cache, index=index, adopt=adopt, dvc=dvc)
@@ -189,7 +207,7 @@ class House:
                     log=self.log,
                 ),
             ),
-            runner_for=lambda run, project, options: merging(self.runner_for(run, project, options)),
+            runners=_Runners(self, merging),
             runs=self.runs,
             keep_succeeded=KeepSucceeded(resolve),
             reopen=self._reopen,

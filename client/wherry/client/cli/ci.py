@@ -56,7 +56,7 @@ def report(  # noqa: PLR0917 - one parameter for each flag
 ) -> int:
     """Print a run as Markdown: states, savings, metrics and parameters against the base, and the graph."""
     with open_session(settings) as (client, terminal):
-        found = client.run(run)
+        found = client.run(run).record
         if found.state not in ENDED:
             terminal.warn(f"run {found.id} is still going on: this is how it stands")
         pipeline = _pipeline(client, found)

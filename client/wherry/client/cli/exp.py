@@ -74,10 +74,10 @@ def _sweep(
         one = replace(flags, set_params=set_params, name=name)
         terminal.note(f"{number} of {len(combinations)}: {plain(' '.join(set_params))}")
         if flags.dry:
-            plan = source.plan(one.selection(composition="always"), force=one.force or one.no_run_cache)
+            plan = source.status(one.selection(composition="always"), force=one.force or one.no_run_cache)
             tell_plan(terminal, plan, client.stage_names(), as_json=False)
             continue
-        submitted = source.submit(one.selection(composition="always"), one.options())
+        submitted = source.submit(one.selection(composition="always"), one.options()).record
         if flags.detach:
             runs.append(submitted)
             if not flags.as_json:

@@ -20,7 +20,7 @@ def branch(settings: Settings, run: str, branch: str | None, force: bool) -> Non
     Without BRANCH it is called NAME-branch, after the run. The workspace is not touched.
     """
     with open_session(settings) as (client, terminal):
-        found = client.run(run)
+        found = client.run(run).record
         if found.state not in ENDED:
             raise Refused(
                 f"run {found.id} has not ended",

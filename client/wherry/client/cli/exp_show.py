@@ -90,7 +90,9 @@ def show(settings: Settings, /, **flags: Any) -> None:
     )
     with open_session(settings) as (client, terminal):
         name = client.project.name
-        experiments = Experiments(client.revisions(), lambda: client.runs(project=name, limit=_RUNS_MAX))
+        experiments = Experiments(
+            client.revisions(), lambda: [run.record for run in client.runs(project=name, limit=_RUNS_MAX)]
+        )
         states = experiments.show(shown)
         if flags["as_json"]:
             tell_json(terminal, states)

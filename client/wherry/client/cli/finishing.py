@@ -12,6 +12,8 @@ from wherry.client.cli.terminal import Terminal, plain, table
 from wherry.client.cli.undeclared import tell_undeclared, undeclared_in
 from wherry.client.client import Client
 from wherry.client.documents import run_document
+from wherry.client.run import Pulled
+from wherry.client.run import Run as Handle
 from wherry.v1.pipelines_pb2 import OUTPUT_KIND_METRIC
 from wherry.v1.runs_pb2 import STATE_CANCELLED, STATE_LOST, STATE_SUCCEEDED, Run
 
@@ -31,24 +33,17 @@ def run_exit_code(run: Run) -> int:
     return exits.TRY_LATER if run.state == STATE_LOST else exits.STAGE_FAILED
 
 
-def bring_back(terminal: Terminal, client: Client, run: Run, *, pull: str) -> None:
+def bring_back(terminal: Terminal, client: Client, run: Run, *, pull: Pulled) -> None:
     """Write back what the run changed; `pull` says which outputs come: none, metrics, all."""
-    from wherry.client.results import cached_outs  # noqa: PLC0415 - it can move content, which few commands do
-
-    report = client.apply(run, outputs=pull != "none")
-    tell_kept(terminal, run, report)
-    if pull != "none":
-        outs = cached_outs(run, shown_only=pull == "metrics")
-        if outs:
-            client.pull(outs)
+    tell_kept(terminal, run.id, Handle(client, run).bring_back(pull))
 
 
-def tell_kept(terminal: Terminal, run: Run, report: "ApplyReport") -> None:
+def tell_kept(terminal: Terminal, run: str, report: "ApplyReport") -> None:
     """Warn of files that somebody changed since the submission."""
     for path in report.kept:
         terminal.warn(
             f"{path} was changed since the submission and is left as it is; "
-            f"`wherry apply {run.id} --force` replaces it"
+            f"`wherry apply {run} --force` replaces it"
         )
 
 

@@ -2,15 +2,15 @@
 
 import click
 
+from wherry.client.answers import Status
 from wherry.client.cli import exits
 from wherry.client.cli.dvc_status import tell_lock_status
 from wherry.client.cli.session import open_session
 from wherry.client.cli.settings import Command, Settings
 from wherry.client.cli.terminal import Terminal, plain, table
-from wherry.client.documents import decision_word, plan_document
+from wherry.client.documents import decision_word
 from wherry.client.selection import Selection
 from wherry.client.stage_names import StageNames
-from wherry.v1.pipelines_pb2 import DECISION_FROZEN, DECISION_HIT, Plan
 
 
 @click.command(cls=Command)
@@ -38,22 +38,18 @@ def status(
         if as_dvc:
             compared = client.lock_status(Selection(targets=targets))
             return tell_lock_status(terminal, compared, client.stage_names(), as_json=as_json)
-        plan = client.plan(Selection(targets=targets, output_targets=True))
+        found = client.status(Selection(targets=targets, output_targets=True))
         if as_json or not settings.quiet:
-            tell_plan(terminal, plan, client.stage_names(), as_json=as_json)
-        return exits.STAGE_FAILED if settings.quiet and has_work(plan) else exits.SUCCESS
+            tell_plan(terminal, found, client.stage_names(), as_json=as_json)
+        return exits.STAGE_FAILED if settings.quiet and found.has_work else exits.SUCCESS
 
 
-def has_work(plan: Plan) -> bool:
-    """Whether anything would run."""
-    return any(stage.decision not in {DECISION_HIT, DECISION_FROZEN} for stage in plan.stages)
-
-
-def tell_plan(terminal: Terminal, plan: Plan, names: StageNames, *, as_json: bool) -> None:
+def tell_plan(terminal: Terminal, found: Status, names: StageNames, *, as_json: bool) -> None:
     """Print a plan, as JSON with names from the DVC root or as a table with names as seen here."""
     if as_json:
-        terminal.document(plan_document(plan))
+        terminal.document(found.to_dict())
         return
+    plan = found.record
     words = [decision_word(stage.decision) for stage in plan.stages]
     rows = [
         (plain(names.seen(stage.name)), word, plain("; ".join(stage.reasons)))

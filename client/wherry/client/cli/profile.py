@@ -5,12 +5,11 @@ import sys
 
 import click
 
-from wherry.client.address import find_endpoint, parse_address, user_name
+from wherry.client.address import parse_address
 from wherry.client.cli.session import open_session
 from wherry.client.cli.settings import Command, Settings
 from wherry.client.cli.terminal import Terminal, plain, table
 from wherry.client.client import Client
-from wherry.client.configuration import find_setting
 from wherry.client.errors import NotAllowed, Refused
 from wherry.client.profiles import Profile, read_profiles, write_profiles
 
@@ -70,27 +69,14 @@ def whoami(settings: Settings, as_json: bool) -> None:  # noqa: FBT001 - click p
     The name is the one that your runs carry: WHERRY_USER, else the one you are logged in with on this machine. The
     service believes it: there is one token for everybody.
     """
-    named = find_setting(
-        "server", settings.folder, os.environ, server=settings.server, profile=settings.profile
-    )
-    endpoint = find_endpoint(settings.server, os.environ, folder=settings.folder, profile=settings.profile)
     with open_session(settings) as (client, terminal):
-        info = client.info()
-        document: dict[str, object] = {
-            "schema": "wherry.whoami/1",
-            "user": user_name(os.environ),
-            "server": f"{'grpcs' if endpoint.secure else 'grpc'}://{endpoint.target}",
-            "origin": named.origin if named is not None else "the embedded service of this machine",
-            "node": info.node or None,
-            "version": info.version or None,
-            "has_token": bool(endpoint.token),
-        }
+        caller = client.whoami()
         if as_json:
-            terminal.document(document)
+            terminal.document(caller.to_dict())
             return
         terminal.answer(
-            f"{document['user']} at {document['server']} ({plain(info.node)}, version {plain(info.version)}), "
-            f"by {document['origin']}"
+            f"{caller.user} at {caller.server} ({plain(caller.node)}, version {plain(caller.version)}), "
+            f"by {caller.origin}"
         )
 
 

@@ -37,17 +37,17 @@ def reproduce(client: Client, terminal: Terminal, flags: RunFlags, selection: Se
     project = client.project
     with client.at_rev(flags.rev) as source:
         if flags.dry:
-            plan = source.plan(selection, force=flags.force or flags.no_run_cache)
+            plan = source.status(selection, force=flags.force or flags.no_run_cache)
             tell_plan(terminal, plan, client.stage_names(), as_json=flags.as_json)
             return exits.SUCCESS
-        run = source.submit(selection, flags.options())
+        run = source.submit(selection, flags.options()).record
     if flags.detach:
         return tell_detached(terminal, run, as_json=flags.as_json)
     terminal.note(submitted_line(run, width=terminal.width))
     ended = watch_to_end(client, terminal, run, logs=not flags.no_logs, timeout=flags.timeout)
     if ended is None:
         if flags.as_json:
-            terminal.document(run_document(client.run(run.id)))
+            terminal.document(client.run(run.id).to_dict())
         return exits.SUCCESS
     if not flags.rev:  # what is of another commit is not mixed with what is here
         bring_back(terminal, client, ended, pull=flags.pull)
@@ -75,7 +75,7 @@ def watch_to_end(
         follower_for(terminal, run, client.stage_names(run)).follow(
             client.watch(run.id, logs=shown, timeout=timeout)
         )
-        return client.run(run.id)
+        return client.run(run.id).record
     except KeyboardInterrupt:
         terminal.note("")
         terminal.note(detached_line(run))

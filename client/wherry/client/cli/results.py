@@ -14,12 +14,10 @@ from wherry.client.cli.settings import Command, Settings
 from wherry.client.cli.terminal import Terminal
 from wherry.client.cli.units import size_words
 from wherry.client.client import Client
-from wherry.client.errors import ClientError, Invalid, Refused, Unknown
+from wherry.client.errors import ClientError, Invalid, Unknown
 from wherry.client.placing import Placed
 from wherry.client.project import Project
-from wherry.client.results import all_outs
-from wherry.client.watching import ENDED
-from wherry.v1.runs_pb2 import Run
+from wherry.client.run import Run
 
 
 @click.command(cls=Command)
@@ -35,16 +33,10 @@ def apply(settings: Settings, run: str, force: bool, as_json: bool) -> int:  # n
     with open_session(settings) as (client, terminal):
         project = client.project
         found = client.run(run)
-        if found.state not in ENDED:
-            raise Refused(
-                f"run {found.id} has not ended",
-                hint=f"`wherry wait {found.id}` waits for it",
-                reason="RUN_ACTIVE",
-            )
         if found.project != project.name:
             terminal.warn(f"run {found.id} is of project {found.project}, this is {project.name}")
-        report = client.apply(found, force=force)
-        tell_kept(terminal, found, report)
+        report = found.apply(force=force)
+        tell_kept(terminal, found.id, report)
         if as_json:
             terminal.document(placed_document(report.placed, paths=report.applied, kept=report.kept))
         elif not settings.quiet:
@@ -67,8 +59,7 @@ def pull(settings: Settings, run_and_paths: tuple[str, ...], as_json: bool) -> N
         project = client.project
         run, paths = _split(client, settings.folder, run_and_paths)
         chosen = [_from_root(project, path) for path in paths]
-        outs = all_outs(run) if run is not None else client.workspace_outs()
-        report = client.pull(outs, chosen)
+        report = run.pull(*chosen) if run is not None else client.pull(client.workspace_outs(), chosen)
         if as_json:
             terminal.document(placed_document(report.placed, paths=report.outs, kept=()))
         elif not settings.quiet:

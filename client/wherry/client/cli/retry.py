@@ -40,10 +40,10 @@ def retry(  # noqa: PLR0917 - one parameter for each flag
     results are brought back at the end, as by `wherry attach`.
     """
     with open_session(settings) as (client, terminal):
-        before = client.run(run)
+        before = client.run(run).record
         names, known = client.stage_names(before), {stage.name for stage in before.stages}
         stages = [names.find(stage, known) for stage in from_stage]
-        new = client.retry(before.id, from_stages=stages, name=name)
+        new = client.retry(before.id, from_stages=stages, name=name).record
         if detach:
             return tell_detached(terminal, new, as_json=as_json)
         terminal.note(submitted_line(new, width=terminal.width))

@@ -6,6 +6,7 @@ from typing import Literal
 
 import click
 
+from wherry.client.run import Pulled
 from wherry.client.selection import RunOptions, Selection
 
 
@@ -41,7 +42,7 @@ class RunFlags:
     priority: int
     labels: tuple[str, ...]
     run_timeout: float | None
-    pull: str
+    pull: Pulled
     detach: bool
     no_logs: bool
     timeout: float | None

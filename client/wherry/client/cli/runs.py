@@ -20,6 +20,7 @@ from wherry.client.client import Client
 from wherry.client.documents import log_line_document, run_document, run_seconds, runs_document, state_word
 from wherry.client.errors import NotInProject
 from wherry.client.project import Project
+from wherry.client.run import Pulled
 from wherry.client.watching import ENDED
 from wherry.v1.runs_pb2 import Run
 
@@ -38,7 +39,7 @@ def ps(settings: Settings, every: bool, number: int, as_json: bool) -> None:  # 
     """
     with open_session(settings) as (client, terminal):
         project = None if every else project_here(client)
-        runs = client.runs(project=project.name if project else "", limit=number)
+        runs = [run.record for run in client.runs(project=project.name if project else "", limit=number)]
         if as_json:
             terminal.document(runs_document(runs))
             return
@@ -60,7 +61,7 @@ def show(settings: Settings, run: str, as_json: bool) -> None:  # noqa: FBT001
     RUN is a number or a name; of several with one name the newest is meant.
     """
     with open_session(settings) as (client, terminal):
-        found = client.run(run)
+        found = client.run(run).record
         if as_json:
             terminal.document(run_document(found))
             return
@@ -104,7 +105,7 @@ def logs(settings: Settings, run: str, stage: str, follow: bool, as_json: bool) 
     with open_session(settings) as (client, terminal):
         color = terminal.colors(sys.stdout)
         try:
-            found = client.run(run)
+            found = client.run(run).record
             names = client.stage_names(found)
             wanted = stage and names.find(stage, {known.name for known in found.stages})
             for line in client.logs(found.id, stage=wanted, follow=follow):
@@ -140,7 +141,7 @@ def logs(settings: Settings, run: str, stage: str, follow: bool, as_json: bool) 
 def attach(  # noqa: PLR0917 - one parameter for each flag
     settings: Settings,
     run: str,
-    pull: str,
+    pull: Pulled,
     no_logs: bool,  # noqa: FBT001
     timeout: float | None,
     as_json: bool,  # noqa: FBT001
@@ -150,7 +151,7 @@ def attach(  # noqa: PLR0917 - one parameter for each flag
     In a folder of the run's project its results are brought back at the end; elsewhere it is only watched.
     """
     with open_session(settings) as (client, terminal):
-        found = client.run(run)
+        found = client.run(run).record
         ended = watch_to_end(client, terminal, found, logs=not no_logs, timeout=timeout)
         if ended is None:
             return exits.SUCCESS
@@ -202,7 +203,7 @@ def stop(settings: Settings, runs: tuple[str, ...], as_json: bool) -> None:  # n
     with open_session(settings) as (client, terminal):
         stopped = []
         for name in runs:
-            run = client.stop(name)
+            run = client.stop(name).record
             stopped.append(run)
             if as_json:
                 continue
@@ -228,13 +229,13 @@ def _wait_for(
     deadline = time.monotonic() + timeout if timeout is not None else None
     ended = []
     # A typing error in the last name should not show only after hours.
-    for run in [client.run(name) for name in names]:
+    for run in [client.run(name).record for name in names]:
         try:
             left = max(0.0, deadline - time.monotonic()) if deadline is not None else None
             if run.state not in ENDED:
                 for _ in client.watch(run.id, logs=False, timeout=left):
                     pass
-            ended.append(client.run(run.id))
+            ended.append(client.run(run.id).record)
         except KeyboardInterrupt:
             terminal.note(detached_line(run))
             return None

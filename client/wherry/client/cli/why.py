@@ -5,7 +5,7 @@ import click
 from wherry.client.cli.session import open_session
 from wherry.client.cli.settings import Command, Settings
 from wherry.client.cli.terminal import Terminal, plain
-from wherry.client.documents import decision_word, explanation_document
+from wherry.client.documents import decision_word
 from wherry.v1.pipelines_pb2 import Explanation, ResultOrigin
 
 
@@ -22,17 +22,12 @@ def why(settings: Settings, stage: str, run_name: str | None, as_json: bool) -> 
     With --run, parts that were not recorded with a failed stage (command, environment, network) are not compared.
     """
     with open_session(settings) as (client, terminal):
-        run = client.run(run_name) if run_name else None
-        names = client.stage_names(run)
-        if run is None:
-            explanation = client.explain(stage)
-        else:
-            known = {record.name for record in run.stages}
-            explanation = client.explain_run(run.id, names.find(stage, known))
+        explained = client.why(stage, run=run_name or "")
         if as_json:
-            terminal.document(explanation_document(explanation))
-        else:
-            _tell(terminal, explanation, names.seen(explanation.stage))
+            terminal.document(explained.to_dict())
+            return
+        names = client.stage_names(client.run(run_name).record if run_name else None)
+        _tell(terminal, explained.record, names.seen(explained.stage))
 
 
 def _tell(terminal: Terminal, explanation: Explanation, name: str) -> None:

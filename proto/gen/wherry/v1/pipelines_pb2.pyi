@@ -206,6 +206,11 @@ class Snapshot(_message.Message):
     FILES_FIELD_NUMBER: _builtins.int
     DATA_FIELD_NUMBER: _builtins.int
     SURROUNDINGS_FIELD_NUMBER: _builtins.int
+    IGNORED_ELSEWHERE_FIELD_NUMBER: _builtins.int
+    ignored_elsewhere: _builtins.bool
+    """Whether git may leave out files of the project for another reason than its own .gitignore files: info/exclude, the
+    user's ignore file, a .gitignore above the DVC root. Values that are not among the files are then asked for.
+    """
     @_builtins.property
     def files(self) -> _containers.RepeatedCompositeFieldContainer[Global___SnapshotFile]:
         """The project's own files, paths unique."""
@@ -224,10 +229,11 @@ class Snapshot(_message.Message):
         files: _abc.Iterable[Global___SnapshotFile] | None = ...,
         data: _abc.Iterable[Global___SnapshotData] | None = ...,
         surroundings: Global___Surroundings | None = ...,
+        ignored_elsewhere: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["surroundings", b"surroundings"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "files", b"files", "surroundings", b"surroundings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "files", b"files", "ignored_elsewhere", b"ignored_elsewhere", "surroundings", b"surroundings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -8,11 +8,15 @@ import re
 from base64 import b64encode
 from collections.abc import AsyncIterator, Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Self, TypedDict, TypeVar
 
-from wherry.service.adapters.objects_s3 import S3Settings, make_client
+from botocore.exceptions import BotoCoreError, ClientError
+
+from wherry.service.adapters.client_s3 import S3Settings, make_client
+from wherry.service.adapters.only_new_s3 import where_none_is
 from wherry.service.adapters.store_errors_s3 import errors_translated
 from wherry.service.ports.direct_transfers import DirectTransfers, SignedRequest, StoredSize
 
@@ -45,8 +49,20 @@ class _Where(TypedDict):
 class S3DirectTransfers(DirectTransfers):
     """Requests for objects of one bucket below one prefix."""
 
-    def __init__(self, client: "S3Client", signer: "S3Client", *, bucket: str, prefix: str = "") -> None:
-        """Use `client` for requests, `signer` for URLs: clients may know the bucket by another address."""
+    def __init__(
+        self,
+        client: "S3Client",
+        signer: "S3Client",
+        *,
+        bucket: str,
+        prefix: str = "",
+        copy_bytes_max: int = _COPY_BYTES_MAX,
+    ) -> None:
+        """Use `client` for requests, `signer` for URLs: clients may know the bucket by another address.
+
+        Longer objects than `copy_bytes_max` are copied in parts.
+        """
+        self._copy_bytes_max = copy_bytes_max
         self._client = client
         self._signer = signer
         self._bucket = bucket
@@ -123,9 +139,9 @@ class S3DirectTransfers(DirectTransfers):
             while data := await self._run(lambda: body.read(_MIB)):
                 yield data
 
-    async def copy(self, source: str, target: str, *, size_bytes: int) -> None:
+    async def copy_new(self, source: str, target: str, *, size_bytes: int) -> bool:
         """See the port."""
-        await self._run(lambda: self._copy(source, target, size_bytes))
+        return await self._run(lambda: self._copy_new(source, target, size_bytes))
 
     async def drop(self, prefix: str, *, older_than: timedelta) -> int:
         """See the port."""
@@ -175,15 +191,21 @@ class S3DirectTransfers(DirectTransfers):
             {"PartNumber": number, "ETag": etag}
             for number, (_, etag) in sorted(self._parts(key, upload).items())
         ]
-        self._client.complete_multipart_upload(
-            **self._object(key), UploadId=upload, MultipartUpload={"Parts": parts}
+        where_none_is(
+            partial(
+                self._client.complete_multipart_upload,
+                **self._object(key),
+                UploadId=upload,
+                MultipartUpload={"Parts": parts},
+            )
         )
 
-    def _copy(self, source: str, target: str, size_bytes: int) -> None:
+    def _copy_new(self, source: str, target: str, size_bytes: int) -> bool:
+        if self._look(target) is not None:  # not every store knows the condition where it copies
+            return False
         origin = f"{self._bucket}/{self._prefix}{source}"
-        if size_bytes <= _COPY_BYTES_MAX:
-            self._client.copy_object(**self._object(target), CopySource=origin)
-            return
+        if size_bytes <= self._copy_bytes_max:
+            return where_none_is(partial(self._client.copy_object, **self._object(target), CopySource=origin))
         upload = self._client.create_multipart_upload(**self._object(target))["UploadId"]
         try:
             parts: list[CompletedPartTypeDef] = []
@@ -197,12 +219,25 @@ class S3DirectTransfers(DirectTransfers):
                     CopySourceRange=f"bytes={begin}-{end - 1}",
                 )
                 parts.append({"ETag": answer["CopyPartResult"]["ETag"], "PartNumber": len(parts) + 1})
-            self._client.complete_multipart_upload(
-                **self._object(target), UploadId=upload, MultipartUpload={"Parts": parts}
+            is_taken = where_none_is(
+                partial(
+                    self._client.complete_multipart_upload,
+                    **self._object(target),
+                    UploadId=upload,
+                    MultipartUpload={"Parts": parts},
+                )
             )
         except BaseException:
-            self._client.abort_multipart_upload(**self._object(target), UploadId=upload)
+            self._abort(target, upload)
             raise
+        if not is_taken:
+            self._abort(target, upload)
+        return is_taken
+
+    def _abort(self, key: str, upload: str) -> None:
+        # What remains costs space until the bucket's own rules remove it; whatever led here says more.
+        with suppress(BotoCoreError, ClientError):
+            self._client.abort_multipart_upload(**self._object(key), UploadId=upload)
 
     def _drop(self, prefix: str, oldest: datetime) -> int:
         below = self._prefix + prefix

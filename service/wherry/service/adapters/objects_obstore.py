@@ -14,7 +14,9 @@ from typing import Self
 from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import S3Store
 
-from wherry.service.adapters.objects_s3 import S3ObjectStore, S3Settings, replacing
+from wherry.service.adapters.client_s3 import S3Settings
+from wherry.service.adapters.download_s3 import replacing
+from wherry.service.adapters.objects_s3 import S3ObjectStore
 from wherry.service.domain.errors import BlobMismatch
 
 _MIB = 1024 * 1024

@@ -5,89 +5,59 @@ what that does not know of listings, so there is no HEAD here but for copies. Pr
 """
 
 import asyncio
-import hashlib
 import io
 import os
-import tempfile
-import time
-from base64 import b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Self, TypeVar
 
-import boto3
 from boto3.s3.transfer import TransferConfig
-from botocore.client import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
-from wherry.service.adapters.store_errors_s3 import code_of, errors_translated
-from wherry.service.adapters.store_patience_s3 import try_again, wait_before
-from wherry.service.domain.errors import BlobMismatch
+from wherry.service.adapters.client_s3 import THREADS, S3Settings, base64_of, make_client
+from wherry.service.adapters.download_s3 import Absent, Download, replacing
+from wherry.service.adapters.multipart_s3 import MultipartUpload
+from wherry.service.adapters.only_new_s3 import is_refused
+from wherry.service.adapters.store_errors_s3 import ABSENT, code_of, errors_translated
 from wherry.service.ports.objects import ListedObject, ObjectPage, ObjectStore
 
 if TYPE_CHECKING:  # stubs only: there is nothing to import when the service runs
     from mypy_boto3_s3 import S3Client
-    from mypy_boto3_s3.type_defs import CompletedPartTypeDef, GetObjectOutputTypeDef, ObjectTypeDef
+    from mypy_boto3_s3.type_defs import ObjectTypeDef
 
 T = TypeVar("T")
 
-_MIB = 1024 * 1024
-_THREADS = 16
-_MULTIPART_ABOVE_BYTES = 64 * _MIB
-_PART_BYTES = 16 * _MIB
+_MULTIPART_ABOVE_BYTES = 64 * 1024 * 1024
 
-# S3 takes 10,000 parts an object (Amazon S3 User Guide, "multipart upload limits").
-_PARTS_MAX = 10_000
-
-_ABSENT = frozenset({"NoSuchKey", "404", "NotFound"})
-# The second: another request that makes the object is under way.
-_EXISTS = frozenset({"PreconditionFailed", "412", "ConditionalRequestConflict", "409"})
-_CHANGED = frozenset({"PreconditionFailed", "412", "InvalidRange", "416"})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class S3Settings:
-    """Where the bucket is and how to get in."""
-
-    bucket: str
-    prefix: str = ""
-    """Path of the DVC remote inside the bucket."""
-    region: str = "us-east-1"
-    endpoint_url: str | None = None
-    """None: Amazon's own."""
-    access_key: str | None = None
-    """None: as boto3 finds it, such as the role of the machine."""
-    secret_key: str | None = field(default=None, repr=False)
-    attempts: int = 8
-    """How often a request is tried, with the waits of store_patience_s3: about 20 s in all."""
-    silence_s: float = 60.0
-    """How long an answer may stay away before the call is tried again."""
-    path_style: bool = True
-    """Whether the bucket is part of the path; else it is part of the host's name."""
-    ca_bundle: str | None = None
-    """File of certificate authorities for the endpoint; None: those that boto3 brings."""
-
-
-class _Absent(Exception):
-    """There is no such object: what was begun for it is given up."""
+# What must not replace what is there goes in one request, which the store decides about alone. S3 takes 5 GiB in one;
+# what broke off is sent again from its beginning, so less is better.
+_ONE_REQUEST_BYTES_MAX = 2 * 1024 * 1024 * 1024
 
 
 class S3ObjectStore(ObjectStore):
     """Objects of one bucket below one prefix."""
 
-    def __init__(self, client: "S3Client", *, bucket: str, prefix: str = "", attempts: int = 8) -> None:
+    def __init__(
+        self,
+        client: "S3Client",
+        *,
+        bucket: str,
+        prefix: str = "",
+        attempts: int = 8,
+        one_request_bytes_max: int = _ONE_REQUEST_BYTES_MAX,
+    ) -> None:
         """Use a client that others may use too; `connect` makes one that fits.
 
         A download that breaks goes on where it was, `attempts` times in a row without a byte.
         """
+        self.one_request_bytes_max = one_request_bytes_max
         self._client = client
         self._attempts = attempts
         self._bucket = bucket
         self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
-        self._executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="s3")
+        self._executor = ThreadPoolExecutor(THREADS, thread_name_prefix="s3")
 
     @classmethod
     def connect(cls, settings: S3Settings) -> Self:
@@ -133,7 +103,7 @@ class S3ObjectStore(ObjectStore):
         return await self._run(lambda: self._put_new(key, data, md5))
 
     async def put_file_new(self, key: str, source: Path, *, md5: str) -> bool:
-        """See the port. Above 64 MiB, in parts, whether there is an object is asked beforehand."""
+        """See the port. In parts, whether there is an object is asked beforehand as well."""
         return await self._run(lambda: self._put_file_new(key, source, md5))
 
     async def get(self, key: str) -> bytes | None:
@@ -179,7 +149,7 @@ class S3ObjectStore(ObjectStore):
         try:
             self._client.head_bucket(Bucket=self._bucket)
         except ClientError as exc:
-            if code_of(exc) not in _ABSENT | {"NoSuchBucket"}:
+            if code_of(exc) not in ABSENT | {"NoSuchBucket"}:
                 raise
         else:
             return
@@ -222,7 +192,7 @@ class S3ObjectStore(ObjectStore):
             if os.fstat(file.fileno()).st_size <= _MULTIPART_ABOVE_BYTES:
                 self._put(key, file, md5)
             else:
-                self._put_parts(key, file, md5)
+                self._in_parts(key).put(file, md5=md5)
 
     def _put_new(self, key: str, body: bytes | BinaryIO, md5: str) -> bool:
         try:
@@ -234,73 +204,30 @@ class S3ObjectStore(ObjectStore):
                 IfNoneMatch="*",
             )
         except ClientError as exc:
-            if code_of(exc) not in _EXISTS:
+            if not is_refused(exc):
                 raise
             return False
         return True
 
     def _put_file_new(self, key: str, source: Path, md5: str) -> bool:
         with source.open("rb") as file:
-            if os.fstat(file.fileno()).st_size <= _MULTIPART_ABOVE_BYTES:
+            if os.fstat(file.fileno()).st_size <= self.one_request_bytes_max:
                 return self._put_new(key, file, md5)
             if any(found.key == key for found in self._list_objects(key)):
                 return False
-            self._put_parts(key, file, md5)
-            return True
+            return self._in_parts(key).put(file, md5=md5, only_new=True)
 
-    def _put_parts(self, key: str, file: BinaryIO, md5: str | None) -> None:
-        full_key = self._prefix + key
-        upload = self._client.create_multipart_upload(Bucket=self._bucket, Key=full_key)["UploadId"]
-        try:
-            parts = self._send_parts(full_key, upload, file, md5)
-            self._complete(key, upload, parts, os.fstat(file.fileno()).st_size)
-        except BaseException:
-            # What remains of it costs space until the bucket's own rules remove it; the first error says more.
-            with suppress(BotoCoreError, ClientError):
-                self._client.abort_multipart_upload(Bucket=self._bucket, Key=full_key, UploadId=upload)
-            raise
+    def _in_parts(self, key: str) -> MultipartUpload:
+        return MultipartUpload(self._client, bucket=self._bucket, key=self._prefix + key)
 
-    def _complete(self, key: str, upload: str, parts: "list[CompletedPartTypeDef]", size_bytes: int) -> None:
-        try:
-            self._client.complete_multipart_upload(
-                Bucket=self._bucket,
-                Key=self._prefix + key,
-                UploadId=upload,
-                MultipartUpload={"Parts": parts},
-            )
-        except ClientError as exc:
-            # When the answer to it was lost and it was sent again, the upload is over: it had been done.
-            found = self._list_objects(key) if code_of(exc) == "NoSuchUpload" else []
-            if not any(item.key == key and item.size_bytes == size_bytes for item in found):
-                raise
-
-    def _send_parts(
-        self, full_key: str, upload: str, file: BinaryIO, md5: str | None
-    ) -> "list[CompletedPartTypeDef]":
-        whole = hashlib.md5(usedforsecurity=False)
-        parts: list[CompletedPartTypeDef] = []
-        # 16 MiB in memory at a time; more only above 160 GB, where S3 would run out of part numbers.
-        part_bytes = max(_PART_BYTES, os.fstat(file.fileno()).st_size // _PARTS_MAX + 1)
-        while part := file.read(part_bytes):
-            whole.update(part)
-            answer = self._client.upload_part(
-                Bucket=self._bucket,
-                Key=full_key,
-                UploadId=upload,
-                PartNumber=len(parts) + 1,
-                Body=part,
-                ContentMD5=base64_of(hashlib.md5(part, usedforsecurity=False).hexdigest()),
-            )
-            parts.append({"ETag": answer["ETag"], "PartNumber": len(parts) + 1})
-        if md5 is not None and whole.hexdigest() != md5:
-            raise BlobMismatch(f"the content has MD5 {whole.hexdigest()}, not {md5} as announced")
-        return parts
+    def _download(self, key: str) -> Download:
+        return Download(self._client, bucket=self._bucket, key=self._prefix + key, attempts=self._attempts)
 
     def _get(self, key: str) -> bytes | None:
         target = io.BytesIO()
         try:
-            self._download(key, target)
-        except _Absent:
+            self._download(key).write(target)
+        except Absent:
             return None
         return target.getvalue()
 
@@ -314,7 +241,7 @@ class S3ObjectStore(ObjectStore):
             with closing(answer["Body"]) as body:
                 return body.read()
         except ClientError as exc:
-            if code_of(exc) in _ABSENT:
+            if code_of(exc) in ABSENT:
                 return None
             if code_of(exc) == "InvalidRange":
                 return b""  # the object ends before
@@ -323,47 +250,10 @@ class S3ObjectStore(ObjectStore):
     def _get_file(self, key: str, target: Path) -> bool:
         try:
             with replacing(target) as file:
-                self._download(key, file)
-        except _Absent:
+                self._download(key).write(file)
+        except Absent:
             return False
         return True
-
-    def _download(self, key: str, file: BinaryIO) -> None:
-        """Write an object, over breaks of the connection."""
-        position, version, breaks = 0, None, 0
-        while True:
-            try:
-                answer = self._open(key, position, version)
-            except ClientError as exc:
-                if code_of(exc) in _ABSENT:
-                    raise _Absent from exc
-                if code_of(exc) not in _CHANGED or not position:
-                    raise
-                # It was replaced meanwhile: from the beginning.
-                position, version = file.seek(0), None
-                file.truncate()
-                continue
-            version = answer["ETag"]
-            try:
-                with closing(answer["Body"]) as body:
-                    for chunk in body.iter_chunks(_MIB):
-                        position += file.write(chunk)
-                        breaks = 0
-            except BotoCoreError:
-                # The SDK has tried again until an answer began; it does not when one breaks off.
-                breaks += 1
-                if breaks >= self._attempts:
-                    raise
-                time.sleep(wait_before(breaks))
-            else:
-                return
-
-    def _open(self, key: str, position: int, version: str | None) -> "GetObjectOutputTypeDef":
-        if not position or version is None:
-            return self._client.get_object(Bucket=self._bucket, Key=self._prefix + key)
-        return self._client.get_object(
-            Bucket=self._bucket, Key=self._prefix + key, Range=f"bytes={position}-", IfMatch=version
-        )
 
     def _list_keys(self, prefix: str) -> list[str]:
         return [found.key for found in self._list_objects(prefix)]
@@ -388,48 +278,3 @@ class S3ObjectStore(ObjectStore):
         )
         objects = tuple(self._listed(item) for item in page.get("Contents", ()))
         return ObjectPage(objects=objects, is_last=not (page["IsTruncated"] and objects))
-
-
-def make_client(settings: S3Settings) -> "S3Client":
-    """Make a client as S3ObjectStore, and presigning, need it."""
-    client: S3Client = boto3.session.Session().client(
-        "s3",
-        endpoint_url=settings.endpoint_url,
-        region_name=settings.region,
-        aws_access_key_id=settings.access_key,
-        aws_secret_access_key=settings.secret_key,
-        verify=settings.ca_bundle,
-        config=Config(
-            # Otherwise presigned URLs are of version 2 and sign the Content-Type.
-            signature_version="s3v4",
-            s3={"addressing_style": "path" if settings.path_style else "virtual"},
-            # Stores other than Amazon's do not know the checksums that newer SDKs add by default.
-            request_checksum_calculation="when_required",
-            response_checksum_validation="when_required",
-            # Its waits are too short for a store that is being started again: see store_patience_s3.
-            retries={"mode": "standard", "total_max_attempts": 1},
-            connect_timeout=5,
-            read_timeout=settings.silence_s,
-            max_pool_connections=_THREADS,
-        ),
-    )
-    try_again(client, attempts=settings.attempts)
-    return client
-
-
-def base64_of(md5: str) -> str:
-    """Write a hex MD5 as the header Content-MD5 has it."""
-    return b64encode(bytes.fromhex(md5)).decode()
-
-
-@contextmanager
-def replacing(target: Path) -> Iterator[BinaryIO]:
-    """Write beside `target`, and put it in place when all has gone well."""
-    descriptor, name = tempfile.mkstemp(prefix=".download.", suffix=".part", dir=target.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            yield file
-        Path(name).replace(target)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

@@ -7,6 +7,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from wherry.service.domain.errors import BlobMismatch, StoreUnavailable
 
+ABSENT = frozenset({"NoSuchKey", "404", "NotFound"})
+"""What S3 says when there is no such object."""
+
 _BODY_REFUSED = frozenset({"BadDigest", "InvalidDigest"})
 _KEYS_REFUSED = frozenset({"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "403"})
 

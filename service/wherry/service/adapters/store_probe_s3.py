@@ -4,12 +4,14 @@ import asyncio
 import http.client
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 from botocore.exceptions import ClientError
 
-from wherry.service.adapters.objects_s3 import S3Settings, base64_of, make_client
+from wherry.service.adapters.client_s3 import S3Settings, base64_of, make_client
+from wherry.service.adapters.only_new_s3 import where_none_is
 from wherry.service.adapters.store_errors_s3 import errors_translated
 from wherry.service.domain.errors import BlobMismatch, StoreUnavailable
 from wherry.service.ports.store_probe import StoreProbe
@@ -50,6 +52,17 @@ class S3StoreProbe(StoreProbe):
         if only_new:
             request["IfNoneMatch"] = "*"
         return await _in_thread(lambda: self._put(request))
+
+    async def copy_new(self, source: str, target: str) -> bool:
+        """See the port."""
+        bucket = self._settings.bucket
+        copy = partial(
+            self._client.copy_object,
+            Bucket=bucket,
+            Key=self._prefix + target,
+            CopySource=f"{bucket}/{self._prefix}{source}",
+        )
+        return await _in_thread(lambda: where_none_is(copy))
 
     async def put_presigned(self, key: str, data: bytes, *, signed_md5: str) -> bool:
         """See the port."""

@@ -1,8 +1,7 @@
 """Workspaces in a folder of this machine: the Workspaces port.
 
-A workspace is `<root>/<attempt>`, owned by the stage's user. The project's own files are copies that the stage may
-change, and so is what persistent outputs were before. Inputs are hard links to the node's copies where those belong
-to another user than the stage's (it can then neither write nor chmod them), else read-only copies. An input folder of
+A workspace is `<root>/<attempt>`, owned by the stage's user. Files are put in place by file_placement: the project's
+own, and what persistent outputs were before, are copies that the stage may change; inputs are not. An input folder of
 many files is an empty folder, over which the container gets a folder of the node as a read-only mount. What a stage
 left is read by output_collection and removed by folder_removal. Not here: limits on what a stage may write.
 """
@@ -19,14 +18,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from wherry.service.adapters.confined_folder import Identity, identify
-from wherry.service.adapters.file_copy import copy_file
+from wherry.service.adapters.file_placement import FilePlacement, Placement, PlacementJob
 from wherry.service.adapters.folder_removal import remove_folder
 from wherry.service.adapters.folder_size import folder_bytes
 from wherry.service.adapters.input_stamps import Stamp, find_changed, stamp_files
-from wherry.service.adapters.node_trees_local import NO_LINK
 from wherry.service.adapters.output_collection import OutputCollection
 from wherry.service.adapters.output_listing import list_left
-from wherry.service.adapters.read_observation import find_read, mark_unread, sees_reads
+from wherry.service.adapters.read_observation import find_read, sees_reads
 from wherry.service.domain.blob import TREE_SUFFIX
 from wherry.service.domain.dvc.ignore import IgnoreRules
 from wherry.service.domain.errors import InvalidInput, Unavailable
@@ -49,26 +47,6 @@ _FETCHES = 32
 # From so many files on, an input folder is mounted instead of laid out: linking and removing 5,000 files takes a
 # third of a second.
 _MOUNT_FROM_FILES = 5_000
-
-
-@dataclass(frozen=True, slots=True)
-class _Placement:
-    """One file to put in place."""
-
-    hash: str
-    executable: bool
-    writable: bool
-    observed: bool = False
-    """Whether it is to be known if the stage read it."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Job:
-    """One file to put in place, with its content at hand."""
-
-    blob: Path
-    target: str
-    placement: _Placement
 
 
 @dataclass(slots=True)
@@ -114,7 +92,7 @@ class LocalWorkspaces(Workspaces):
         self._cache = cache
         self._uid = uid
         self._gid = gid
-        self._may_link = own_uid != uid
+        self._placing = FilePlacement(uid=uid, gid=gid)
         self._workspace_at = workspace_at
         self._mount_from_files = mount_from_files
         self._held: dict[Path, _Held] = {}
@@ -155,7 +133,7 @@ class LocalWorkspaces(Workspaces):
         self._check_is_ours(workspace)
         held = self._hold(workspace)
         placements = {
-            parse_project_path(path): _Placement(file.hash, file.executable, writable=True, observed=True)
+            parse_project_path(path): Placement(file.hash, file.executable, writable=True, observed=True)
             for path, file in files.items()
         }
         needed = {folder for folder in folders if folder != ROOT}
@@ -173,9 +151,13 @@ class LocalWorkspaces(Workspaces):
         await self._on_disk(self._in_thread(lambda: self._make_folders(workspace, with_parents)))
         held.mounts = {identify((workspace / path).lstat()): folder for path, folder in mounts.items()}
         jobs = await self._gather_blobs(workspace, placements, held.lease)
-        await self._cache.make_room(await self._in_thread(lambda: sum(map(self._bytes_to_write, jobs))))
+        await self._cache.make_room(
+            await self._in_thread(lambda: sum(map(self._placing.bytes_to_write, jobs)))
+        )
         parts = [jobs[start : start + _FILES_PER_JOB] for start in range(0, len(jobs), _FILES_PER_JOB)]
-        placed = await self._on_disk(self._in_threads([partial(self._place_all, part) for part in parts]))
+        placed = await self._on_disk(
+            self._in_threads([partial(self._placing.place_all, part) for part in parts])
+        )
         for observed in placed:
             held.inodes |= {target[len(str(workspace)) + 1 :]: inode for target, inode in observed.items()}
         inputs = [item.project_path for item in data if not item.writable and item.project_path not in mounts]
@@ -308,35 +290,35 @@ class LocalWorkspaces(Workspaces):
 
     async def _placements_of(
         self, item: InputData, folders: set[ProjectPath]
-    ) -> dict[ProjectPath, _Placement]:
+    ) -> dict[ProjectPath, Placement]:
         """The files of an input; a tree's own folder is added to `folders`, for it may be empty."""
         if not item.hash.endswith(TREE_SUFFIX):
             path = parse_project_path(item.project_path)
-            return {path: _Placement(item.hash, item.executable, writable=item.writable)}
+            return {path: Placement(item.hash, item.executable, writable=item.writable)}
         tree = parse_tree(await self._cache.read(item.hash, limit_bytes=TREE_BYTES_MAX))
         prefix = "" if item.project_path == ROOT else f"{item.project_path}/"
         if prefix:
             folders.add(item.project_path)
         return {
-            parse_project_path(prefix + entry.path): _Placement(
+            parse_project_path(prefix + entry.path): Placement(
                 entry.hash, executable=False, writable=item.writable
             )
             for entry in tree.entries
         }
 
     async def _gather_blobs(
-        self, workspace: Path, placements: Mapping[ProjectPath, _Placement], lease: NodeLease
-    ) -> list[_Job]:
+        self, workspace: Path, placements: Mapping[ProjectPath, Placement], lease: NodeLease
+    ) -> list[PlacementJob]:
         """Have all content on the node, fetching at most _FETCHES blobs at a time."""
         waiting = iter(placements.items())
-        jobs: list[_Job] = []
+        jobs: list[PlacementJob] = []
 
         async def work() -> None:
             for path, placement in waiting:
                 # A hard link has the mode of its file: what is to be executable is another file.
                 executable = placement.executable and not placement.writable
                 blob = await lease.path(placement.hash, executable=executable)
-                jobs.append(_Job(blob, f"{workspace}/{path}", placement))
+                jobs.append(PlacementJob(blob, f"{workspace}/{path}", placement))
                 if len(jobs) % _FILES_PER_JOB == 0:
                     await asyncio.sleep(0)  # blobs at hand do not suspend: let others have the loop
 
@@ -357,22 +339,6 @@ class LocalWorkspaces(Workspaces):
         os.mkdir(path, mode)  # noqa: PTH102 - thousands in a row
         os.chown(path, self._uid, self._gid, follow_symlinks=False)
         os.chmod(path, mode)  # noqa: PTH101 - mkdir obeys the umask; it is ours and no link
-
-    def _bytes_to_write(self, job: _Job) -> int:
-        return job.blob.stat().st_size if job.placement.writable or not self._may_link else 0
-
-    def _place_all(self, jobs: Sequence[_Job]) -> Mapping[str, int]:
-        """Put files in place; returns the inodes of those that are observed."""
-        inodes: dict[str, int] = {}
-        for job in jobs:
-            executable = job.placement.executable
-            if job.placement.writable:
-                mode = 0o755 if executable else 0o644
-                finish = partial(_observe, inodes, job.target) if job.placement.observed else None
-                copy_file(job.blob, job.target, mode, (self._uid, self._gid), finish=finish)
-            elif not (self._may_link and _link(job)):
-                copy_file(job.blob, job.target, 0o555 if executable else 0o444)
-        return inodes
 
     async def _on_disk(self, work: Awaitable[_T]) -> _T:
         try:
@@ -409,18 +375,3 @@ def _with_parents(folders: Iterable[ProjectPath], files: Iterable[ProjectPath]) 
             found.add(parent)
             pending.append(parent)
     return sorted(parse_project_path(folder) for folder in found)
-
-
-def _observe(inodes: dict[str, int], target: str, file: int) -> None:
-    inodes[target] = mark_unread(file)
-
-
-def _link(job: _Job) -> bool:
-    """Link the node's copy; False where that cannot be."""
-    try:
-        os.link(job.blob, job.target)
-    except OSError as exc:
-        if exc.errno in NO_LINK:
-            return False
-        raise
-    return True

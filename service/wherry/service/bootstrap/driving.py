@@ -87,7 +87,7 @@ async def open_driving(
     )
     drive = DriveRun(
         attempt=RestoreInputs(attempt=attempt, find_vanished=content.find_vanished),
-        runner_for=runners.for_run,
+        runners=runners,
         runs=runs,
         keep_succeeded=KeepSucceeded(projects.resolve),
         reopen=ReopenRun(
@@ -121,3 +121,4 @@ async def _leave(recover: RecoverRuns, drive: DriveRun, remains: Remains) -> Non
     remains.stay = True
     await recover.close()
     await drive.close()
+    await remains.close()

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import structlog
 
 from wherry.service.adapters.blob_index_sql import SqlBlobIndex
+from wherry.service.adapters.client_s3 import S3Settings
 from wherry.service.adapters.clock_system import SystemClock
 from wherry.service.adapters.containers_docker import DockerContainerEngine
 from wherry.service.adapters.database import Database
@@ -18,7 +19,6 @@ from wherry.service.adapters.log_archive_objects import ObjectLogArchive
 from wherry.service.adapters.logs_files import FileLogStore
 from wherry.service.adapters.node_cache_local import LocalNodeCache
 from wherry.service.adapters.objects_obstore import ObstoreObjectStore
-from wherry.service.adapters.objects_s3 import S3Settings
 from wherry.service.adapters.packs_sql import SqlPackIndex
 from wherry.service.adapters.secrets_sql import SqlSecretStore, read_or_make_key
 from wherry.service.adapters.store_probe_s3 import S3StoreProbe

@@ -11,7 +11,7 @@ from wherry.service.config import Settings
 from wherry.service.domain.resources import Machine
 from wherry.service.domain.run import Run
 from wherry.service.domain.submission import RunOptions
-from wherry.service.domain.task import AttemptId
+from wherry.service.domain.task import AttemptId, RunId
 from wherry.service.ports.clock import Clock, Identities
 from wherry.service.ports.event_log import EventLog
 from wherry.service.ports.faults import Faults
@@ -21,6 +21,7 @@ from wherry.service.usecases.adopting_runner import AdoptingStageRunner
 from wherry.service.usecases.caching_runner import CachingStageRunner
 from wherry.service.usecases.container_runner import ContainerStageRunner
 from wherry.service.usecases.disk_limit import DiskLimit
+from wherry.service.usecases.drive_run import RunnerMaker
 from wherry.service.usecases.explaining_runner import ExplainingStageRunner
 from wherry.service.usecases.faulty_runner import FaultyStageRunner
 from wherry.service.usecases.find_result import FindResult
@@ -55,7 +56,7 @@ class RunnerParts:
     log: EventLog
 
 
-class Runners:
+class Runners(RunnerMaker):
     """Makes runs their runners, and has what all of them share."""
 
     def __init__(self, settings: Settings, parts: Parts, machine: Machine, made: RunnerParts) -> None:
@@ -107,6 +108,10 @@ class Runners:
     def going(self) -> set[AttemptId]:
         """Attempts that have, or may have, a container or a workspace now."""
         return self.remains.attempts | self.leftovers.attempts
+
+    async def cleared(self, run_id: RunId) -> None:
+        """Return when nothing is left on the machine of the run's stages."""
+        await self.remains.cleared(run_id)
 
     def for_run(self, run: Run, project: Project, options: RunOptions) -> StageRunner:
         """Innermost first: a known result needs no lease and no place; what is left is cleared once a result is kept."""

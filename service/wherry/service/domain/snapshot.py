@@ -40,6 +40,8 @@ class Snapshot:
     """What the client found at the paths it was asked about; None: nothing is there."""
     around: Surroundings = NOWHERE
     """Where the project lies. Of what is outside the DVC root the client is asked, as of data."""
+    ignored_elsewhere: bool = False
+    """Whether files may be left out for a reason that no file of the project tells."""
 
     def file_at(self, path: ProjectPath) -> SnapshotFile | None:
         """A file of the project, or another one that the client has seen: outside the DVC root, or hidden."""

@@ -52,15 +52,18 @@ class DirectTransfers(Protocol):
         ...
 
     async def join_parts(self, key: str, upload: str) -> None:
-        """Make the parts that have come an object."""
+        """Make the parts that have come an object, unless there is one."""
         ...
 
     def read(self, key: str) -> AsyncIterator[bytes]:
         """Yield an object's content."""
         ...
 
-    async def copy(self, source: str, target: str, *, size_bytes: int) -> None:
-        """Copy an object within the bucket; its bytes do not come here."""
+    async def copy_new(self, source: str, target: str, *, size_bytes: int) -> bool:
+        """Copy an object within the bucket, without its bytes coming here; False: one is there, and stays.
+
+        Whether that holds of two that are made at once depends on the store.
+        """
         ...
 
     async def drop(self, prefix: str, *, older_than: timedelta) -> int:

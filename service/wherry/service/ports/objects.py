@@ -28,6 +28,9 @@ class ObjectPage:
 class ObjectStore(Protocol):
     """A bucket, keys relative to the store's URL. Every method may raise StoreUnavailable."""
 
+    one_request_bytes_max: int
+    """Longer files come in parts: of two that are put at once by `put_file_new` both may then be told True."""
+
     async def put(self, key: str, data: bytes, *, md5: str | None = None) -> None:
         """Store bytes under a key, replacing what is there.
 
@@ -47,7 +50,7 @@ class ObjectStore(Protocol):
         ...
 
     async def put_file_new(self, key: str, source: Path, *, md5: str) -> bool:
-        """Store a file's content if no object is there; as `put_new`, but of long files two may both get True."""
+        """Store a file's content if no object is there; as `put_new`, up to `one_request_bytes_max`."""
         ...
 
     async def get(self, key: str) -> bytes | None:

@@ -11,6 +11,10 @@ class StoreProbe(Protocol):
         """Store bytes; False if the store refuses them for their MD5, or because the key is taken."""
         ...
 
+    async def copy_new(self, source: str, target: str) -> bool:
+        """Copy an object within the bucket; False if the store refuses because the target's key is taken."""
+        ...
+
     async def put_presigned(self, key: str, data: bytes, *, signed_md5: str) -> bool:
         """Store bytes without keys, by an address that was signed for a body with this MD5; False if refused."""
         ...

@@ -152,6 +152,7 @@ def _snapshot_from(message: pipelines_pb2.Snapshot) -> Snapshot:
         files=files,
         data={parse_reachable_path(data.path, around): _data_from(data) for data in message.data},
         around=around,
+        ignored_elsewhere=message.ignored_elsewhere,
     )
 
 

@@ -20,7 +20,10 @@ _HINT_KEYS = "Check the bucket's name, and that the service's keys may read, wri
 _HINT_STORE = "Wherry needs a store with this part of S3."
 _HINT_MD5 = "The service checks what passes through it; do not let anybody else write to this bucket."
 _HINT_SIGNED = "Content then passes through the service, which is slower. Check the clocks, and a proxy before the store."
-_HINT_NEW = "Two clients that upload the same file may both send it; nothing is harmed."
+_HINT_NEW = (
+    "Of two different contents with one MD5, which are made on purpose, the last stays instead of the first."
+)
+_HINT_COPY = "The service looks before it copies; do not let anybody else write to this bucket."
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,7 @@ class CheckStore:
             _Check("store.signed", "takes a signed upload", self._signed, _HINT_SIGNED, False),
             _Check("store.signed_md5", "refuses other content by it", self._signed_md5, _HINT_MD5, False),
             _Check(ONLY_NEW, "does not overwrite with If-None-Match", self._only_new, _HINT_NEW, False),
+            _Check("store.only_new_copy", "nor where it copies", self._only_new_copy, _HINT_COPY, False),
         )
 
     async def __call__(self) -> tuple[Finding, ...]:
@@ -124,6 +128,12 @@ class CheckStore:
     async def _only_new(self, key: str) -> bool:
         await self._probe.put(key, _CONTENT)
         is_taken = await self._probe.put(key, _OTHER, only_new=True)
+        return not is_taken and await self._probe.get(key) == _CONTENT
+
+    async def _only_new_copy(self, key: str) -> bool:
+        await self._probe.put(key, _CONTENT)
+        await self._probe.put(key + "-other", _OTHER)
+        is_taken = await self._probe.copy_new(key + "-other", key)
         return not is_taken and await self._probe.get(key) == _CONTENT
 
 

@@ -11,12 +11,14 @@ import secrets
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from weakref import WeakValueDictionary
 
 from wherry.service.domain.blob import BlobHash, Digest, object_key
-from wherry.service.domain.errors import BlobMismatch, BlobMissing, InvalidInput, blob_missing
+from wherry.service.domain.errors import BlobMismatch, BlobMissing, HashCollision, InvalidInput, blob_missing
 from wherry.service.ports.blob_index import BlobIndex, BlobRecord
 from wherry.service.ports.direct_transfers import DirectTransfers, SignedRequest
 from wherry.service.ports.objects import ObjectStore
+from wherry.service.usecases.claim_content import STAGING, ClaimContent, collision
 
 # In parts from here on. S3 takes 5 GiB in one request; what broke off is sent again from its beginning, so
 # much less is better on a slow line, and reading parts back costs as long as the line to the bucket takes.
@@ -28,7 +30,6 @@ _PARTS_MAX = 9_000
 # Signed in one answer; the client asks for more when they are sent.
 _PARTS_PER_ANSWER = 64
 
-_STAGING = "wherry/staging/"
 _PROBE = "wherry/probe"
 _STALE = timedelta(days=7)
 _VERIFIED_STEP_BYTES = 64 * 1024 * 1024
@@ -67,10 +68,12 @@ class DirectBlobs:
     """Signs for the bucket, and takes in what came there."""
 
     def __init__(self, *, transfers: DirectTransfers, objects: ObjectStore, index: BlobIndex) -> None:
-        """Write nothing but the probe through `objects`."""
+        """Write nothing but the probe and claims through `objects`."""
         self._transfers = transfers
         self._objects = objects
         self._index = index
+        self._claim = ClaimContent(objects)
+        self._turns = WeakValueDictionary[str, asyncio.Lock]()
         self._probe = b""
         self._probing = asyncio.Lock()
 
@@ -106,6 +109,7 @@ class DirectBlobs:
         Raises:
             BlobMissing: if it, or a part of it, is not there.
             BlobMismatch: if it is something else; nothing of it is kept.
+            HashCollision: if another content of this MD5 is there; nothing of it is kept.
         """
         if not await self._index.find_missing([digest.hash]):
             return
@@ -136,7 +140,7 @@ class DirectBlobs:
 
     async def sweep(self) -> int:
         """Remove what clients began to send and never finished; says how much of it there was."""
-        return await self._transfers.drop(_STAGING, older_than=_STALE)
+        return await self._transfers.drop(STAGING, older_than=_STALE)
 
     async def _offer(self, digest: Digest, *, in_parts: bool) -> UploadOffer:
         if not in_parts and digest.size_bytes <= ONE_REQUEST_BYTES_MAX:
@@ -178,6 +182,14 @@ class DirectBlobs:
         await self._index.add([_record(digest, None)])
 
     async def _finish_parts(self, digest: Digest) -> AsyncIterator[int]:
+        # One at a time: what was verified must be what is copied.
+        turn = self._turns.setdefault(_staging_key(digest), asyncio.Lock())
+        async with turn:
+            if await self._index.find_missing([digest.hash]):
+                async for verified in self._verify_and_name(digest):
+                    yield verified
+
+    async def _verify_and_name(self, digest: Digest) -> AsyncIterator[int]:
         key = _staging_key(digest)
         if await self._transfers.look(key) is None:
             upload = await self._transfers.open_parts(key)
@@ -197,10 +209,31 @@ class DirectBlobs:
                 f"content announced as {digest.hash} has the hash {md5.hexdigest()}",
                 hint="Was the file changed while it was sent? Submit again.",
             )
-        await self._transfers.copy(key, object_key(digest.hash), size_bytes=read)
-        await self._index.add([_record(digest, sha256.hexdigest())])
+        try:
+            await self._name(digest, sha256.hexdigest())
+        except HashCollision:
+            await self._objects.delete(key)
+            raise
         await self._objects.delete(key)
         yield read
+
+    async def _name(self, digest: Digest, sha256: str) -> None:
+        key = object_key(digest.hash)
+        async with self._claim(digest.hash, sha256):
+            while not await self._transfers.copy_new(_staging_key(digest), key, size_bytes=digest.size_bytes):
+                found, found_sha256 = await self._hashes_of(key)
+                if found == digest.hash and found_sha256 == sha256:
+                    break
+                if found == digest.hash:
+                    raise collision(digest.hash, found=found_sha256, wanted=sha256)
+                await self._objects.delete(key)  # damaged, whoever put it there
+        await self._index.add([_record(digest, sha256)])
+
+    async def _hashes_of(self, key: str) -> tuple[str, str]:
+        md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
+        async for data in self._transfers.read(key):
+            await asyncio.to_thread(_update, md5, sha256, data)
+        return md5.hexdigest(), sha256.hexdigest()
 
 
 def part_bytes_of(digest: Digest) -> int:
@@ -211,7 +244,7 @@ def part_bytes_of(digest: Digest) -> int:
 
 def _staging_key(digest: Digest) -> str:
     # The size too: who announces a wrong one must not meet the parts of who announces the right one.
-    return f"{_STAGING}{digest.hash}-{digest.size_bytes}"
+    return f"{STAGING}{digest.hash}-{digest.size_bytes}"
 
 
 def _record(digest: Digest, sha256: str | None) -> BlobRecord:

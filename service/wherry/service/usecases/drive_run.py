@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from typing import Protocol
 
 from wherry.service.domain.dvc.addresses import address_from
 from wherry.service.domain.dvc.stage import Stage, StageName
@@ -50,6 +51,18 @@ _REOPEN_AGAIN_S = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, *(30.0 for _ in range(19)))
 _Opened = Callable[[], Awaitable[tuple[ProjectState, RunOptions]]]
 
 
+class RunnerMaker(Protocol):
+    """Makes runs their runners."""
+
+    def for_run(self, run: Run, project: Project, options: RunOptions) -> StageRunner:
+        """Make the runner for a run's stages."""
+        ...
+
+    async def cleared(self, run_id: RunId) -> None:
+        """Return when nothing is left on the machine of the run's stages."""
+        ...
+
+
 class DriveRun:
     """Owns the runs that are going on in this process."""
 
@@ -57,7 +70,7 @@ class DriveRun:
         self,
         *,
         attempt: RestoreInputs,
-        runner_for: Callable[[Run, Project, RunOptions], StageRunner],
+        runners: RunnerMaker,
         runs: RunStore,
         keep_succeeded: KeepSucceeded,
         reopen: Callable[[Run], Awaitable[tuple[ProjectState, RunOptions]]],
@@ -65,10 +78,10 @@ class DriveRun:
         clock: Clock,
         log: EventLog,
     ) -> None:
-        """Make each run a runner for its stages; keep it in `runs`, from which it may be reopened."""
+        """Have `runners` make each run one for its stages; keep it in `runs`, from which it may be reopened."""
         self._keep_succeeded = keep_succeeded
         self._reopen = reopen
-        self._runner_for = runner_for
+        self._runners = runners
         self._attempt = attempt
         self._runs = runs
         self._write_backs = write_backs
@@ -141,7 +154,7 @@ class DriveRun:
                 state=state,
                 options=options,
                 progress=progress,
-                runner=self._runner_for(run, state.project, options),
+                runner=self._runners.for_run(run, state.project, options),
             )
             await self._keep_succeeded(going)
             if run.stop_requested:
@@ -239,4 +252,5 @@ class DriveRun:
             # A stop that came after the last stage changed nothing.
             error=None if final == State.SUCCEEDED else error or progress.error(run),
         )
+        await self._runners.cleared(run.id)
         await patiently(lambda: self._runs.save_run(ended), self._clock)

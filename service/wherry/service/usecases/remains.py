@@ -4,16 +4,23 @@ import asyncio
 from pathlib import Path
 
 from wherry.service.domain.errors import Unavailable
-from wherry.service.domain.task import AttemptId
+from wherry.service.domain.task import AttemptId, RunId
 from wherry.service.ports.containers import ContainerEngine, ContainerId
 from wherry.service.ports.event_log import EventLog
 from wherry.service.ports.workspaces import Workspaces
+
+# So many may wait to be cleared; then whoever has more waits too. What nobody needs any more must not fill the disk.
+_LATER_MAX = 16
+
+# How long the end of the service waits for what is being cleared: the next one clears the rest.
+_CLOSE_S = 2.0
 
 
 class Remains:
     """Containers and workspaces by attempt.
 
     They stay until the result of the attempt is kept, so that a service that is killed before finds them again.
+    Then nobody waits for them to go, except the end of their run.
     """
 
     def __init__(self, *, engine: ContainerEngine, workspaces: Workspaces, log: EventLog) -> None:
@@ -24,6 +31,7 @@ class Remains:
         self._containers: dict[AttemptId, ContainerId] = {}
         self._folders: dict[AttemptId, Path] = {}
         self._stuck: dict[AttemptId, ContainerId] = {}
+        self._clearing: dict[RunId, set[asyncio.Task[None]]] = {}
         self.attempts: set[AttemptId] = set()
         """Those that have, or may have, left something."""
         self.stay = False
@@ -43,6 +51,38 @@ class Remains:
         """Remove what the attempt has left. Goes on to its end when the caller is cancelled."""
         if not self.stay:
             await asyncio.shield(self._clear(attempt))
+
+    async def clear_later(self, attempt: AttemptId, run_id: RunId) -> None:
+        """Have removed what the attempt has left, while its run goes on. Waits only where much waits already."""
+        clearing = self._clearing.setdefault(run_id, set())
+        task = asyncio.create_task(self._clear_and_tell(attempt), name=f"clear {attempt}")
+        clearing.add(task)
+        task.add_done_callback(lambda _: self._forget(run_id, task))
+        if sum(map(len, self._clearing.values())) > _LATER_MAX:
+            await asyncio.wait([task])
+
+    async def cleared(self, run_id: RunId) -> None:
+        """Return when nothing is left of what the run's attempts wanted cleared."""
+        while clearing := self._clearing.get(run_id):
+            await asyncio.wait(clearing)
+
+    async def close(self) -> None:
+        """Stop and remove nothing any more; what is being removed may end."""
+        self.stay = True
+        if going := [task for tasks in self._clearing.values() for task in tasks]:
+            await asyncio.wait(going, timeout=_CLOSE_S)
+
+    async def _clear_and_tell(self, attempt: AttemptId) -> None:
+        try:
+            await self.clear(attempt)
+        except Exception:  # noqa: BLE001 - the result is kept: the stage has succeeded whatever is left of it; told
+            self._log.exception("what an attempt left is not cleared away", attempt=attempt)
+
+    def _forget(self, run_id: RunId, task: asyncio.Task[None]) -> None:
+        clearing = self._clearing[run_id]
+        clearing.discard(task)
+        if not clearing:
+            del self._clearing[run_id]
 
     async def _clear(self, attempt: AttemptId) -> None:
         container, workspace = self._containers.pop(attempt, None), self._folders.pop(attempt, None)

@@ -109,7 +109,7 @@ class Hidden:
     """What the .dvcignore and .gitignore files of a project keep from being submitted with it."""
 
     def __init__(self, files: Mapping[ProjectPath, bytes]) -> None:
-        """Take both kinds of files by their paths. What git ignores elsewhere (`info/exclude`) is not known."""
+        """Take both kinds of files by their paths."""
         self._rules = [
             IgnoreRules({path: data for path, data in files.items() if path.rpartition("/")[2] == name})
             for name in (IGNORE_FILE, GIT_IGNORE_FILE)
@@ -122,4 +122,6 @@ class Hidden:
         """
         if path in snapshot.files or path in snapshot.data:
             return False
-        return snapshot.is_unseen(path) or any(rules.ignores(path, is_folder=False) for rules in self._rules)
+        if snapshot.ignored_elsewhere or snapshot.is_unseen(path):
+            return True
+        return any(rules.ignores(path, is_folder=False) for rules in self._rules)

@@ -27,12 +27,13 @@ def _folder_problem(stage: Stage, around: Surroundings) -> PipelineInvalid | Non
         f"stage {stage.name!r}: its wdir {around.shown(stage.wdir, folder_of(stage.file))!r} lies outside",
         "Leave wdir out and write `cd` in the command.",
     )
+    place = stage.wdir_place or stage.place
     if not around.reach_folder(stage.wdir):
-        return PipelineInvalid(f"{said} the repository", hint=hint, place=stage.place)
+        return PipelineInvalid(f"{said} the repository", hint=hint, place=place)
     if is_eligible(stage):
         # DVC finds out when it has run the command.
         message = f"{said} the DVC root, and DVC takes no stage from there into its run cache: it fails"
-        return PipelineInvalid(message, hint=hint, place=stage.place)
+        return PipelineInvalid(message, hint=hint, place=place)
     return None
 
 

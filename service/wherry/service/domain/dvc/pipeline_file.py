@@ -131,6 +131,7 @@ def _read_stage(stage: ResolvedStage, path: ProjectPath, folder: ProjectPath) ->
         place=stage.place,
         cmd=_read_cmd(fields["cmd"]),
         wdir=wdir,
+        wdir_place=None if wdir == folder else fields["wdir"].place,
         deps=_read_deps(fields, wdir),
         params=read_params_section(fields["params"], wdir) if "params" in fields else (),
         outs=tuple(_read_outputs(fields, wdir)),

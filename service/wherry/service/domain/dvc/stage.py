@@ -70,6 +70,8 @@ class Stage:
     cmd: str | tuple[str, ...]
     """As in dvc.yaml: a string is run line by line, a list element by element."""
     wdir: ProjectPath
+    wdir_place: Place | None = field(default=None, compare=False)
+    """Where it is written, if it is another folder than that of the file."""
     deps: tuple[Dependency, ...] = ()
     params: tuple[ParamsDependency, ...] = ()
     """One entry a file, the default params.yaml first."""
