@@ -52,7 +52,7 @@ COPY deploy/health.py /opt/wherry/health.py
 
 FROM ${BASE}
 COPY --from=build /opt/wherry /opt/wherry
-# The base may have no certificate authorities, and obstore asks for some.
+# The base may have no certificate authorities.
 ENV PATH=/opt/wherry/bin:$PATH \
     SSL_CERT_FILE=/opt/wherry/cacert.pem \
     PYTHONUNBUFFERED=1 \

@@ -1,33 +1,62 @@
 import asyncio
 import hashlib
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, TypeVar
 
 import pytest
 
 from tests.fakes.object_store import FakeObjectStore
 from wherry.service.adapters.client_s3 import S3Settings
-from wherry.service.adapters.objects_obstore import ObstoreObjectStore
+from wherry.service.adapters.objects_http import HttpObjectStore
 from wherry.service.adapters.objects_s3 import S3ObjectStore
 from wherry.service.domain.errors import BlobMismatch, StoreUnavailable
 from wherry.service.ports.objects import ObjectStore
 
+T = TypeVar("T")
+
 
 @pytest.fixture
-def quick_store(object_store: S3ObjectStore, s3_settings: S3Settings) -> Iterator[ObstoreObjectStore]:
-    store = ObstoreObjectStore.connect(s3_settings)
-    yield store
-    asyncio.run(store.close())
+def http_store(object_store: S3ObjectStore, s3_settings: S3Settings) -> Iterator[ObjectStore]:
+    store = HttpObjectStore.connect(s3_settings)
+    with _InOneLoop(store) as bound:
+        yield bound
+        asyncio.run(bound.close())
 
 
-@pytest.fixture(params=["fake", "s3", "obstore"])
+class _InOneLoop:
+    """A store whose connections live in one event loop, for tests that run each call in one of its own."""
+
+    def __init__(self, store: HttpObjectStore) -> None:
+        self._real = store
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever)
+
+    def __enter__(self) -> Any:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def __getattr__(self, name: str) -> Any:
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            coroutine = getattr(self._real, name)(*args, **kwargs)
+            return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, self._loop))
+
+        return call
+
+
+@pytest.fixture(params=["fake", "s3", "http"])
 def store(request: pytest.FixtureRequest) -> ObjectStore:
     if request.param == "fake":
         return FakeObjectStore()
-    if request.param == "obstore":
-        quick = request.getfixturevalue("quick_store")
-        assert isinstance(quick, ObstoreObjectStore)
+    if request.param == "http":
+        quick: ObjectStore = request.getfixturevalue("http_store")
         return quick
     real = request.getfixturevalue("object_store")
     assert isinstance(real, S3ObjectStore)
@@ -278,11 +307,11 @@ def test_a_bucket_that_is_not_there_is_named_as_the_reason(s3_settings: S3Settin
     asyncio.run(store.close())
 
 
-def test_what_obstore_cannot_do_is_told_in_the_words_of_the_store(s3_settings: S3Settings) -> None:
+def test_what_is_refused_is_told_in_the_words_of_the_store(s3_settings: S3Settings) -> None:
     wrong = replace(s3_settings, secret_key="not the secret")
 
     async def ask() -> None:
-        store = ObstoreObjectStore.connect(wrong)
+        store = HttpObjectStore.connect(wrong)
         try:
             await store.put("key", b"content")
         finally:
@@ -291,3 +320,59 @@ def test_what_obstore_cannot_do_is_told_in_the_words_of_the_store(s3_settings: S
     with pytest.raises(StoreUnavailable, match="SignatureDoesNotMatch") as caught:
         asyncio.run(ask())
     assert "not the secret" not in str(caught.value)
+
+
+ODD_KEYS = ["with space", "plus+and&ampersand", "ünïcödé/ключ", "per%20cent", "tilde~and'quote(1)!*"]
+
+
+@pytest.mark.parametrize("key", ODD_KEYS)
+def test_any_key_can_be_put_and_got(store: ObjectStore, key: str) -> None:
+    assert asyncio.run(store.put_new(key, b"content", md5=md5_of(b"content")))
+    assert asyncio.run(store.get(key)) == b"content"
+    assert asyncio.run(store.list_keys("")) == [key]
+
+
+def test_small_objects_do_not_need_boto3(
+    s3_settings: S3Settings, object_store: S3ObjectStore, tmp_path: Path
+) -> None:
+    """All that small objects need is answered by the server itself, or this would be as slow as boto3."""
+
+    class WithoutBoto3(HttpObjectStore):
+        async def _run(self, call: Callable[[], T]) -> T:
+            raise AssertionError("boto3 was asked")
+
+    async def use() -> None:
+        store = WithoutBoto3.connect(s3_settings)
+        source, target = tmp_path / "source", tmp_path / "target"
+        source.write_bytes(b"from a file")
+        try:
+            await store.put("one", b"first")
+            assert await store.put_new("two", b"second", md5=md5_of(b"second"))
+            assert not await store.put_new("two", b"second", md5=md5_of(b"second"))
+            assert await store.put_file_new("three", source, md5=md5_of(b"from a file"))
+            assert [await store.get(key) for key in ("one", "two", "none")] == [b"first", b"second", None]
+            assert await store.get_file("three", target)
+            assert target.read_bytes() == b"from a file"
+            assert not await store.get_file("none", tmp_path / "absent")
+        finally:
+            await store.close()
+
+    asyncio.run(use())
+    assert not (tmp_path / "absent").exists()
+
+
+def test_many_objects_at_once_are_each_what_they_were(
+    s3_settings: S3Settings, object_store: S3ObjectStore
+) -> None:
+    contents = {f"many/{number}": f"content {number}".encode() * (number + 1) for number in range(200)}
+
+    async def use() -> dict[str, bytes | None]:
+        store = HttpObjectStore.connect(s3_settings)
+        try:
+            await asyncio.gather(*(store.put(key, data, md5=md5_of(data)) for key, data in contents.items()))
+            got = await asyncio.gather(*(store.get(key) for key in contents))
+        finally:
+            await store.close()
+        return dict(zip(contents, got, strict=True))
+
+    assert asyncio.run(use()) == contents

@@ -58,16 +58,27 @@ class Said:
     err: str
 
 
+@contextlib.contextmanager
+def piped(content: bytes) -> Iterator[None]:
+    """Have this on stdin."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content), encoding="utf-8"))
+        yield
+
+
 @dataclass(frozen=True, slots=True)
 class Scene:
     """Runs that the cases name: 1 has succeeded, 2 has failed, 3 is going on."""
 
     project: Project
     keys: tuple[str, ...]
+    address: str
+    token: str
 
     def call(self, *arguments: str) -> Said:
         out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(2))
         with (
+            piped(b"a value\n"),
             contextlib.redirect_stdout(out),
             contextlib.redirect_stderr(err),
             pytest.raises(SystemExit) as left,
@@ -97,20 +108,28 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         project.wherry("repro", "bad").expect(1)
         project.wherry("repro", "-d", "slow").expect(0)
         listed = project.wherry("cache", "ls", "--json").expect(0).json()["results"]
-        yield Scene(project, tuple(result["key"] for result in listed))
+        yield Scene(
+            project,
+            keys=tuple(result["key"] for result in listed),
+            address=json.loads((service.home / "service.json").read_text())["address"],
+            token=(service.home / "token").read_text().strip(),
+        )
     finally:
         os.chdir(here)
         os.environ.clear()
         os.environ.update(before)
-        service.wherry("down", cwd=folder).expect(0)
+        stopped = service.wherry("down", "--json", cwd=folder).expect(0).json()
+        Draft202012Validator(SCHEMAS["wherry.service/1"]).validate(stopped)
+        assert (stopped["pid"], stopped["healthy"]) == (None, False)
 
 
 # Arguments, exit code, and the schema of what stands on stdout: "" is no document, "dvc" one of DVC's own.
-# KEY and OTHER are results; ELSEWHERE is no project, BROKEN one that is not valid.
+# KEY and OTHER are results, SERVER and TOKEN those of the service; ELSEWHERE is no project, BROKEN one that is not valid.
 CASES: tuple[tuple[str, int, str], ...] = (
     ("init --json", 255, "wherry.error/1"),
     ("init --dry --json", 0, "wherry.init/1"),
     ("up", 0, ""),
+    ("up --json", 0, "wherry.service/1"),
     ("service status --json", 0, "wherry.service/1"),
     ("service logs", 0, ""),
     ("repro train --json", 0, "wherry.run/1"),
@@ -124,6 +143,7 @@ CASES: tuple[tuple[str, int, str], ...] = (
     ("repro --json --jobs 0", 254, "wherry.error/1"),
     ("exp run train -S other=1,2 --json", 0, "wherry.sweep/1"),
     ("exp run train -S other=2 --json", 0, "wherry.run/1"),
+    ("exp branch 1 made --json", 0, "wherry.branch/1"),
     ("status --json", 0, "wherry.plan/1"),
     ("status train -q", 0, ""),
     ("status bad -q", 1, ""),
@@ -135,6 +155,7 @@ CASES: tuple[tuple[str, int, str], ...] = (
     ("lint --json", 0, "wherry.lint/1"),
     ("lint --json -C BROKEN", 6, "wherry.lint/1"),
     ("stage add -n prepare -o x true", 6, ""),
+    ("stage add -n prepare -o x --json true", 6, "wherry.error/1"),
     ("ps --json", 0, "wherry.runs/1"),
     ("ps --json --server grpc://127.0.0.1:1", 69, "wherry.error/1"),
     ("ps --json --server http://127.0.0.1:1", 251, "wherry.error/1"),
@@ -143,6 +164,10 @@ CASES: tuple[tuple[str, int, str], ...] = (
     ("show 99 --json", 5, "wherry.error/1"),
     ("logs 1 train --json", 0, "wherry.log-line/1"),
     ("logs 1 nowhere", 5, ""),
+    ("open 1 --json", 0, "wherry.page/1"),
+    ("open 2 -o page.html", 0, ""),
+    ("open 99", 5, ""),
+    ("open 1 -o no/such/page.html", 255, ""),
     ("attach 1 --json", 0, "wherry.run/1"),
     ("attach 2 --json", 1, "wherry.run/1"),
     ("attach 3 --timeout 0 --json", 4, "wherry.error/1"),
@@ -171,19 +196,39 @@ CASES: tuple[tuple[str, int, str], ...] = (
     ("doctor --json", 0, "wherry.doctor/1"),
     ("whoami --json", 0, "wherry.whoami/1"),
     ("login grpc://127.0.0.1:1 --token x", 69, ""),
+    ("login SERVER --token TOKEN --json", 0, "wherry.profiles/1"),
     ("profile ls --json", 0, "wherry.profiles/1"),
+    ("profile use --none --json", 0, "wherry.profiles/1"),
+    ("profile use default --json", 0, "wherry.profiles/1"),
+    ("logout --json", 0, "wherry.profiles/1"),
+    ("login SERVER --token TOKEN --name other", 0, ""),
+    ("profile rm other --json", 0, "wherry.profiles/1"),
+    ("token create a --json", 0, "wherry.token/1"),
+    ("token create a --json", 255, "wherry.error/1"),
+    ("token create b --expires soon --json", 254, "wherry.error/1"),
+    ("token ls --json", 0, "wherry.tokens/1"),
+    ("token rm a --json", 0, "wherry.tokens/1"),
+    ("token rm a --json", 5, "wherry.error/1"),
+    ("secret set TOLD --json", 0, "wherry.secrets/1"),
+    ("secret ls --json", 0, "wherry.secrets/1"),
+    ("secret rm TOLD --json", 0, "wherry.secrets/1"),
+    ("secret rm TOLD --json", 5, "wherry.error/1"),
     ("profile use nobody", 5, ""),
     ("profile rm nobody", 5, ""),
     ("logout", 255, ""),
     ("config --json", 0, "wherry.config/1"),
     ("config server", 5, ""),
     ("config nonsense", 254, ""),
+    ("config --local server SERVER --json", 0, "wherry.config/1"),
+    ("config --local -u server --json", 0, "wherry.config/1"),
     ("ci report 1", 0, ""),
+    ("ci report 1 --json", 0, "wherry.report/1"),
     ("ci report 2 --exit-code", 1, ""),
     ("completion bash", 0, ""),
     ("completion tcsh", 254, ""),
     ("version --json", 0, "wherry.version/1"),
     ("nonsense", 254, ""),
+    ("stage add -n late -o x --json true", 0, "wherry.stage-added/1"),
 )
 
 
@@ -197,6 +242,8 @@ def test_exit_codes_and_documents_are_those_of_the_contract(
         "OTHER": scene.keys[1],
         "ELSEWHERE": str(folder),
         "BROKEN": str(folder / "broken"),
+        "SERVER": scene.address,
+        "TOKEN": scene.token,
     }
     said = scene.call(*(words.get(word, word) for word in line.split()))
     assert said.code == code, f"exit {said.code}\n--- stdout\n{said.out}\n--- stderr\n{said.err}"
@@ -221,8 +268,8 @@ def test_a_wrong_token_is_not_allowed(scene: Scene, monkeypatch: pytest.MonkeyPa
 
 
 def test_every_command_has_a_case() -> None:
-    # DVC's own shapes have tests against DVC; the service's start and stop, and secrets, have tests of their own.
-    elsewhere = {"down", "exp", "metrics", "params", "plots", "secret", "server"}
+    # DVC's own shapes have tests against DVC; the service in the foreground has tests of its own.
+    elsewhere = {"down", "exp", "metrics", "params", "plots", "server"}
     called = {line for line, _, _ in CASES}
     missing = [
         " ".join(path)

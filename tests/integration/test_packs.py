@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import random
-from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -18,7 +18,6 @@ from wherry.service.adapters.client_s3 import S3Settings
 from wherry.service.adapters.clock_system import SystemClock
 from wherry.service.adapters.database import Database
 from wherry.service.adapters.node_cache_local import LocalNodeCache
-from wherry.service.adapters.objects_obstore import ObstoreObjectStore
 from wherry.service.adapters.objects_s3 import S3ObjectStore
 from wherry.service.adapters.packs_sql import SqlPackIndex
 from wherry.service.domain.blob import BlobHash, digest_content, hash_content, object_key
@@ -39,7 +38,7 @@ from wherry.service.usecases.unpack_blobs import UnpackBlobs
 FIVE = [b"import one\n", b"import two\n", b"", b"key: value\n", b"#!/bin/sh\n" * 500]
 
 
-class CountingStore(ObstoreObjectStore):
+class CountingStore(S3ObjectStore):
     """Keeps the keys of what is read, whole or in part."""
 
     reads: list[str]
@@ -73,6 +72,7 @@ class Store:
         self.sources = FindSources(index=self.index, packs=self.packs)
         self.reader = ReadPacks(objects=self.objects, packs=self.packs, log=self.log)
         self.absent: list[BlobHash] = []
+        self.nodes: list[LocalNodeCache] = []
         self.node = self.new_node("node")
         spool = self.folder / "spool"
         spool.mkdir()
@@ -89,9 +89,11 @@ class Store:
         self.collect = CollectPacks(objects=self.objects, packs=self.packs, reconcile=self.reconcile)
 
     def new_node(self, name: str) -> LocalNodeCache:
-        return LocalNodeCache(
+        node = LocalNodeCache(
             self.folder / name, store=self.objects, absent=self.absent.append, packs=self.reader
         )
+        self.nodes.append(node)
+        return node
 
     async def send(self, contents: Iterable[bytes], *, sources: bool = True) -> None:
         async def chunks() -> AsyncIterator[Chunk]:
@@ -131,10 +133,14 @@ class Store:
 @pytest.fixture
 def store(
     s3_settings: S3Settings, object_store: S3ObjectStore, sqlite_database: Database, tmp_path: Path
-) -> Store:
+) -> Iterator[Store]:
     objects = CountingStore.connect(s3_settings)
     objects.reads = []
-    return Store(objects, sqlite_database, tmp_path)
+    store = Store(objects, sqlite_database, tmp_path)
+    yield store
+    for node in store.nodes:
+        node.close()
+    asyncio.run(objects.close())
 
 
 def test_five_files_are_one_object_which_is_read_once_for_a_workspace(store: Store) -> None:

@@ -101,6 +101,11 @@ class Caller:
     node: str
     version: str
     has_token: bool
+    token: str | None
+    """The name of the token that is shown; None: the service's own, or the service is older than tokens."""
+    is_owner: bool | None
+    """Whether it is the service's own, whose holder may make others; None: the service is older."""
+    token_expires_at: str | None
 
     def to_dict(self) -> dict[str, Any]:
         """Return what `wherry whoami --json` prints: wherry.whoami/1 (docs/schemas)."""
@@ -112,4 +117,7 @@ class Caller:
             "node": self.node or None,
             "version": self.version or None,
             "has_token": self.has_token,
+            "token": self.token,
+            "is_owner": self.is_owner,
+            "token_expires_at": self.token_expires_at,
         }

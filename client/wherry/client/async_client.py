@@ -37,6 +37,7 @@ from wherry.v1.pipelines_pb2 import FileRecord, LintReport, LockStatus, Pipeline
 from wherry.v1.runs_pb2 import LogLine
 from wherry.v1.secrets_pb2 import SecretRecord
 from wherry.v1.system_pb2 import CheckServiceResponse, GetDvcRemoteResponse, GetInfoResponse, Leftover
+from wherry.v1.tokens_pb2 import CreateTokenResponse, TokenRecord
 
 if TYPE_CHECKING:
     from wherry.client.editing import Edited, NewStage
@@ -136,6 +137,18 @@ class AsyncClient:
     def check_blobs(self, sample: int = 0) -> AsyncGenerator[CheckBlobsResponse, None]:
         """Have the service read `sample` blobs of the store, or all when 0, again; tells how it goes."""
         return self.iterate(lambda client: client.check_blobs(sample))
+
+    async def create_token(self, name: str, *, user: str = "", lifetime_s: int = 0) -> CreateTokenResponse:
+        """Make a token, whose holder comes as `user`; it is in this answer and nowhere else. For the owner alone."""
+        return await self.ask(lambda client: client.create_token(name, user=user, lifetime_s=lifetime_s))
+
+    async def list_tokens(self) -> Sequence[TokenRecord]:
+        """List tokens by name, without what their holders show. For the owner alone."""
+        return await self.ask(lambda client: client.list_tokens())
+
+    async def delete_token(self, name: str) -> TokenRecord:
+        """Remove a token: it counts no more; returns it as it was. For the owner alone."""
+        return await self.ask(lambda client: client.delete_token(name))
 
     async def put_secret(self, name: str, value: bytes) -> None:
         """Keep a secret for the project's stages, in place of the one that was called so before."""

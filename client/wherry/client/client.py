@@ -108,13 +108,19 @@ class Client(ProjectClient):
             "server", self._folder, self._environ, server=self._server, profile=self._profile
         )
         info = self.info()
+        seen = info.caller if info.HasField("caller") else None
         return Caller(
-            user=user_name(self._environ),
+            user=seen.user if seen is not None else user_name(self._environ),
             server=f"{'grpcs' if endpoint.secure else 'grpc'}://{endpoint.target}",
             origin=named.origin if named is not None else "the embedded service of this machine",
             node=info.node,
             version=info.version,
             has_token=bool(endpoint.token),
+            token=(seen.token or None) if seen is not None else None,
+            is_owner=seen.is_owner if seen is not None else None,
+            token_expires_at=seen.expires_at.ToJsonString()
+            if seen is not None and seen.HasField("expires_at")
+            else None,
         )
 
     @contextlib.contextmanager

@@ -23,6 +23,7 @@ from wherry.v1 import (
     runs_pb2_grpc,
     secrets_pb2_grpc,
     system_pb2_grpc,
+    tokens_pb2_grpc,
 )
 
 Request = TypeVar("Request")
@@ -108,6 +109,11 @@ class Connection:
     def system(self) -> system_pb2_grpc.SystemServiceStub:
         """The service that tells about itself."""
         return system_pb2_grpc.SystemServiceStub(self._channel)
+
+    @property
+    def tokens(self) -> tokens_pb2_grpc.TokenServiceStub:
+        """The service that keeps tokens."""
+        return tokens_pb2_grpc.TokenServiceStub(self._channel)
 
     def unary(
         self,

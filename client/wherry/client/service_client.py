@@ -23,6 +23,13 @@ from wherry.v1.system_pb2 import (
     Leftover,
     RemoveLeftoversRequest,
 )
+from wherry.v1.tokens_pb2 import (
+    CreateTokenRequest,
+    CreateTokenResponse,
+    DeleteTokenRequest,
+    ListTokensRequest,
+    TokenRecord,
+)
 
 if TYPE_CHECKING:
     from wherry.client.results_cache import RunCache
@@ -72,6 +79,20 @@ class ServiceClient:
         again for `patience_s` seconds; no line is lost or told twice.
         """
         return tail_logs(self._connection, run, stage=stage, follow=follow, patience_s=patience_s)
+
+    def create_token(self, name: str, *, user: str = "", lifetime_s: int = 0) -> CreateTokenResponse:
+        """Make a token, whose holder comes as `user`; it is in this answer and nowhere else. For the owner alone."""
+        request = CreateTokenRequest(name=name, user=user, lifetime_s=lifetime_s)
+        return self._connection.unary(self._connection.tokens.CreateToken, request)
+
+    def list_tokens(self) -> Sequence[TokenRecord]:
+        """List tokens by name, without what their holders show. For the owner alone."""
+        return self._connection.unary(self._connection.tokens.ListTokens, ListTokensRequest()).tokens
+
+    def delete_token(self, name: str) -> TokenRecord:
+        """Remove a token: it counts no more; returns it as it was. For the owner alone."""
+        request = DeleteTokenRequest(name=name)
+        return self._connection.unary(self._connection.tokens.DeleteToken, request).removed
 
     def check_blobs(self, sample: int = 0) -> Iterator[CheckBlobsResponse]:
         """Have the service read `sample` blobs of the store, or all when 0, again; tells how it goes."""

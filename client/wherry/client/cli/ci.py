@@ -17,6 +17,7 @@ from wherry.client.cli.settings import Command, Settings
 from wherry.client.cli.terminal import Terminal
 from wherry.client.client import Client
 from wherry.client.comparing import DiffStyle, Json, compare, diff_rows
+from wherry.client.documents import state_word
 from wherry.client.errors import ClientError, FileTrouble
 from wherry.client.report import Section, cell, report_text
 from wherry.client.revisions import Which
@@ -44,6 +45,7 @@ def ci() -> None:
     is_flag=True,
     help="Append to the summary of the job too, and annotate dvc.yaml, where GitHub runs it.",
 )
+@click.option("--json", "as_json", is_flag=True, help="Print wherry.report/1, with the Markdown in it.")
 @click.option("--exit-code", is_flag=True, help="Exit as `wherry repro` would have for this run.")
 @click.pass_obj
 def report(  # noqa: PLR0917 - one parameter for each flag
@@ -52,6 +54,7 @@ def report(  # noqa: PLR0917 - one parameter for each flag
     base: str,
     output: Path | None,
     summary: bool,  # noqa: FBT001 - click passes flags by name
+    as_json: bool,  # noqa: FBT001
     exit_code: bool,  # noqa: FBT001
 ) -> int:
     """Print a run as Markdown: states, savings, metrics and parameters against the base, and the graph."""
@@ -61,9 +64,21 @@ def report(  # noqa: PLR0917 - one parameter for each flag
             terminal.warn(f"run {found.id} is still going on: this is how it stands")
         pipeline = _pipeline(client, found)
         text = _text(client, terminal, found, pipeline=pipeline, base=base)
-        if output is None:
+        if as_json:
+            against = base or default_base(os.environ)
+            terminal.document(
+                {
+                    "schema": "wherry.report/1",
+                    "run": found.id,
+                    "state": state_word(found.state),
+                    "base": against or None,
+                    "markdown": text,
+                    "file": str(output) if output is not None else None,
+                }
+            )
+        elif output is None:
             sys.stdout.write(text)
-        else:
+        if output is not None:
             _write(output, text, append=False)
             terminal.note(f"The report is in {output}.")
         if summary:

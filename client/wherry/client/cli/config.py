@@ -28,7 +28,7 @@ from wherry.client.project import find_project
 @click.option("--show-origin", is_flag=True, help="Say where each comes from.")
 @click.option("--local", "own", is_flag=True, help="Write into .dvc/wherry.local.toml: for you alone.")
 @click.option("-u", "--unset", is_flag=True, help="Remove KEY from the file.")
-@click.option("--json", "as_json", is_flag=True, help="Print wherry.config/1.")
+@click.option("--json", "as_json", is_flag=True, help="Print wherry.config/1; after a change as it is then.")
 @click.pass_obj
 def config(  # noqa: PLR0917 - one parameter for each flag
     settings: Settings,
@@ -51,7 +51,8 @@ def config(  # noqa: PLR0917 - one parameter for each flag
         raise click.UsageError(f"unknown key {key!r}; there are: {', '.join(KEYS)}")
     if value or unset:
         _write(settings, terminal, key, None if unset else value, own=own)
-        return exits.SUCCESS
+        if not as_json:
+            return exits.SUCCESS
     found = _settings(settings)
     if as_json:
         terminal.document(

@@ -92,6 +92,10 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("wherry logs 7", "of all stages"),
         ("wherry logs 7 train -f", "of one, as it is written"),
     ),
+    "open": (
+        ("wherry open 7", "in the browser of this machine"),
+        ("wherry open 7 -o report.html", "keep it, or send it to somebody"),
+    ),
     "attach": (("wherry attach 7", "watch again, and get the results at its end"),),
     "wait": (
         ("wherry wait 7 8", "return when both have ended"),
@@ -145,6 +149,12 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     ),
     "logout": (("wherry logout", "forget the one in use"),),
     "whoami": (("wherry whoami", "which service, and as whom"),),
+    "token create": (
+        ("wherry token create ana --expires 90d", "for ana, for three months; printed once"),
+        ("wherry token create ci-nightly --user ci", "for a job, until it is removed"),
+    ),
+    "token ls": (("wherry token ls", "who has one, and when it was used last"),),
+    "token rm": (("wherry token rm ci-nightly", "nobody is let in with it any more"),),
     "profile ls": (("wherry profile ls", "those that you have logged in to"),),
     "profile use": (
         ("wherry profile use gpu", "from now on"),

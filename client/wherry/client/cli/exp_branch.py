@@ -13,8 +13,15 @@ from wherry.client.watching import ENDED
 @click.argument("run")
 @click.argument("branch", required=False)
 @click.option("-f", "--force", is_flag=True, help="Replace a branch of this name.")
+@click.option("--json", "as_json", is_flag=True, help="Print wherry.branch/1.")
 @click.pass_obj
-def branch(settings: Settings, run: str, branch: str | None, force: bool) -> None:  # noqa: FBT001 - click passes flags by name
+def branch(  # noqa: PLR0917 - one parameter for each flag
+    settings: Settings,
+    run: str,
+    branch: str | None,
+    force: bool,  # noqa: FBT001 - click passes flags by name
+    as_json: bool,  # noqa: FBT001
+) -> None:
     """Make a git branch of a run: its sources, params, dvc.lock and uncached outputs, on the commit it came from.
 
     Without BRANCH it is called NAME-branch, after the run. The workspace is not touched.
@@ -34,6 +41,11 @@ def branch(settings: Settings, run: str, branch: str | None, force: bool) -> Non
                 reason="OTHER_PROJECT",
             )
         made = client.revisions().branch(found, branch or f"{found.name}-branch", force=force)
+        if as_json:
+            terminal.document(
+                {"schema": "wherry.branch/1", "branch": made.branch, "run": found.id, "files": made.files}
+            )
+            return
         name = plain(made.branch)
         terminal.answer(
             f"Git branch '{name}' has been created from run {found.id} ({plain(found.name)}),"

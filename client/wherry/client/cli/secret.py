@@ -6,6 +6,12 @@ import click
 
 from wherry.client.cli.session import open_session
 from wherry.client.cli.settings import Command, Settings
+from wherry.client.cli.terminal import Terminal
+from wherry.client.client import Client
+
+_json_flag = click.option(
+    "--json", "as_json", is_flag=True, help="Print wherry.secrets/1: the project's secrets, without values."
+)
 
 
 @click.group()
@@ -15,8 +21,9 @@ def secret() -> None:
 
 @secret.command("set", cls=Command)
 @click.argument("name")
+@_json_flag
 @click.pass_obj
-def set_secret(settings: Settings, name: str) -> None:
+def set_secret(settings: Settings, name: str, as_json: bool) -> None:  # noqa: FBT001 - click passes flags by name
     """Keep the secret NAME; its value is asked for, or read from stdin.
 
     Stages of this project that name it in their settings (secrets: [NAME]), or runs with --secret NAME, find it in the
@@ -26,24 +33,20 @@ def set_secret(settings: Settings, name: str) -> None:
     with open_session(settings) as (client, terminal):
         client.put_secret(name, value)
         terminal.note(f"the project {client.project.name} has the secret {name}")
+        if as_json:
+            _tell(terminal, client)
 
 
 @secret.command("ls", cls=Command)
-@click.option("--json", "as_json", is_flag=True, help="Print wherry.secrets/1.")
+@_json_flag
 @click.pass_obj
-def list_secrets(settings: Settings, as_json: bool) -> None:  # noqa: FBT001 - click passes flags by name
+def list_secrets(settings: Settings, as_json: bool) -> None:  # noqa: FBT001
     """List the names of the project's secrets, who set each, and when. Values are never shown."""
     with open_session(settings) as (client, terminal):
-        records = client.list_secrets()
         if as_json:
-            listed = [
-                {"name": record.name, "user": record.user, "set_at": record.set_at.ToJsonString()}
-                for record in records
-            ]
-            terminal.document(
-                {"schema": "wherry.secrets/1", "project": client.project.name, "secrets": listed}
-            )
+            _tell(terminal, client)
             return
+        records = client.list_secrets()
         width = max((len(record.name) for record in records), default=0)
         for record in records:
             terminal.answer(
@@ -55,12 +58,24 @@ def list_secrets(settings: Settings, as_json: bool) -> None:  # noqa: FBT001 - c
 
 @secret.command("rm", cls=Command)
 @click.argument("name")
+@_json_flag
 @click.pass_obj
-def remove_secret(settings: Settings, name: str) -> None:
+def remove_secret(settings: Settings, name: str, as_json: bool) -> None:  # noqa: FBT001
     """Remove the secret NAME."""
     with open_session(settings) as (client, terminal):
         client.delete_secret(name)
         terminal.note(f"the project {client.project.name} has no secret {name} any more")
+        if as_json:
+            _tell(terminal, client)
+
+
+def _tell(terminal: Terminal, client: Client) -> None:
+    """Print the project's secrets as they are now."""
+    listed = [
+        {"name": record.name, "user": record.user, "set_at": record.set_at.ToJsonString()}
+        for record in client.list_secrets()
+    ]
+    terminal.document({"schema": "wherry.secrets/1", "project": client.project.name, "secrets": listed})
 
 
 def _read_value(name: str) -> bytes:

@@ -20,9 +20,13 @@ _POLL_S = 0.2
 _BLOCK_BYTES = 65_536
 
 
+_json_flag = click.option("--json", "as_json", is_flag=True, help="Print wherry.service/1.")
+
+
 @click.command(cls=Command)
+@_json_flag
 @click.pass_obj
-def up(settings: Settings) -> None:
+def up(settings: Settings, as_json: bool) -> None:  # noqa: FBT001 - click passes flags by name
     """Start the embedded service of this machine.
 
     It runs in the background and is ready when this returns. Its state is in WHERRY_HOME.
@@ -42,18 +46,24 @@ def up(settings: Settings) -> None:
     terminal.note(f"{words}: {status.record.address} (pid {status.record.pid}, home {service.home})")
     if status.info is not None and not status.info.engine_version:
         terminal.warn("the Docker engine does not answer: stages cannot run until it does")
+    if as_json:
+        terminal.document(_document(service, status))
 
 
 @click.command(cls=Command)
+@_json_flag
 @click.pass_obj
-def down(settings: Settings) -> None:
+def down(settings: Settings, as_json: bool) -> None:  # noqa: FBT001
     """Stop the embedded service of this machine.
 
     Containers go on running, and runs that are under way are taken up by the next `wherry up`. `wherry stop` ends a run.
     """
     terminal = Terminal(settings)
-    pid = _embedded().stop()
+    service = _embedded()
+    pid = service.stop()
     terminal.note("The service does not run." if pid is None else f"The service (pid {pid}) has stopped.")
+    if as_json:
+        terminal.document(_document(service, service.status()))
 
 
 @click.group()
@@ -62,19 +72,14 @@ def service() -> None:
 
 
 @service.command("status", cls=Command)
-@click.option("--json", "as_json", is_flag=True, help="Print wherry.service/1.")
+@_json_flag
 @click.pass_obj
-def service_status(settings: Settings, as_json: bool) -> int:  # noqa: FBT001 - click passes flags by name
+def service_status(settings: Settings, as_json: bool) -> int:  # noqa: FBT001
     """Say whether it runs and answers, and where its parts are; exit 69 if it does not."""
     terminal = Terminal(settings)
     embedded = _embedded()
     status = embedded.status()
-    document = service_document(
-        embedded.home,
-        pid=status.record.pid if status.record else None,
-        address=status.record.address if status.record else None,
-        info=status.info,
-    )
+    document = _document(embedded, status)
     if as_json:
         terminal.document(document)
     elif not settings.quiet:
@@ -99,6 +104,15 @@ def service_logs(follow: bool) -> int:  # noqa: FBT001
     except KeyboardInterrupt:
         return exits.SUCCESS
     return exits.SUCCESS
+
+
+def _document(embedded: EmbeddedService, status: Status) -> dict[str, object]:
+    return service_document(
+        embedded.home,
+        pid=status.record.pid if status.record else None,
+        address=status.record.address if status.record else None,
+        info=status.info,
+    )
 
 
 def _print_log(file: Path, *, follow: bool) -> None:

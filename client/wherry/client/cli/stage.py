@@ -54,6 +54,7 @@ def _output_options() -> list[click.Parameter]:
 @click.option("--always-changed", is_flag=True, help="Run it every time.")
 @click.option("--desc", default="", metavar="TEXT", help="What it does, for people.")
 @click.option("-f", "--force", is_flag=True, help="Replace a stage of that name.")
+@click.option("--json", "as_json", is_flag=True, help="Print wherry.stage-added/1.")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 @click.pass_obj
 def add(  # noqa: PLR0913, PLR0917 - one parameter for each flag of DVC's
@@ -66,6 +67,7 @@ def add(  # noqa: PLR0913, PLR0917 - one parameter for each flag of DVC's
     always_changed: bool,  # noqa: FBT001 - click passes flags by name
     desc: str,
     force: bool,  # noqa: FBT001
+    as_json: bool,  # noqa: FBT001
     command: tuple[str, ...],
     **outputs: tuple[str, ...],
 ) -> None:
@@ -91,7 +93,16 @@ def add(  # noqa: PLR0913, PLR0917 - one parameter for each flag of DVC's
         edited = client.add_stage(new, force=force)
         here = client.project.folder or "."
         files = [posixpath.relpath(path, here) for path in (edited.pipeline_file, *edited.git_ignores)]
-        if not settings.quiet:
+        if as_json:
+            terminal.document(
+                {
+                    "schema": "wherry.stage-added/1",
+                    "name": name,
+                    "file": edited.pipeline_file,
+                    "git_ignores": list(edited.git_ignores),
+                }
+            )
+        elif not settings.quiet:
             terminal.answer(f"Added stage {name!r} in {files[0]!r}")
         if client.project.git_root is not None:
             terminal.note(f"git add {shlex.join(files)}   tracks the change")

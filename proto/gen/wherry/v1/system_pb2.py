@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16wherry/v1/system.proto\x12\twherry.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x10\n\x0eGetInfoRequest\"\xba\x01\n\x0fGetInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x13\n\x0bs3_endpoint\x18\x02 \x01(\t\x12\x11\n\tstore_url\x18\x03 \x01(\t\x12\x16\n\x0e\x65ngine_version\x18\x04 \x01(\t\x12\x15\n\rdefault_image\x18\x05 \x01(\t\x12\x19\n\x11message_bytes_max\x18\x06 \x01(\x03\x12\x0c\n\x04node\x18\x07 \x01(\t\x12\x16\n\x0estage_settings\x18\x08 \x03(\t\"\x15\n\x13GetDvcRemoteRequest\"z\n\x14GetDvcRemoteResponse\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\x13\n\x0b\x65ndpointurl\x18\x02 \x01(\t\x12\x0e\n\x06region\x18\x03 \x01(\t\x12\x15\n\raccess_key_id\x18\x04 \x01(\t\x12\x19\n\x11secret_access_key\x18\x05 \x01(\t\"\x15\n\x13\x43heckServiceRequest\"j\n\x14\x43heckServiceResponse\x12)\n\x08\x66indings\x18\x01 \x03(\x0b\x32\x17.wherry.v1.CheckFinding\x12\'\n\x03now\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xbc\x01\n\x0c\x43heckFinding\x12\x0c\n\x04name\x18\x01 \x01(\t\x12,\n\x05state\x18\x02 \x01(\x0e\x32\x1d.wherry.v1.CheckFinding.State\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x0c\n\x04hint\x18\x04 \x01(\t\"Q\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0c\n\x08STATE_OK\x10\x01\x12\x11\n\rSTATE_WARNING\x10\x02\x12\x10\n\x0cSTATE_FAILED\x10\x03\"\x18\n\x16RemoveLeftoversRequest\"?\n\x17RemoveLeftoversResponse\x12$\n\x07removed\x18\x01 \x03(\x0b\x32\x13.wherry.v1.Leftover\"4\n\x08Leftover\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0c\n\x04home\x18\x03 \x01(\t2\xcd\x02\n\rSystemService\x12@\n\x07GetInfo\x12\x19.wherry.v1.GetInfoRequest\x1a\x1a.wherry.v1.GetInfoResponse\x12O\n\x0cGetDvcRemote\x12\x1e.wherry.v1.GetDvcRemoteRequest\x1a\x1f.wherry.v1.GetDvcRemoteResponse\x12O\n\x0c\x43heckService\x12\x1e.wherry.v1.CheckServiceRequest\x1a\x1f.wherry.v1.CheckServiceResponse\x12X\n\x0fRemoveLeftovers\x12!.wherry.v1.RemoveLeftoversRequest\x1a\".wherry.v1.RemoveLeftoversResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16wherry/v1/system.proto\x12\twherry.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x10\n\x0eGetInfoRequest\"\xdd\x01\n\x0fGetInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x13\n\x0bs3_endpoint\x18\x02 \x01(\t\x12\x11\n\tstore_url\x18\x03 \x01(\t\x12\x16\n\x0e\x65ngine_version\x18\x04 \x01(\t\x12\x15\n\rdefault_image\x18\x05 \x01(\t\x12\x19\n\x11message_bytes_max\x18\x06 \x01(\x03\x12\x0c\n\x04node\x18\x07 \x01(\t\x12\x16\n\x0estage_settings\x18\x08 \x03(\t\x12!\n\x06\x63\x61ller\x18\t \x01(\x0b\x32\x11.wherry.v1.Caller\"g\n\x06\x43\x61ller\x12\x0c\n\x04user\x18\x01 \x01(\t\x12\r\n\x05token\x18\x02 \x01(\t\x12\x10\n\x08is_owner\x18\x03 \x01(\x08\x12.\n\nexpires_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x15\n\x13GetDvcRemoteRequest\"z\n\x14GetDvcRemoteResponse\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\x13\n\x0b\x65ndpointurl\x18\x02 \x01(\t\x12\x0e\n\x06region\x18\x03 \x01(\t\x12\x15\n\raccess_key_id\x18\x04 \x01(\t\x12\x19\n\x11secret_access_key\x18\x05 \x01(\t\"\x15\n\x13\x43heckServiceRequest\"j\n\x14\x43heckServiceResponse\x12)\n\x08\x66indings\x18\x01 \x03(\x0b\x32\x17.wherry.v1.CheckFinding\x12\'\n\x03now\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xbc\x01\n\x0c\x43heckFinding\x12\x0c\n\x04name\x18\x01 \x01(\t\x12,\n\x05state\x18\x02 \x01(\x0e\x32\x1d.wherry.v1.CheckFinding.State\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x0c\n\x04hint\x18\x04 \x01(\t\"Q\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0c\n\x08STATE_OK\x10\x01\x12\x11\n\rSTATE_WARNING\x10\x02\x12\x10\n\x0cSTATE_FAILED\x10\x03\"\x18\n\x16RemoveLeftoversRequest\"?\n\x17RemoveLeftoversResponse\x12$\n\x07removed\x18\x01 \x03(\x0b\x32\x13.wherry.v1.Leftover\"4\n\x08Leftover\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0c\n\x04home\x18\x03 \x01(\t2\xcd\x02\n\rSystemService\x12@\n\x07GetInfo\x12\x19.wherry.v1.GetInfoRequest\x1a\x1a.wherry.v1.GetInfoResponse\x12O\n\x0cGetDvcRemote\x12\x1e.wherry.v1.GetDvcRemoteRequest\x1a\x1f.wherry.v1.GetDvcRemoteResponse\x12O\n\x0c\x43heckService\x12\x1e.wherry.v1.CheckServiceRequest\x1a\x1f.wherry.v1.CheckServiceResponse\x12X\n\x0fRemoveLeftovers\x12!.wherry.v1.RemoveLeftoversRequest\x1a\".wherry.v1.RemoveLeftoversResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,25 +35,27 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETINFOREQUEST']._serialized_start=70
   _globals['_GETINFOREQUEST']._serialized_end=86
   _globals['_GETINFORESPONSE']._serialized_start=89
-  _globals['_GETINFORESPONSE']._serialized_end=275
-  _globals['_GETDVCREMOTEREQUEST']._serialized_start=277
-  _globals['_GETDVCREMOTEREQUEST']._serialized_end=298
-  _globals['_GETDVCREMOTERESPONSE']._serialized_start=300
-  _globals['_GETDVCREMOTERESPONSE']._serialized_end=422
-  _globals['_CHECKSERVICEREQUEST']._serialized_start=424
-  _globals['_CHECKSERVICEREQUEST']._serialized_end=445
-  _globals['_CHECKSERVICERESPONSE']._serialized_start=447
-  _globals['_CHECKSERVICERESPONSE']._serialized_end=553
-  _globals['_CHECKFINDING']._serialized_start=556
-  _globals['_CHECKFINDING']._serialized_end=744
-  _globals['_CHECKFINDING_STATE']._serialized_start=663
-  _globals['_CHECKFINDING_STATE']._serialized_end=744
-  _globals['_REMOVELEFTOVERSREQUEST']._serialized_start=746
-  _globals['_REMOVELEFTOVERSREQUEST']._serialized_end=770
-  _globals['_REMOVELEFTOVERSRESPONSE']._serialized_start=772
-  _globals['_REMOVELEFTOVERSRESPONSE']._serialized_end=835
-  _globals['_LEFTOVER']._serialized_start=837
-  _globals['_LEFTOVER']._serialized_end=889
-  _globals['_SYSTEMSERVICE']._serialized_start=892
-  _globals['_SYSTEMSERVICE']._serialized_end=1225
+  _globals['_GETINFORESPONSE']._serialized_end=310
+  _globals['_CALLER']._serialized_start=312
+  _globals['_CALLER']._serialized_end=415
+  _globals['_GETDVCREMOTEREQUEST']._serialized_start=417
+  _globals['_GETDVCREMOTEREQUEST']._serialized_end=438
+  _globals['_GETDVCREMOTERESPONSE']._serialized_start=440
+  _globals['_GETDVCREMOTERESPONSE']._serialized_end=562
+  _globals['_CHECKSERVICEREQUEST']._serialized_start=564
+  _globals['_CHECKSERVICEREQUEST']._serialized_end=585
+  _globals['_CHECKSERVICERESPONSE']._serialized_start=587
+  _globals['_CHECKSERVICERESPONSE']._serialized_end=693
+  _globals['_CHECKFINDING']._serialized_start=696
+  _globals['_CHECKFINDING']._serialized_end=884
+  _globals['_CHECKFINDING_STATE']._serialized_start=803
+  _globals['_CHECKFINDING_STATE']._serialized_end=884
+  _globals['_REMOVELEFTOVERSREQUEST']._serialized_start=886
+  _globals['_REMOVELEFTOVERSREQUEST']._serialized_end=910
+  _globals['_REMOVELEFTOVERSRESPONSE']._serialized_start=912
+  _globals['_REMOVELEFTOVERSRESPONSE']._serialized_end=975
+  _globals['_LEFTOVER']._serialized_start=977
+  _globals['_LEFTOVER']._serialized_end=1029
+  _globals['_SYSTEMSERVICE']._serialized_start=1032
+  _globals['_SYSTEMSERVICE']._serialized_end=1365
 # @@protoc_insertion_point(module_scope)

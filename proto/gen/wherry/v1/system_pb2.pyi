@@ -51,6 +51,7 @@ class GetInfoResponse(_message.Message):
     MESSAGE_BYTES_MAX_FIELD_NUMBER: _builtins.int
     NODE_FIELD_NUMBER: _builtins.int
     STAGE_SETTINGS_FIELD_NUMBER: _builtins.int
+    CALLER_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     """Version of the service."""
     s3_endpoint: _builtins.str
@@ -69,6 +70,10 @@ class GetInfoResponse(_message.Message):
     def stage_settings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Settings of stages that are read; others are refused."""
 
+    @_builtins.property
+    def caller(self) -> Global___Caller:
+        """Who the service takes the caller for."""
+
     def __init__(
         self,
         *,
@@ -80,14 +85,51 @@ class GetInfoResponse(_message.Message):
         message_bytes_max: _builtins.int = ...,
         node: _builtins.str = ...,
         stage_settings: _abc.Iterable[_builtins.str] | None = ...,
+        caller: Global___Caller | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["default_image", b"default_image", "engine_version", b"engine_version", "message_bytes_max", b"message_bytes_max", "node", b"node", "s3_endpoint", b"s3_endpoint", "stage_settings", b"stage_settings", "store_url", b"store_url", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller", "default_image", b"default_image", "engine_version", b"engine_version", "message_bytes_max", b"message_bytes_max", "node", b"node", "s3_endpoint", b"s3_endpoint", "stage_settings", b"stage_settings", "store_url", b"store_url", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetInfoResponse: _TypeAlias = GetInfoResponse  # noqa: Y015
+
+@_typing.final
+class Caller(_message.Message):
+    """Who calls, as the service sees it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_FIELD_NUMBER: _builtins.int
+    TOKEN_FIELD_NUMBER: _builtins.int
+    IS_OWNER_FIELD_NUMBER: _builtins.int
+    EXPIRES_AT_FIELD_NUMBER: _builtins.int
+    user: _builtins.str
+    """The name that runs of the caller carry."""
+    token: _builtins.str
+    """Name of the token that was shown; empty for the service's own."""
+    is_owner: _builtins.bool
+    """Whether it is the service's own token, whose holder may make others."""
+    @_builtins.property
+    def expires_at(self) -> _timestamp_pb2.Timestamp:
+        """When the token stops counting; unset: not by itself."""
+
+    def __init__(
+        self,
+        *,
+        user: _builtins.str = ...,
+        token: _builtins.str = ...,
+        is_owner: _builtins.bool = ...,
+        expires_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at", "is_owner", b"is_owner", "token", b"token", "user", b"user"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Caller: _TypeAlias = Caller  # noqa: Y015
 
 @_typing.final
 class GetDvcRemoteRequest(_message.Message):

@@ -17,6 +17,9 @@ _ROOT = Path("/sys/fs/cgroup")
 # Below the engine's own group: limits that an operator sets on that hold.
 _ENGINE = "docker"
 
+OURS = "wherry-"
+"""How the names of containers of services begin."""
+
 
 class CgroupAccounts:
     """Accounts of containers, one for each name."""
@@ -69,6 +72,11 @@ class CgroupAccounts:
             written_bytes=_summed(disk / "blkio.throttle.io_service_bytes_recursive", "Write"),
         )
 
+    def list_unused(self) -> list[str]:
+        """Accounts under which nothing runs: those of containers that have ended, and of such as are gone."""
+        tree = self._root / ("" if self._unified else "memory") / _ENGINE
+        return [self.parent(folder.name) for folder in sorted(tree.glob(f"{OURS}*/")) if _is_unused(folder)]
+
     def close(self, parent: str) -> None:
         """Remove the account of a container that is gone. Harmless when there is none."""
         trees = [self._root] if self._unified else [tree for tree in self._root.iterdir() if tree.is_dir()]
@@ -99,6 +107,13 @@ def usage_of_sample(sample: Mapping[str, Any]) -> Usage:
 def _bytes_of(disk: list[Mapping[str, Any]], kind: str) -> int | None:
     found = [int(item["value"]) for item in disk if str(item.get("op", "")).lower() == kind]
     return sum(found) if found else None
+
+
+def _is_unused(account: Path) -> bool:
+    try:
+        return not any(inner.is_dir() for inner in account.iterdir())
+    except OSError:  # gone meanwhile
+        return False
 
 
 def _peak(

@@ -168,6 +168,8 @@ results = Table(
     # What was read without being declared, and its fingerprint. Null: nobody looked.
     Column("undeclared", Text),
     Column("reads", Text, nullable=False),
+    # Null in rows that were written before migration 0013, and where nothing was counted.
+    Column("usage", Text),
     PrimaryKeyConstraint("key", "reads", name="pk_results"),
 )
 Index("ix_results_family_created_at", results.c.family, results.c.created_at)
@@ -182,6 +184,20 @@ secrets = Table(
     Column("user", Text, nullable=False),
     Column("set_at", Instant, nullable=False),
     PrimaryKeyConstraint("project", "name", name="pk_secrets"),
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("name", Text, nullable=False),
+    # SHA-256 of what its holder shows, in hexadecimal: 32 random bytes need no slower one.
+    Column("hash", Text, nullable=False),
+    Column("user", Text, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("used_at", Instant),
+    Column("expires_at", Instant),
+    PrimaryKeyConstraint("name", name="pk_tokens"),
+    UniqueConstraint("hash", name="uq_tokens_hash"),
 )
 
 leases = Table(

@@ -1,6 +1,7 @@
 """Build what knows and moves content: blobs, trees, and who uses them."""
 
 import contextlib
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,7 +55,9 @@ async def open_content(
 ) -> Content:
     """Build them, and clear away uploads that nobody will finish."""
     index, spool, objects = SqlBlobIndex(parts.database, clock), home / "uploads", parts.objects
-    spool.mkdir(exist_ok=True)
+    # Of an earlier life.
+    shutil.rmtree(spool, ignore_errors=True)
+    spool.mkdir()
     sources = FindSources(index=index, packs=parts.packs)
     put = PutBlobs(
         objects=objects,

@@ -10,6 +10,7 @@ from wherry.service.adapters.home_lock import is_at_work
 from wherry.service.adapters.runs_sql import SqlRunStore
 from wherry.service.adapters.submissions_sql import SqlSubmissionStore
 from wherry.service.adapters.traces_docker import SERVICE_LABEL, DockerTraces
+from wherry.service.adapters.traces_machine import LocalTraces
 from wherry.service.bootstrap.content import Content
 from wherry.service.bootstrap.parts import Parts
 from wherry.service.bootstrap.projects import Projects
@@ -109,6 +110,7 @@ async def open_driving(
     stack.push_async_callback(_leave, recover, drive, runners.remains)
     leftovers = FindLeftovers(
         traces=DockerTraces(parts.engine),
+        machine=LocalTraces(parts.engine),
         service=parts.labels[SERVICE_LABEL],
         at_work=lambda home: is_at_work(Path(home)),
         going=lambda: runners.going,

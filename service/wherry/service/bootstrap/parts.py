@@ -18,10 +18,11 @@ from wherry.service.adapters.image_store_docker import DockerImageStore
 from wherry.service.adapters.log_archive_objects import ObjectLogArchive
 from wherry.service.adapters.logs_files import FileLogStore
 from wherry.service.adapters.node_cache_local import LocalNodeCache
-from wherry.service.adapters.objects_obstore import ObstoreObjectStore
+from wherry.service.adapters.objects_http import HttpObjectStore
 from wherry.service.adapters.packs_sql import SqlPackIndex
 from wherry.service.adapters.secrets_sql import SqlSecretStore, read_or_make_key
 from wherry.service.adapters.store_probe_s3 import S3StoreProbe
+from wherry.service.adapters.tokens_sql import SqlTokenStore
 from wherry.service.adapters.traces_docker import HOME_LABEL, SERVICE_LABEL
 from wherry.service.adapters.workspaces_local import LocalWorkspaces
 from wherry.service.bootstrap.images import open_images
@@ -46,12 +47,13 @@ class Parts:
     """The adapters."""
 
     database: Database
-    objects: ObstoreObjectStore
+    objects: HttpObjectStore
     transfers: S3DirectTransfers
     engine: DockerContainerEngine
     image_store: DockerImageStore
     images: ReadyImages
     secrets: SqlSecretStore
+    tokens: SqlTokenStore
     labels: dict[str, str]
     """What containers and networks of this service carry."""
     network: NetworkPolicy
@@ -86,7 +88,7 @@ async def open_parts(settings: Settings, store: Store, stack: contextlib.AsyncEx
         path_style=settings.s3_path_style,
         ca_bundle=settings.s3_ca_bundle or None,
     )
-    objects = ObstoreObjectStore.connect(s3)
+    objects = HttpObjectStore.connect(s3)
     stack.push_async_callback(objects.close)
     public = replace(s3, endpoint_url=settings.s3_public_endpoint or s3.endpoint_url)
     transfers = S3DirectTransfers.connect(s3, public=public)
@@ -137,6 +139,7 @@ async def open_parts(settings: Settings, store: Store, stack: contextlib.AsyncEx
         image_store=image_store,
         images=images,
         secrets=SqlSecretStore(database, key=key),
+        tokens=SqlTokenStore(database),
         labels=labels,
         network=await network_policy(settings, engine, log, stack),
         packs=packs,

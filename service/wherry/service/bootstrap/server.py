@@ -8,6 +8,7 @@ import shutil
 import structlog
 
 from wherry.service.adapters.clock_system import SystemClock
+from wherry.service.adapters.tokens_sql import RandomTokenSource
 from wherry.service.bootstrap.cache_service import build_cache_servicer
 from wherry.service.bootstrap.content import Content, open_content
 from wherry.service.bootstrap.driving import Driving, open_driving
@@ -24,6 +25,7 @@ from wherry.service.rpc.runs import RunServicer
 from wherry.service.rpc.secrets import SecretServicer
 from wherry.service.rpc.server import RpcServer, Servicers
 from wherry.service.rpc.system import SystemFacts, SystemServicer
+from wherry.service.rpc.tokens import TokenServicer
 from wherry.service.usecases.add_stage import AddStage
 from wherry.service.usecases.check_blobs import CheckBlobs
 from wherry.service.usecases.check_packs import CheckPacks
@@ -34,6 +36,7 @@ from wherry.service.usecases.explain_stage import ExplainStage
 from wherry.service.usecases.find_contents import FindContents
 from wherry.service.usecases.follow_run import FollowRun
 from wherry.service.usecases.keep_secrets import CheckSecrets, KeepSecrets
+from wherry.service.usecases.keep_tokens import FindCaller, KeepTokens
 from wherry.service.usecases.lint_project import LintProject
 from wherry.service.usecases.read_results import ReadResults
 from wherry.service.usecases.read_run_results import ReadRunResults
@@ -68,8 +71,14 @@ async def build_server(
         runs=_runs(parts, content, projects, driving, clock=clock),
         secrets=SecretServicer(KeepSecrets(store=parts.secrets, clock=clock)),
         system=_system(settings, store, parts, driving, clock=clock),
+        tokens=TokenServicer(KeepTokens(store=parts.tokens, source=RandomTokenSource(), clock=clock)),
     )
-    return RpcServer(servicers, token=read_or_make_token(settings), log=log)
+    return RpcServer(
+        servicers,
+        token=read_or_make_token(settings),
+        find_caller=FindCaller(store=parts.tokens, clock=clock),
+        log=log,
+    )
 
 
 def _blobs(parts: Parts, content: Content) -> BlobServicer:

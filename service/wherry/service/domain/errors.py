@@ -125,6 +125,12 @@ class SecretUnknown(NotFound):
     reason = "SECRET_UNKNOWN"
 
 
+class TokenUnknown(NotFound):
+    """No token has this name."""
+
+    reason = "TOKEN_UNKNOWN"
+
+
 class Precondition(WherryError):
     """Something in the world must change before the request can succeed."""
 

@@ -2,13 +2,16 @@
 
 import hmac
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextvars import ContextVar
 from typing import Any
 
 import grpc
 
 from wherry.service.domain.errors import NotAllowed
+from wherry.service.domain.tokens import Caller
 from wherry.service.rpc.context import Context
-from wherry.service.rpc.handlers import wrap_behaviour
+from wherry.service.rpc.handlers import Behaviour, wrap_behaviour
+from wherry.service.usecases.keep_tokens import FindCaller
 
 USER_KEY = "wherry-user"
 _USER_CHARACTERS_MAX = 64
@@ -17,8 +20,21 @@ _USER_CHARACTERS_MAX = 64
 _OPEN_PREFIXES = ("/grpc.health.v1.", "/grpc.reflection.")
 
 
+# Each call is a task of its own, and each task has a value of its own.
+_CALLER: ContextVar[Caller] = ContextVar("caller")
+_SCHEME = "Bearer "
+
+
+def caller_now() -> Caller:
+    """Who makes the call that is being answered."""
+    return _CALLER.get()
+
+
 def user_of(context: Context) -> str:
-    """The name the caller goes by, as the caller says. It decides nothing but what people read."""
+    """The name the caller goes by: that of their token, else as they say. It decides nothing but what people read."""
+    caller = _CALLER.get(None)
+    if caller is not None and caller.token is not None:
+        return caller.token.user
     for key, value in context.invocation_metadata() or ():
         if key == USER_KEY and isinstance(value, str):
             name = "".join(character for character in value if character.isprintable()).strip()
@@ -27,11 +43,15 @@ def user_of(context: Context) -> str:
 
 
 class TokenInterceptor(grpc.aio.ServerInterceptor):
-    """Lets only calls pass that carry the service's token. It stands inside the interceptor that tells errors."""
+    """Lets only calls pass that carry the service's token or one of those it made.
 
-    def __init__(self, token: str) -> None:
-        """Compare with `token`, in constant time."""
-        self._expected = f"Bearer {token}".encode()
+    It stands inside the interceptor that tells errors.
+    """
+
+    def __init__(self, token: str, find_caller: FindCaller) -> None:
+        """Compare with `token`, in constant time; whose another is says `find_caller`, by its hash."""
+        self._expected = f"{_SCHEME}{token}".encode()
+        self._find_caller = find_caller
 
     async def intercept_service(
         self,
@@ -45,14 +65,52 @@ class TokenInterceptor(grpc.aio.ServerInterceptor):
         given = dict(handler_call_details.invocation_metadata or ()).get("authorization", b"")
         given = given.encode() if isinstance(given, str) else given
         if hmac.compare_digest(given, self._expected):
-            return handler
-        return wrap_behaviour(handler, unary=lambda _: _refuse, stream=lambda _: _refuse_stream)
+            return _answered_to(handler, self._owner)
+        text = given.decode("ascii", "replace")
+        if not text.startswith(_SCHEME):
+            return wrap_behaviour(handler, unary=lambda _: _refuse, stream=lambda _: _refuse_stream)
+        # The database is asked where its errors are told.
+        return _answered_to(handler, lambda: self._find(text.removeprefix(_SCHEME)))
+
+    async def _owner(self) -> Caller:
+        return Caller()
+
+    async def _find(self, token: str) -> Caller:
+        found = await self._find_caller(token)
+        if found is None:
+            raise _not_allowed()
+        return found
+
+
+def _answered_to(handler: Any, find: Callable[[], Awaitable[Caller]]) -> Any:
+    """Have a handler answer once it is known who calls."""
+
+    def unary(behaviour: Behaviour) -> Behaviour:
+        async def answer(request: object, context: Context) -> object:
+            _CALLER.set(await find())
+            return await behaviour(request, context)
+
+        return answer
+
+    def stream(behaviour: Behaviour) -> Behaviour:
+        async def answer(request: object, context: Context) -> AsyncIterator[object]:
+            _CALLER.set(await find())
+            async for message in behaviour(request, context):
+                yield message
+
+        return answer
+
+    return wrap_behaviour(handler, unary=unary, stream=stream)
 
 
 async def _refuse(_request: object, _context: Context) -> None:
-    raise NotAllowed(
+    raise _not_allowed()
+
+
+def _not_allowed() -> NotAllowed:
+    return NotAllowed(
         "the call carries no valid token",
-        hint="Set WHERRY_TOKEN to the token of this service, or keep it with: wherry login.",
+        hint="Set WHERRY_TOKEN to a token of this service, or keep it with: wherry login.",
     )
 
 

@@ -1,7 +1,10 @@
 """Submissions from the wire and needs to it. Everything from the wire is checked and bounded here."""
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
+
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from wherry.service.domain.blob import TREE_SUFFIX, Digest, parse_blob_hash
 from wherry.service.domain.errors import DigestMalformed, InvalidInput, Place, TooMany
@@ -82,6 +85,15 @@ def _settings_from(flags: pipelines_pb2.SettingFlags) -> StageSettings:
     given |= {"env": dict(flags.env)} if flags.env else {}
     given |= {"secrets": list(flags.secrets)} if flags.secrets else {}
     return parse_stage_settings(given, Place(path="the command line"))
+
+
+def moment(instant: datetime | None) -> Timestamp | None:
+    """Write a moment; None stays unset."""
+    if instant is None:
+        return None
+    stamp = Timestamp()
+    stamp.FromDatetime(instant)
+    return stamp
 
 
 def name_from(text: str, what: str) -> str:

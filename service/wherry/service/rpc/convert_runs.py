@@ -1,15 +1,12 @@
 """Runs, events and lines to the wire."""
 
 from dataclasses import asdict
-from datetime import datetime
-
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from wherry.service.domain.run import Event, Run, RunError, StageRecord, WriteBack, WriteBackKind
 from wherry.service.domain.states import CacheUse, Phase, State
 from wherry.service.domain.usage import Usage
 from wherry.service.ports.logs import LogLine, LogStream
-from wherry.service.rpc.convert import digest_to
+from wherry.service.rpc.convert import digest_to, moment
 from wherry.service.rpc.convert_pipelines import file_to, source_to
 from wherry.v1 import runs_pb2
 
@@ -65,9 +62,9 @@ def run_to(run: Run, *, with_stages: bool) -> runs_pb2.Run:
         labels=run.labels,
         priority=run.priority,
         state=_STATE_TO[run.state],
-        created_at=_time_to(run.created_at),
-        started_at=_time_to(run.started_at),
-        finished_at=_time_to(run.finished_at),
+        created_at=moment(run.created_at),
+        started_at=moment(run.started_at),
+        finished_at=moment(run.finished_at),
         compute_s=run.compute_s,
         saved_s=run.saved_s,
         stages=[stage_to(stage) for stage in run.stages.values()] if with_stages else (),
@@ -90,11 +87,17 @@ def stage_to(stage: StageRecord) -> runs_pb2.StageRecord:
         node=stage.node,
         image=stage.image,
         phase=_PHASE_TO[stage.phase],
-        since=_time_to(stage.since),
+        since=moment(stage.since),
         exit_code=stage.exit_code,
         reason=stage.reason,
         wall_s=stage.wall_s,
         usage=_usage_to(stage.usage),
+        earlier=[
+            runs_pb2.EndedAttempt(
+                reason=one.reason, exit_code=one.exit_code, wall_s=one.wall_s, usage=_usage_to(one.usage)
+            )
+            for one in stage.earlier
+        ],
         deps=[file_to(dep) for dep in stage.deps],
         outs=[file_to(out) for out in stage.outs],
         params_json=stage.params_json,
@@ -118,19 +121,11 @@ def line_to(kept: LogLine) -> runs_pb2.LogLine:
     """Write a line of output."""
     return runs_pb2.LogLine(
         sequence=kept.sequence,
-        time=_time_to(kept.line.time),
+        time=moment(kept.line.time),
         stage=kept.line.stage,
         stream=_STREAM_TO[kept.line.stream],
         text=kept.line.text,
     )
-
-
-def _time_to(instant: datetime | None) -> Timestamp | None:
-    if instant is None:
-        return None
-    stamp = Timestamp()
-    stamp.FromDatetime(instant)
-    return stamp
 
 
 def _error_to(error: RunError | None) -> runs_pb2.RunError | None:

@@ -17,6 +17,8 @@ from wherry.service.rpc.results import ResultServicer
 from wherry.service.rpc.runs import RunServicer
 from wherry.service.rpc.secrets import SecretServicer
 from wherry.service.rpc.system import SystemServicer
+from wherry.service.rpc.tokens import TokenServicer
+from wherry.service.usecases.keep_tokens import FindCaller
 from wherry.v1 import (
     blobs_pb2,
     blobs_pb2_grpc,
@@ -32,6 +34,8 @@ from wherry.v1 import (
     secrets_pb2_grpc,
     system_pb2,
     system_pb2_grpc,
+    tokens_pb2,
+    tokens_pb2_grpc,
 )
 
 # Clients ping every 30 s so that proxies keep quiet streams open; the server's default would call
@@ -48,6 +52,7 @@ _NAMES = tuple(
         (runs_pb2, "RunService"),
         (secrets_pb2, "SecretService"),
         (system_pb2, "SystemService"),
+        (tokens_pb2, "TokenService"),
     )
 )
 
@@ -63,15 +68,16 @@ class Servicers:
     runs: RunServicer
     secrets: SecretServicer
     system: SystemServicer
+    tokens: TokenServicer
 
 
 class RpcServer:
     """Serves the protocol on one address."""
 
-    def __init__(self, servicers: Servicers, *, token: str, log: EventLog) -> None:
-        """Let callers with `token` in; report bugs to `log`. Needs a running event loop."""
+    def __init__(self, servicers: Servicers, *, token: str, find_caller: FindCaller, log: EventLog) -> None:
+        """Let callers with `token` in, and those that `find_caller` knows; report bugs to `log`. Needs a running event loop."""
         self._server = grpc.aio.server(
-            interceptors=(ErrorInterceptor(log), TokenInterceptor(token)),
+            interceptors=(ErrorInterceptor(log), TokenInterceptor(token, find_caller)),
             options=(
                 ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
                 ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
@@ -87,6 +93,7 @@ class RpcServer:
         runs_pb2_grpc.add_RunServiceServicer_to_server(servicers.runs, self._server)
         secrets_pb2_grpc.add_SecretServiceServicer_to_server(servicers.secrets, self._server)
         system_pb2_grpc.add_SystemServiceServicer_to_server(servicers.system, self._server)
+        tokens_pb2_grpc.add_TokenServiceServicer_to_server(servicers.tokens, self._server)
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection(

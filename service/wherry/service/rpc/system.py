@@ -10,7 +10,9 @@ from wherry.service.domain.limits import MESSAGE_BYTES_MAX
 from wherry.service.domain.settings import STAGE_SETTINGS
 from wherry.service.ports.clock import Clock
 from wherry.service.ports.containers import ContainerEngine
+from wherry.service.rpc.caller import caller_now, user_of
 from wherry.service.rpc.context import Context
+from wherry.service.rpc.convert import moment
 from wherry.service.usecases.check_service import CheckService
 from wherry.service.usecases.find_leftovers import FindLeftovers
 from wherry.v1 import system_pb2, system_pb2_grpc
@@ -72,6 +74,7 @@ class SystemServicer(system_pb2_grpc.SystemServiceServicer):
             message_bytes_max=MESSAGE_BYTES_MAX,
             node=self._facts.node,
             stage_settings=STAGE_SETTINGS,
+            caller=_caller(context),
         )
 
     async def GetDvcRemote(  # noqa: N802
@@ -117,3 +120,14 @@ class SystemServicer(system_pb2_grpc.SystemServiceServicer):
             ],
             now=now,
         )
+
+
+def _caller(context: Context) -> system_pb2.Caller:
+    caller = caller_now()
+    token = caller.token
+    return system_pb2.Caller(
+        user=user_of(context),
+        token=token.name if token is not None else "",
+        is_owner=caller.is_owner,
+        expires_at=moment(token.expires_at) if token is not None else None,
+    )

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from wherry.service.domain.dvc.stage import Stage, StageName
 from wherry.service.domain.errors import BlobMissing, Unavailable, WherryError
-from wherry.service.domain.run import Run, StageRecord
+from wherry.service.domain.run import EndedAttempt, Run, StageRecord
 from wherry.service.domain.states import CacheUse, HitSource, Phase, State
 from wherry.service.domain.submission import RunOptions
 from wherry.service.domain.task import (
@@ -250,6 +250,7 @@ def _ended(latest: StageRecord, record: StageRecord, stage: Stage, outcome: Outc
                 cache=outcome.cache,
                 wall_s=outcome.wall_s,
                 usage=outcome.usage,
+                earlier=_earlier(outcome),
                 exit_code=None if outcome.cache == CacheUse.HIT else 0,
                 from_run=outcome.from_run,
                 from_user=outcome.from_user or "",
@@ -268,9 +269,17 @@ def _ended(latest: StageRecord, record: StageRecord, stage: Stage, outcome: Outc
                 exit_code=outcome.exit_code,
                 wall_s=outcome.wall_s,
                 usage=outcome.usage,
+                earlier=_earlier(outcome),
                 reason=outcome.reason,
             )
         case Cancelled():
             return replace(record, state=State.CANCELLED, reason="stopped")
         case Lost() | Vanished():
             return replace(record, state=State.LOST, reason=outcome.reason)
+
+
+def _earlier(outcome: Succeeded | Failed) -> tuple[EndedAttempt, ...]:
+    return tuple(
+        EndedAttempt(reason=one.reason, exit_code=one.exit_code, wall_s=one.wall_s, usage=one.usage)
+        for one in outcome.earlier
+    )

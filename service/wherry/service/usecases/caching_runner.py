@@ -60,6 +60,7 @@ class CachingStageRunner(StageRunner):
                 family=family_of(task.stage, task.root_at),
                 circumstances=circumstances_of(task),
                 log=outcome.log,
+                usage=outcome.usage,
                 undeclared=outcome.undeclared,
             ),
             fence=task.fence,

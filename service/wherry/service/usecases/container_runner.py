@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from wherry.service.domain.blob import Digest
-from wherry.service.domain.endings import why_failed
+from wherry.service.domain.endings import which_failed, why_failed
 from wherry.service.domain.errors import (
     DISK_FULL,
     BlobMissing,
@@ -287,13 +287,15 @@ def _failed(task: StageTask, ended: Ended) -> Failed:
     settings = task.settings
     if ended.over_disk_bytes is not None:
         reason = f"was stopped: it wrote more than {size_text(ended.over_disk_bytes)} to its workspace"
-        return Failed(reason=reason, exit_code=ended.exit.code, wall_s=ended.wall_s)
+        return Failed(reason=reason, exit_code=ended.exit.code, wall_s=ended.wall_s, usage=ended.usage)
     reason = why_failed(
         ended.exit.code,
         out_of_memory=ended.exit.out_of_memory,
         memory_bytes=settings.memory_bytes,
         timed_out_after_s=settings.timeout_s if ended.timed_out else None,
     )
+    if not ended.timed_out:
+        reason += which_failed(ended.failed_command, task.stage.commands)
     return Failed(reason=reason, exit_code=ended.exit.code, wall_s=ended.wall_s, usage=ended.usage)
 
 

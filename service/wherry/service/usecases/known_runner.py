@@ -2,6 +2,7 @@
 
 from wherry.service.domain.states import CacheUse
 from wherry.service.domain.task import AttemptId, Outcome, StageTask, Succeeded
+from wherry.service.domain.usage import NOTHING_COUNTED
 from wherry.service.ports.stages import StageObserver, StageRunner
 from wherry.service.usecases.find_result import FindResult, Known
 
@@ -29,6 +30,7 @@ def as_known(known: Known, task: StageTask) -> Succeeded:
             entry=known.entry,
             cache=CacheUse.MISS,
             wall_s=result.wall_s,
+            usage=result.usage,
             log=result.log,
             undeclared=result.undeclared,
         )
@@ -36,6 +38,7 @@ def as_known(known: Known, task: StageTask) -> Succeeded:
         entry=known.entry,
         cache=CacheUse.HIT,
         wall_s=result.wall_s if result else 0.0,
+        usage=result.usage if result else NOTHING_COUNTED,
         from_run=result.run_id if result else None,
         from_user=result.user if result else None,
         source=known.source,

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
@@ -11,7 +11,7 @@ from wherry.service.domain.errors import Unavailable
 from wherry.service.domain.limits import LOG_BYTES_PER_STAGE_MAX, LOG_LINE_BYTES_MAX
 from wherry.service.domain.lines import LineSplitter
 from wherry.service.domain.secrets import SecretMask
-from wherry.service.domain.shell import secrets_script
+from wherry.service.domain.shell import secrets_script, take_failed_command
 from wherry.service.domain.states import State
 from wherry.service.domain.task import AttemptId
 from wherry.service.domain.usage import Usage
@@ -51,6 +51,8 @@ class Ended:
     usage: Usage
     over_disk_bytes: int | None = None
     """How much it may add to its workspace, if it was stopped for adding more."""
+    failed_command: int | None = None
+    """Of several commands, the number of the one that failed, from 1; None: not known."""
 
     @property
     def is_good(self) -> bool:
@@ -147,6 +149,7 @@ class RunContainer:
             timed_out=limit.has_passed,
             over_disk_bytes=disk.exceeded_bytes,
             usage=meter.usage,
+            failed_command=output.failed_command,
         )
 
 
@@ -192,6 +195,7 @@ class _Output:
         self._masks = {source: SecretMask(secrets.values()) for source in Source}
         self._splitters = {source: LineSplitter(LOG_LINE_BYTES_MAX) for source in Source}
         self._bytes = 0
+        self.failed_command: int | None = None
 
     async def pass_on(self, pieces: AsyncGenerator[OutputPiece]) -> None:
         """Hand on everything until the container has ended."""
@@ -207,6 +211,8 @@ class _Output:
         await self._hand_on(piece.source, self._splitters[piece.source].feed(clean))
 
     async def _hand_on(self, source: Source, lines: Sequence[bytes]) -> None:
+        if source is Source.STDERR:
+            lines = list(self._without_driver(lines))
         if not lines or self._bytes > LOG_BYTES_PER_STAGE_MAX:
             return
         self._bytes += sum(len(line) + 1 for line in lines)
@@ -214,3 +220,11 @@ class _Output:
         if self._bytes > LOG_BYTES_PER_STAGE_MAX:
             marker = f"the stage wrote more than {LOG_BYTES_PER_STAGE_MAX} bytes: the rest is not kept"
             await self._observer.wrote(LogStream.SYSTEM, [marker.encode()])
+
+    def _without_driver(self, lines: Sequence[bytes]) -> Iterator[bytes]:
+        for line in lines:
+            written, number = take_failed_command(line)
+            if number is not None:
+                self.failed_command = number
+            if written is not None:
+                yield written
