@@ -9,17 +9,16 @@ import asyncio
 import contextlib
 import math
 import threading
-import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import docker.errors
-import requests.exceptions
 from docker import APIClient
 from docker.utils import kwargs_from_env
 
+from wherry.service.adapters.container_end_docker import instant, wait_for_end
 from wherry.service.adapters.container_logs_docker import LogConnection
 from wherry.service.adapters.container_output_docker import OutputRelay
 from wherry.service.adapters.container_spec_docker import Means, container_config, lacks_of_isolation
@@ -27,7 +26,7 @@ from wherry.service.adapters.engine_errors import engine_errors
 from wherry.service.adapters.machine_docker import machine_of
 from wherry.service.adapters.stage_network_docker import StageNetwork
 from wherry.service.adapters.usage_docker import ContainerUsage
-from wherry.service.domain.errors import EngineUnavailable, ImageNotFound
+from wherry.service.domain.errors import ImageNotFound
 from wherry.service.domain.resources import Machine
 from wherry.service.domain.usage import Usage
 from wherry.service.ports.containers import (
@@ -45,14 +44,8 @@ _T = TypeVar("_T")
 _CALL_TIMEOUT_S = 120
 _CALL_THREADS = 16
 
-# Between two looks at a container whose wait was broken off, or that was not started yet.
-_LOOK_AGAIN_S = 0.2
-_NOT_STARTED_WAIT_S = 1
-
 _BAD_REQUEST = 400
 _CONFLICT = 409
-
-_ENDED = frozenset({"exited", "dead"})
 
 
 class DockerContainerEngine(ContainerEngine):
@@ -89,6 +82,7 @@ class DockerContainerEngine(ContainerEngine):
         # A wait and a stop for each container.
         self._waits = ThreadPoolExecutor(2 * parallel_max, "docker-wait")
         self._usage = ContainerUsage()
+        self._stopped: set[ContainerId] = set()
 
     async def version(self) -> str:
         """The engine's version, such as 20.10.24."""
@@ -174,7 +168,10 @@ class DockerContainerEngine(ContainerEngine):
         Raises:
             EngineUnavailable: also when the container has been removed: its end is not known.
         """
-        return await self._call(lambda client: _wait(client, container), self._waits)
+        return await self._call(
+            lambda client: wait_for_end(client, container, was_stopped=lambda: container in self._stopped),
+            self._waits,
+        )
 
     async def stop(self, container: ContainerId, *, grace_s: float) -> None:
         """SIGTERM, then after the grace (rounded up to whole seconds, as the engine counts) SIGKILL.
@@ -182,6 +179,7 @@ class DockerContainerEngine(ContainerEngine):
         Where the first process is a shell that does not handle the signal, the command that it waits for gets it.
         """
         grace = math.ceil(grace_s)
+        self._stopped.add(container)
 
         def stop(client: APIClient) -> None:
             if grace:
@@ -194,7 +192,7 @@ class DockerContainerEngine(ContainerEngine):
     async def age_s(self, container: ContainerId) -> float:
         """Seconds since it was started, by this machine's clock; 0 when it was not."""
         state = await self._call(lambda client: client.inspect_container(container)["State"])
-        started = _instant(state["StartedAt"])
+        started = instant(state["StartedAt"])
         return 0.0 if started is None else max(0.0, (datetime.now(UTC) - started).total_seconds())
 
     async def usage(self, container: ContainerId) -> Usage:
@@ -209,7 +207,9 @@ class DockerContainerEngine(ContainerEngine):
             _remove(client, container)
             self._usage.removed(container, account)
 
+        self._stopped.add(container)
         await self._call(remove)
+        self._stopped.discard(container)
 
     async def list_labelled(self, labels: Mapping[str, str]) -> list[FoundContainer]:
         """All containers, ended ones too, that have all these labels."""
@@ -332,44 +332,6 @@ def _start(client: APIClient, container: ContainerId) -> None:
             f"the image cannot run the stage: {said}",
             hint="A stage needs an image with a shell at /bin/sh: name another one in meta.wherry.image.",
         ) from exc
-
-
-def _wait(client: APIClient, container: ContainerId) -> Exit:
-    """Never trust a wait: the engine can break it off while the container runs on (moby 27987)."""
-    while True:
-        broken = False
-        try:
-            client.wait(container, timeout=None, condition="not-running")
-        except docker.errors.NotFound as exc:
-            raise EngineUnavailable(f"the container {container[:12]} is gone: its end is not known") from exc
-        except (docker.errors.APIError, requests.exceptions.RequestException):
-            broken = True
-        state = client.inspect_container(container)["State"]
-        if state["Status"] in _ENDED:
-            return Exit(
-                code=int(state["ExitCode"]), out_of_memory=bool(state["OOMKilled"]), ran_s=_seconds(state)
-            )
-        if state["Status"] == "created":
-            # Neither running nor ended. Waits in parts, because it can end before this wait is set up.
-            with contextlib.suppress(requests.exceptions.RequestException):
-                client.wait(container, timeout=_NOT_STARTED_WAIT_S, condition="next-exit")
-        elif broken:
-            time.sleep(_LOOK_AGAIN_S)
-
-
-def _seconds(state: Mapping[str, Any]) -> float | None:
-    """From start to end."""
-    started, ended = _instant(state["StartedAt"]), _instant(state["FinishedAt"])
-    return None if started is None or ended is None else max(0.0, (ended - started).total_seconds())
-
-
-def _instant(text: str) -> datetime | None:
-    """The engine writes nanoseconds, of which Python reads six digits, and the year 1 for never."""
-    try:
-        read = datetime.fromisoformat(f"{text[:19]}{text[19:26].rstrip('Z')}+00:00")
-    except ValueError:
-        return None
-    return read if read.year > 1 else None
 
 
 # The engine signals the first process only, and that takes no signal that it does not handle: what a plain shell
