@@ -16,7 +16,7 @@ LOCK = b"schema: '2.0'\nstages:\n  train:\n    cmd: train 1\n"
 
 def read(
     parsed: ParsedFiles,
-    files: Mapping[str, bytes],
+    files: Mapping[ProjectPath, bytes],
     content: bytes = CONTENT,
     *,
     parsing: ParsingSettings | None = None,

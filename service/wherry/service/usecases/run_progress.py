@@ -1,12 +1,14 @@
 """How far a run has come: the records of its stages, and which can go next."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 
 from wherry.service.domain.dvc.graph import active_upstream
 from wherry.service.domain.dvc.stage import Pipeline, Stage, StageName
+from wherry.service.domain.errors import Unavailable
 from wherry.service.domain.records import StageEntry
 from wherry.service.domain.run import Run, RunError, StageRecord
 from wherry.service.domain.states import CacheUse, State
@@ -16,7 +18,7 @@ from wherry.service.domain.waiting import WaitingStages
 from wherry.service.ports.clock import Clock
 from wherry.service.ports.logs import LogStore, LogStream, NewLine
 from wherry.service.ports.runs import RunStore
-from wherry.service.usecases.patience import patiently
+from wherry.service.usecases.patience import until_kept
 
 _COMPUTED_ELSEWHERE = frozenset({CacheUse.HIT, CacheUse.MERGED})
 
@@ -129,8 +131,10 @@ class RunProgress:
             batch, self._unsaved = self._unsaved, []
             lines, self._unwritten = self._unwritten, []
             if lines:
-                await patiently(partial(self._logs.append, self._run_id, lines), self._clock)
-            await patiently(partial(self._runs.save_stages, self._run_id, batch), self._clock)
+                # The states say the same: they must not be lost with the notes, nor wait for them.
+                with contextlib.suppress(Unavailable):
+                    await self._logs.append(self._run_id, lines)
+            await until_kept(partial(self._runs.save_stages, self._run_id, batch), self._clock)
 
     def let_wait(self, stages: Iterable[Stage], pipeline: Pipeline) -> WaitingStages:
         """Let stages wait for their producers; how those end is followed from here on."""
