@@ -23,6 +23,8 @@ from typing import TypeVar
 from wherry.service.adapters.file_copy import copy_file
 from wherry.service.adapters.node_space import NodeSpace, note_use
 from wherry.service.adapters.node_trees_local import PreparedTrees, trees_folder
+from wherry.service.adapters.shared_work import SharedWork
+from wherry.service.adapters.thread_call import call_in_thread
 from wherry.service.domain.blob import TREE_SUFFIX, BlobHash, hash_content, object_key, parse_blob_hash
 from wherry.service.domain.errors import DISK_FULL, BlobMissing, TooMany, blob_missing
 from wherry.service.ports.objects import ObjectStore
@@ -63,7 +65,7 @@ class LocalNodeCache(NodeCache):
         self._root = root
         self._store = store
         self._downloads = asyncio.Semaphore(downloads_max)
-        self._fetching: dict[Path, asyncio.Task[Path]] = {}
+        self._fetching = SharedWork[Path, Path]()
         self._pool = ThreadPoolExecutor(threads, "node-cache")
         self._incoming = root / "incoming"
         shutil.rmtree(self._incoming, ignore_errors=True)
@@ -115,7 +117,7 @@ class LocalNodeCache(NodeCache):
         return _is_whole(self._path_of(blob), blob)
 
     async def path(self, digest_hash: str) -> Path:
-        """A read-only file with the content; fetched from the store at most once at a time.
+        """A read-only file with the content; fetched from the store at most once at a time, while somebody waits.
 
         Raises:
             BlobMissing: if the store does not hold it, or holds other content under its name.
@@ -165,14 +167,8 @@ class LocalNodeCache(NodeCache):
         # A stat of a local file is cheaper than a thread's turn, and ten thousand are asked for in a row.
         if _is_whole(path, blob):
             return path
-        fetch = self._fetching.get(path)
-        if fetch is None:
-            make = self._fetch if path == self._path_of(blob) else self._copy_executable
-            fetch = asyncio.create_task(make(blob, path))
-            self._fetching[path] = fetch
-            fetch.add_done_callback(lambda _: self._fetching.pop(path, None))
-        # Shielded: another workspace may wait for the same blob.
-        return await asyncio.shield(fetch)
+        make = self._fetch if path == self._path_of(blob) else self._copy_executable
+        return await self._fetching(path, lambda: make(blob, path))
 
     async def _fetch(self, blob: BlobHash, path: Path) -> Path:
         async with self._downloads:
@@ -253,7 +249,7 @@ class LocalNodeCache(NodeCache):
         return self._incoming / uuid.uuid4().hex
 
     async def _in_thread(self, action: Callable[[], _T]) -> _T:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, action)
+        return await call_in_thread(self._pool, action)
 
 
 class _Lease(NodeLease):
