@@ -104,6 +104,7 @@ async def open_driving(
             legacy=content.legacy,
             publish=content.publish_legacy,
         ),
+        logs=parts.logs,
         clock=clock,
         log=log,
     )
