@@ -126,6 +126,7 @@ def needs_to(needs: Needs) -> pipelines_pb2.Needs:
     """Write what the client must provide."""
     return pipelines_pb2.Needs(
         blobs=[digest_to(digest) for digest in needs.blobs],
+        sources=needs.are_sources,
         data=[
             pipelines_pb2.DataNeed(
                 path=need.path,

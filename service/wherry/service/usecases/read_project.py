@@ -28,7 +28,7 @@ from wherry.service.domain.settings import (
 )
 from wherry.service.domain.snapshot import Snapshot, SnapshotFile
 from wherry.service.domain.submission import DataNeed, Needs, Submission
-from wherry.service.usecases.put_blobs import PutBlobs
+from wherry.service.usecases.find_sources import FindSources
 from wherry.service.usecases.read_blobs import ReadBlobs
 from wherry.service.usecases.set_params import SetParams
 
@@ -80,9 +80,9 @@ class Project:
 class ReadProject:
     """Turns a submission into a project. Runs nothing and keeps nothing but changed params files."""
 
-    def __init__(self, *, put: PutBlobs, read: ReadBlobs, set_params: SetParams) -> None:
-        """Ask `put` what is held, read through `read`, and change parameters with `set_params`."""
-        self._put = put
+    def __init__(self, *, sources: FindSources, read: ReadBlobs, set_params: SetParams) -> None:
+        """Ask `sources` what is held, read through `read`, and change parameters with `set_params`."""
+        self._sources = sources
         self._read = read
         self._set_params = set_params
 
@@ -187,8 +187,8 @@ class ReadProject:
         return await self._lacking(file for path in paths if (file := snapshot.file_at(path)) is not None)
 
     async def _lacking(self, files: Iterable[SnapshotFile]) -> Needs | None:
-        missing = await self._put.find_missing([Digest(file.hash, file.size_bytes) for file in files])
-        return Needs(blobs=tuple(dict.fromkeys(missing))) if missing else None
+        missing = await self._sources.missing_of([Digest(file.hash, file.size_bytes) for file in files])
+        return Needs(blobs=tuple(dict.fromkeys(missing)), are_sources=True) if missing else None
 
     async def _read_settings(self, snapshot: Snapshot) -> ProjectSettings:
         if SETTINGS_FILE not in snapshot.files:
