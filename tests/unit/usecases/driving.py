@@ -182,8 +182,10 @@ class House:
 
         def merging(inner: StageRunner) -> StageRunner:
             caching = CachingStageRunner(inner, find=find, cache=cache, objects=objects, clock=clock)
-            merging = MergingStageRunner(caching, flights=flights, lease=lease, find=find, logs=self.logs)
-            return KnownStageRunner(merging, find=find)
+            merging = MergingStageRunner(
+                caching, flights=flights, lease=lease, find=find, logs=self.logs, clock=clock
+            )
+            return KnownStageRunner(merging, find=find, clock=clock)
 
         self.next_driver: Callable[[], DriveRun] = lambda: DriveRun(
             attempt=RestoreInputs(
@@ -209,7 +211,7 @@ class House:
             ),
             runners=_Runners(self, merging),
             runs=self.runs,
-            keep_succeeded=KeepSucceeded(resolve),
+            keep_succeeded=KeepSucceeded(resolve, clock),
             reopen=self._reopen,
             write_backs=WriteBacks(
                 put=self.put,

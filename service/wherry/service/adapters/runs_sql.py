@@ -170,6 +170,16 @@ class SqlRunStore(RunStore):
         self._has_news.changed(run_id)
         self._wakeups.wake(run_id)
 
+    async def list_stopping(self) -> Sequence[RunId]:
+        """See the port."""
+        query = select(runs.c.id).where(
+            runs.c.stop_requested.is_(True),
+            runs.c.state.not_in(_FINAL_STATES),
+            runs.c.owner.in_(sorted({"", self._owner})),
+        )
+        numbers = await self._database.run(lambda connection: connection.execute(query).scalars().all())
+        return [RunId(str(number)) for number in numbers]
+
     async def list_active(self) -> Sequence[Run]:
         """See the port."""
         owners = {"", self._owner}

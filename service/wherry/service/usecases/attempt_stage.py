@@ -1,8 +1,9 @@
 """Give one stage of a run its outputs, and record what happens on the way."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from wherry.service.domain.dvc.stage import Stage, StageName
 from wherry.service.domain.errors import BlobMissing, Unavailable, WherryError
@@ -29,6 +30,7 @@ from wherry.service.usecases.find_recorded import FindRecorded
 from wherry.service.usecases.find_result import FROZEN_WITHOUT_OUTPUTS, FindResult
 from wherry.service.usecases.force_downstream import is_forced, is_up_to_date
 from wherry.service.usecases.note_use import NoteUse
+from wherry.service.usecases.patience import patiently
 from wherry.service.usecases.resolve_stage import ProjectState, ResolveStage
 from wherry.service.usecases.run_progress import RunProgress
 
@@ -75,13 +77,23 @@ class AttemptStage:
         """Return when the stage has ended and that is recorded, or when it cannot go on because an input is gone."""
         record = going.progress.stages[stage.name]
         if stage.frozen:
-            await self.end(going, stage, record, await self._frozen(going, stage))
+            outcome = await self._or_lost(patiently(lambda: self._frozen(going, stage), self._clock))
+            await self.end(going, stage, record, outcome)
             return None
         forced = going.options.force or stage.name in going.options.forced or _is_forced(going, stage)
         use_cache = not (forced or going.options.no_run_cache)
         try:
-            task = await self._resolve(
-                going.state, stage, run_id=going.run.id, use_cache=use_cache, forced=forced
+            task = await patiently(
+                partial(
+                    self._resolve,
+                    going.state,
+                    stage,
+                    run_id=going.run.id,
+                    use_cache=use_cache,
+                    forced=forced,
+                ),
+                self._clock,
+                tell=partial(self._tell_wait, going, stage),
             )
         except BlobMissing as exc:
             return Vanished(reason=exc.message)
@@ -110,12 +122,23 @@ class AttemptStage:
         if not is_up_to_date(task):
             going.progress.renewed.add(stage.name)
         observer = _Observer(self, going, replace(record, node=self._node))
-        outcome = await going.runner.run(task, self._identities.new_attempt_id(), observer)
+        outcome = await self._or_lost(going.runner.run(task, self._identities.new_attempt_id(), observer))
         if not isinstance(outcome, Succeeded):
             return outcome
         # Inputs as they are written here: a result may come from a project that spells them otherwise.
         entry = replace(outcome.entry, cmd=stage.cmd, deps=task.deps, params=task.params)
         return replace(outcome, entry=entry)
+
+    async def _or_lost(self, work: Awaitable[Outcome]) -> Outcome:
+        """What came of it; what was waited for in vain is no fault of the stage."""
+        try:
+            return await work
+        except Unavailable as exc:
+            return Lost(reason=exc.message)
+
+    async def _tell_wait(self, going: GoingRun, stage: Stage, reason: str) -> None:
+        await self.say(going.run.id, stage, f"{reason}; it is tried again")
+        going.progress.note(replace(going.progress.stages[stage.name], reason=reason))
 
     async def end(self, going: GoingRun, stage: Stage, record: StageRecord, outcome: Outcome) -> None:
         """Record how a stage ended."""

@@ -15,7 +15,7 @@ from wherry.service.domain.task import RunId
 from wherry.service.domain.waiting import WaitingStages
 from wherry.service.ports.clock import Clock
 from wherry.service.ports.runs import RunStore
-from wherry.service.usecases.patience import patiently
+from wherry.service.usecases.patience import until_kept
 
 _COMPUTED_ELSEWHERE = frozenset({CacheUse.HIT, CacheUse.MERGED})
 
@@ -115,7 +115,7 @@ class RunProgress:
     async def _write(self) -> None:
         while self._unsaved:
             batch, self._unsaved = self._unsaved, []
-            await patiently(partial(self._runs.save_stages, self._run_id, batch), self._clock)
+            await until_kept(partial(self._runs.save_stages, self._run_id, batch), self._clock)
 
     def let_wait(self, stages: Iterable[Stage], pipeline: Pipeline) -> WaitingStages:
         """Let stages wait for their producers; how those end is followed from here on."""
