@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar, cast
 
+from tests.fakes.pack_index import FakePackIndex
 from tests.unit.usecases.runs_machine import MACHINE, FakeNode
 from tests.unit.usecases.runs_ports import (
     Archive,
@@ -44,6 +45,7 @@ from wherry.service.usecases.find_dvc_result import FindDvcResult
 from wherry.service.usecases.find_legacy_hashes import FindLegacyHashes
 from wherry.service.usecases.find_recorded import FindRecorded
 from wherry.service.usecases.find_result import FindResult
+from wherry.service.usecases.find_sources import FindSources
 from wherry.service.usecases.find_vanished import FindVanished
 from wherry.service.usecases.follow_run import FollowRun
 from wherry.service.usecases.forget_blobs import ForgetBlobs
@@ -57,6 +59,7 @@ from wherry.service.usecases.publish_legacy import PublishLegacy
 from wherry.service.usecases.put_blobs import PutBlobs
 from wherry.service.usecases.read_blobs import ReadBlobs
 from wherry.service.usecases.ready_images import ReadyImages
+from wherry.service.usecases.reconcile_packs import ReconcilePacks
 from wherry.service.usecases.recover_runs import RecoverRuns
 from wherry.service.usecases.reopen_run import ReopenRun
 from wherry.service.usecases.replay_log import ReplayLog
@@ -164,14 +167,16 @@ class Life:
             adopt=adopt,
             dvc=FindDvcResult(objects=objects, index=index, adopt=adopt, read=read),
         )
-        legacy = FindLegacyHashes(index=index, read=read, node=node)
+        packs = FakePackIndex(shared.index)
+        sources = FindSources(index=index, packs=packs)
+        legacy = FindLegacyHashes(held=sources, read=read, node=node)
         adopt_legacy = AdoptLegacy(objects=objects, index=index, put=put, spool=shared.folder)
         recorded = FindRecorded(index=index, legacy=legacy, adopt=adopt_legacy)
         resolve = ResolveStage(
             index=index, read=read, legacy=legacy, recorded=recorded, network=NetworkPolicy()
         )
         self.keep_logs = KeepLogs(logs=logs, archive=archive, log=log)
-        self.note_use = NoteUse(index=index, log=log)
+        self.note_use = NoteUse(index=index, packs=packs, log=log)
         self.runners = Runners(
             Settings(home=shared.folder, jobs=2, workspace_gb=1),
             _Ports(
@@ -226,6 +231,8 @@ class Life:
                     adopt=adopt,
                     forget=ForgetBlobs(objects=objects, index=index),
                     index=index,
+                    packs=ReconcilePacks(objects=objects, packs=packs, clock=clock, log=log),
+                    sources=sources,
                     read=read,
                     log=log,
                 ),

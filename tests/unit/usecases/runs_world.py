@@ -12,9 +12,11 @@ from random import Random
 from typing import Any
 
 from tests.fakes.blob_index import FakeBlobIndex
+from tests.fakes.event_log import FakeEventLog
 from tests.fakes.leases import FakeLeases
 from tests.fakes.log_store import FakeLogStore
 from tests.fakes.object_store import FakeObjectStore
+from tests.fakes.pack_index import FakePackIndex
 from tests.fakes.run_store import FakeRunStore
 from tests.fakes.virtual_time import LoopClock
 from tests.unit.usecases.driving import Counting
@@ -42,6 +44,7 @@ from wherry.service.ports.clock import Identities
 from wherry.service.ports.event_log import EventLog
 from wherry.service.ports.logs import LogLine, LogStream
 from wherry.service.ports.run_cache import Result
+from wherry.service.usecases.find_sources import FindSources
 from wherry.service.usecases.put_blobs import PutBlobs
 from wherry.service.usecases.read_blobs import ReadBlobs
 from wherry.service.usecases.read_project import Project, ReadProject
@@ -81,25 +84,12 @@ class Person:
     working: list["asyncio.Task[None]"] = field(default_factory=list)
 
 
-class Log(EventLog):
-    """A broken run fails the test."""
-
-    def info(self, event: str, **fields: object) -> None:
-        """Not looked at."""
-
-    def warning(self, event: str, **fields: object) -> None:
-        """Not looked at."""
-
-    def exception(self, event: str, **fields: object) -> None:
-        raise AssertionError(f"{event} {fields}")
-
-
 class World:
     """All that there is. Use it within one virtual loop."""
 
     def __init__(self, folder: Path, owners: tuple[str, ...], seed: int) -> None:
         self.folder, self.chance, self.clock = folder, Random(seed), LoopClock()
-        self.log: EventLog = Log()
+        self.log: EventLog = FakeEventLog()
         self.runs, self.leases, self.index = FakeRunStore(), FakeLeases(), FakeBlobIndex()
         self.owners, self.contents = dict[RunId, str](), dict[RunId, bytes]()
         self.results: dict[Any, Result] = {}
@@ -137,13 +127,14 @@ class World:
             PutBlobs(objects=self.objects, index=self.index, node=node, spool=self.folder),
             ReadBlobs(node),
         )
+        sources = FindSources(index=self.index, packs=FakePackIndex(self.index))
         files = {}
         for path, text in {"dvc.yaml": pipeline, "seed": "1"}.items():
             digest = await put.put_content(text.encode())
             files[ProjectPath(path)] = SnapshotFile(hash=digest.hash, size_bytes=digest.size_bytes)
         set_params = SetParams(put=put, read=read, composer=HydraParamComposer(at_once=1))
         submission = Submission(project="p", user="", snapshot=Snapshot(files=files, data={}))
-        project = await ReadProject(put=put, read=read, set_params=set_params)(submission)
+        project = await ReadProject(sources=sources, read=read, set_params=set_params)(submission)
         assert not isinstance(project, Needs)
         return project
 
