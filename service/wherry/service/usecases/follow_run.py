@@ -19,8 +19,8 @@ _PAGE = 500
 # how long a follower lives on after its caller has gone.
 _WAIT_S = 20.0
 
-# News within so short a time are told in one go: nobody sees the delay, and a run of known results is not
-# read back event by event.
+# What comes within so short a time of the last look is told in one go: nobody sees the delay, and a run of known
+# results is not read back event by event. After a longer silence news are told at once.
 _TOGETHER_S = 0.01
 
 # With many followers longer, for each of them so much: what is told to a thousand is told twice a second, so that the
@@ -65,7 +65,7 @@ class FollowRun:
                     if has_ended or patience.is_over:
                         return
                     await life.wait(patience.left_s)
-                    await self._let_gather()
+                    await self._let_gather(life)
 
     async def lines(
         self, run: str, *, stage: str | None, after: int, follow: bool, wait_s: float | None = None
@@ -107,7 +107,7 @@ class FollowRun:
                     return
                 left_s = patience.left_s
                 await _first_of(self._logs.wait_for_lines(found.id, after, left_s), life.wait(left_s))
-                await self._let_gather()
+                await self._let_gather(life)
         yield Page((), is_last=True)
 
     @contextlib.contextmanager
@@ -118,9 +118,10 @@ class FollowRun:
         finally:
             self._followers -= 1
 
-    async def _let_gather(self) -> None:
-        """A moment after there are news, so that what comes together is told together."""
-        await asyncio.sleep(min(max(_TOGETHER_S, self._followers * _TOGETHER_S_EACH), _TOGETHER_S_MAX))
+    async def _let_gather(self, life: "_Life") -> None:
+        """Return not too soon after the last look: what comes together is told together."""
+        gather_s = min(max(_TOGETHER_S, self._followers * _TOGETHER_S_EACH), _TOGETHER_S_MAX)
+        await asyncio.sleep(max(0.0, life.looked_at + gather_s - asyncio.get_running_loop().time()))
 
 
 class _Patience:
@@ -147,11 +148,15 @@ class _Life:
         self._runs = runs
         self._run_id = run.id
         self._after = after
+        self._loop = asyncio.get_running_loop()
+        self.looked_at = 0.0
+        """When news were last asked for, by the loop's clock."""
         self.ended = run.state.is_final
         self.stages = dict(run.stages)
 
     async def news(self) -> Sequence[Event]:
         """The next events, none when there are no more now."""
+        self.looked_at = self._loop.time()
         events = await self._runs.events_after(self._run_id, self._after, _PAGE)
         if events:
             self._after = events[-1].sequence
