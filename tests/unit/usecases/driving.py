@@ -219,6 +219,7 @@ class House:
                 legacy=legacy,
                 publish=PublishLegacy(objects=objects, index=index, read=read, legacy=legacy, log=self.log),
             ),
+            logs=self.logs,
             clock=clock,
             log=self.log,
         )

@@ -247,6 +247,7 @@ class Life:
                 legacy=legacy,
                 publish=PublishLegacy(objects=objects, index=index, read=read, legacy=legacy, log=log),
             ),
+            logs=logs,
             clock=clock,
             log=log,
         )

@@ -26,6 +26,7 @@ from wherry.service.rpc.runs import read_submission
 from wherry.service.usecases.attempt_stage import AttemptStage
 from wherry.service.usecases.drive_run import DriveRun
 from wherry.service.usecases.find_leftovers import FindLeftovers
+from wherry.service.usecases.guard_network import GuardNetwork
 from wherry.service.usecases.keep_logs import KeepLogs
 from wherry.service.usecases.keep_succeeded import KeepSucceeded
 from wherry.service.usecases.recover_runs import RecoverRuns
@@ -103,6 +104,7 @@ async def open_driving(
             legacy=content.legacy,
             publish=content.publish_legacy,
         ),
+        logs=parts.logs,
         clock=clock,
         log=log,
     )
@@ -115,6 +117,10 @@ async def open_driving(
         stops.start()
         stack.push_async_callback(stops.close)
     stack.push_async_callback(_leave, recover, drive, runners.remains)
+    if not parts.network.withheld:
+        guard = GuardNetwork(engine=parts.engine, clock=clock, log=log, is_needed=lambda: bool(runners.going))
+        guard.start()
+        stack.push_async_callback(guard.close)
     leftovers = FindLeftovers(
         traces=DockerTraces(parts.engine),
         machine=LocalTraces(parts.engine),

@@ -51,6 +51,8 @@ async def build_server(
 ) -> RpcServer:
     """Put everything together over the parts, and take up what an earlier life of the service left."""
     log, clock = structlog.get_logger("wherry"), SystemClock()
+    # Before anything could run: a runtime class that is not there must not become another one.
+    await parts.engine.lacks_of_isolation()
     machine = allotted(
         await parts.engine.machine(),
         at_once=settings.jobs,

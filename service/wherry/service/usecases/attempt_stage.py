@@ -146,14 +146,16 @@ class AttemptStage:
             going.state.add_outputs(stage, outcome.entry)
             going.progress.entries[stage.name] = outcome.entry
             self._note_use(out.hash for out in outcome.entry.outs)
-        await self._tell_end(going.run.id, stage, outcome)
+        if not _is_hit(outcome):
+            await self._tell_end(going.run.id, stage, outcome)
         latest = going.progress.stages[stage.name]
         ended = _ended(latest, record, stage, outcome)
         if ended.undeclared:
             read = [file.path for file in ended.undeclared]
             ended = replace(ended, undeclared_deps=deps_to_add(stage, read, going.state.outputs))
-        if ended.cache == CacheUse.HIT:
-            going.progress.note(ended)
+        if _is_hit(outcome):
+            # Nobody waits for these to be kept, one by one: of a run of known results they are kept many at once.
+            going.progress.note(ended, said=_of_hit(outcome))
         else:
             await going.progress.save(ended)
 
@@ -178,12 +180,6 @@ class AttemptStage:
                 await self.say(run_id, stage, reason)
             case Succeeded(cache=CacheUse.MERGED, from_run=str(origin), from_user=user):
                 await self.say(run_id, stage, f"computed once, in run {origin} of {user}")
-            case Succeeded(cache=CacheUse.HIT, from_run=str(origin), from_user=user):
-                await self.say(run_id, stage, f"cached: computed in run {origin} by {user}")
-            case Succeeded(cache=CacheUse.HIT, source=HitSource.DVC_LOCK):
-                await self.say(run_id, stage, "cached: as dvc.lock records it")
-            case Succeeded(cache=CacheUse.HIT, source=HitSource.DVC_RUN_CACHE):
-                await self.say(run_id, stage, "cached: taken from DVC's run cache (run_cache.trust_dvc)")
             case _:
                 pass
 
@@ -240,6 +236,23 @@ class _Observer(StageObserver):
     async def _take_output_of(self, attempt: AttemptId | None) -> None:
         after = await self._keeper.last_line(self._going.run.id)
         self._record = replace(self._record, attempt_id=attempt, output_after=after)
+
+
+def _is_hit(outcome: Outcome) -> bool:
+    return isinstance(outcome, Succeeded) and outcome.cache == CacheUse.HIT
+
+
+def _of_hit(outcome: Outcome) -> str:
+    """What is said of a known result: who vouches for it."""
+    match outcome:
+        case Succeeded(from_run=str(origin), from_user=user):
+            return f"cached: computed in run {origin} by {user}"
+        case Succeeded(source=HitSource.DVC_LOCK):
+            return "cached: as dvc.lock records it"
+        case Succeeded(source=HitSource.DVC_RUN_CACHE):
+            return "cached: taken from DVC's run cache (run_cache.trust_dvc)"
+        case _:
+            return ""
 
 
 def _is_forced(going: GoingRun, stage: Stage) -> bool:

@@ -17,6 +17,7 @@ from wherry.service.domain.submission import RunOptions
 from wherry.service.domain.task import RunId
 from wherry.service.ports.clock import Clock
 from wherry.service.ports.event_log import EventLog
+from wherry.service.ports.logs import LogStore
 from wherry.service.ports.runs import RunStore
 from wherry.service.ports.stages import StageRunner
 from wherry.service.usecases.attempt_stage import GoingRun
@@ -71,7 +72,7 @@ class RunnerMaker(Protocol):
 class DriveRun:
     """Owns the runs that are going on in this process."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - every part has its name
         self,
         *,
         attempt: RestoreInputs,
@@ -80,6 +81,7 @@ class DriveRun:
         keep_succeeded: KeepSucceeded,
         reopen: Callable[[Run], Awaitable[tuple[ProjectState, RunOptions]]],
         write_backs: WriteBacks,
+        logs: LogStore,
         clock: Clock,
         log: EventLog,
     ) -> None:
@@ -90,6 +92,7 @@ class DriveRun:
         self._attempt = attempt
         self._runs = runs
         self._write_backs = write_backs
+        self._logs = logs
         self._clock = clock
         self._log = log
         self._going: dict[RunId, asyncio.Task[None]] = {}
@@ -144,6 +147,7 @@ class DriveRun:
             clock=self._clock,
             stages=run.stages,
             address_of=lambda name: addresses.get(name, name),
+            logs=self._logs,
         )
         run = replace(run, state=State.RUNNING, started_at=run.started_at or self._clock.now())
         state: ProjectState | None = None

@@ -10,9 +10,8 @@ from wherry.service.domain.dvc.data_file import parse_data_file
 from wherry.service.domain.dvc.dvc_config import CONFIG_FILE, ParsingSettings, parse_parsing_settings
 from wherry.service.domain.dvc.graph import build_pipeline
 from wherry.service.domain.dvc.ignore import Hidden
-from wherry.service.domain.dvc.lockfile import parse_lock
 from wherry.service.domain.dvc.outside_paths import find_obstacle
-from wherry.service.domain.dvc.pipeline_file import PIPELINE_FILE_NAME, parse_pipeline_file
+from wherry.service.domain.dvc.pipeline_file import PIPELINE_FILE_NAME
 from wherry.service.domain.dvc.project_files import find_dvc_files, lock_path
 from wherry.service.domain.dvc.stage import DataSource, Pipeline, Stage, StageName
 from wherry.service.domain.dvc.targets import select_stages
@@ -29,6 +28,7 @@ from wherry.service.domain.settings import (
 from wherry.service.domain.snapshot import Snapshot, SnapshotFile
 from wherry.service.domain.submission import DataNeed, Needs, Submission
 from wherry.service.usecases.find_sources import FindSources
+from wherry.service.usecases.parsed_files import ParsedFiles
 from wherry.service.usecases.read_blobs import ReadBlobs
 from wherry.service.usecases.set_params import SetParams
 
@@ -85,6 +85,7 @@ class ReadProject:
         self._sources = sources
         self._read = read
         self._set_params = set_params
+        self._parsed = ParsedFiles()
 
     async def __call__(self, submission: Submission) -> Project | Needs:
         """Read the project; Needs when files of it are not held yet.
@@ -167,7 +168,7 @@ class ReadProject:
 
         while True:
             try:
-                return parse_pipeline_file(
+                return self._parsed.pipeline(
                     contents[path], path, load=load, parsing=parsing, around=snapshot.around
                 )
             except FilesNeeded as exc:
@@ -205,7 +206,7 @@ class ReadProject:
             path = lock_path(file)
             if path in snapshot.files:
                 content = await self._read.read_project_file(path, snapshot.files[path])
-                locks[file] = Lock(path=path, content=content, entries=parse_lock(content, path))
+                locks[file] = Lock(path=path, content=content, entries=self._parsed.lock(content, path))
             else:
                 locks[file] = Lock(path=path, content=None, entries={})
         return locks
