@@ -35,8 +35,11 @@ class BlobServicer(blobs_pb2_grpc.BlobServiceServicer):
         self, request: blobs_pb2.FindMissingBlobsRequest, context: Context
     ) -> blobs_pb2.FindMissingBlobsResponse:
         """Say which blobs are not held."""
-        missing = await self._put.find_missing(digests_from(request.digests))
-        return blobs_pb2.FindMissingBlobsResponse(missing=[digest_to(digest) for digest in missing])
+        missing = {digest.hash for digest in await self._put.find_missing(digests_from(request.digests))}
+        # The messages that came, not new ones: there may be a hundred thousand.
+        return blobs_pb2.FindMissingBlobsResponse(
+            missing=[digest for digest in request.digests if digest.hash in missing]
+        )
 
     async def UploadBlobs(  # noqa: N802
         self, request: AsyncIterator[blobs_pb2.UploadBlobsRequest], context: Context
