@@ -32,6 +32,7 @@ demo: ## the example from end to end, on this machine
 
 test: setup image ## every test, on a real engine, S3 server, PostgreSQL and real DVC
 	@scripts/postgres.sh
+	@scripts/packages.sh zsh fish
 	pytest -n $(PYTEST_PROCESSES) --dist loadfile $(PYTEST_ARGS)
 
 lint: setup ## style, imports between layers, the protocol, generated code
@@ -60,9 +61,10 @@ proto-check: setup
 	$(call generate,"$$fresh"); \
 	diff -r --exclude=__pycache__ --exclude=py.typed "$$fresh" proto/gen || { echo 'proto/gen is not what proto/ says: make proto' >&2; exit 1; }
 
-bench: setup image ## against DVC, rclone, s5cmd and the bare engine: overhead, cached runs, reading, large inputs, moving content
+bench: setup image ## against DVC, rclone, s5cmd and the bare engine: overhead, cached runs, many at once, reading, large inputs, moving content
 	python -m bench.chain
 	python -m bench.fan_out
+	python -m bench.cached
 	python bench/reading.py --stages 200
 	python bench/reading.py --stages 1000 --no-dvc
 	python bench/layout.py
@@ -71,6 +73,10 @@ bench: setup image ## against DVC, rclone, s5cmd and the bare engine: overhead, 
 	python -m bench.bounds
 	python bench/cli.py
 	python -m bench.watching
+	python -m bench.submissions
+	python -m bench.twice
+	python -m bench.watchers
+	python -m bench.growth
 
 # Each list is held to dev.txt, so that what is shipped is what was tested.
 COMPILE = .venv/uv/bin/uv pip compile -q --upgrade --generate-hashes --universal --python-version 3.11 --no-header

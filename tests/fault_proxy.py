@@ -28,6 +28,8 @@ class Fault:
     """S3's word for the error."""
     cut_after: int | None = None
     """Pass on so many bytes of the body, then break the connection."""
+    pause_after: int | None = None
+    """Pass on so many bytes of the body, and the rest when the test says so."""
     drop: bool = False
     """Break the connection without an answer; the store is not asked."""
     drop_answer: bool = False
@@ -49,6 +51,8 @@ class FaultProxy:
     requests: list[str] = field(default_factory=list)
     body_bytes: int = 0
     """How much was passed on of answers."""
+    resumed: threading.Event = field(default_factory=threading.Event)
+    """Set by the test for answers that pause."""
     stopped: threading.Event = field(default_factory=threading.Event)
 
     def fault_for(self, method: str, path: str) -> Fault | None:
@@ -81,6 +85,7 @@ def fault_proxy(upstream: str, *, tls: ssl.SSLContext | None = None) -> Iterator
         yield proxy
     finally:
         proxy.stopped.set()
+        proxy.resumed.set()
         server.shutdown()
         thread.join()
         server.server_close()
@@ -150,8 +155,13 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if fault.cut_after is not None:
             data = data[: fault.cut_after]
             self.close_connection = True
-        self.owner.body_bytes += len(data)
+        if fault.pause_after is not None:
+            self.wfile.write(data[: fault.pause_after])
+            self.owner.body_bytes += fault.pause_after
+            self.owner.resumed.wait(60)
+            data = data[fault.pause_after :]
         self.wfile.write(data)
+        self.owner.body_bytes += len(data)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - named by http.server
         """Say nothing."""

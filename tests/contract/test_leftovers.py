@@ -8,16 +8,17 @@ from pathlib import Path
 import docker
 import pytest
 
-from tests.engine_fixtures import IMAGE, engine
+from tests.engine_fixtures import IMAGE, Bench, bench, engine
 from wherry.service.adapters.containers_docker import DockerContainerEngine
 from wherry.service.adapters.home_lock import hold_home, is_at_work
 from wherry.service.adapters.stage_network_docker import StageNetwork
 from wherry.service.adapters.traces_docker import HOME_LABEL, SERVICE_LABEL, DockerTraces
+from wherry.service.adapters.traces_machine import LocalTraces
 from wherry.service.domain.task import AttemptId
-from wherry.service.ports.traces import Trace
+from wherry.service.ports.traces import Trace, TraceKind
 from wherry.service.usecases.find_leftovers import FindLeftovers
 
-__all__ = ["engine"]
+__all__ = ["bench", "engine"]
 
 
 @pytest.fixture
@@ -45,6 +46,21 @@ def leave(client: docker.DockerClient, home: Path, attempt: str = "a1") -> tuple
     return str(container.name), network.name
 
 
+FILES = ("node/incoming/x", "uploads/upload-y", "workspaces/a1")
+
+
+def leave_files(home: Path) -> None:
+    """Leave what is there only while a service is at work."""
+    for name in FILES:
+        (home / name).mkdir(parents=True)
+        (home / name / "part").write_text("half")
+        (home / name / "part").chmod(0o400)
+
+
+def files_in(home: Path) -> set[str]:
+    return {name for name in FILES if (home / name).exists()}
+
+
 def test_of_services_that_are_gone_all_is_removed_and_of_others_nothing(
     engine: DockerContainerEngine, client: docker.DockerClient, tmp_path: Path
 ) -> None:
@@ -56,8 +72,11 @@ def test_of_services_that_are_gone_all_is_removed_and_of_others_nothing(
         pass
     names = {home: leave(client, home) for home in homes}
     other = leave(client, own, attempt="going")
+    for home in (killed, working, own):
+        leave_files(home)
     find = FindLeftovers(
         traces=DockerTraces(engine),
+        machine=LocalTraces(engine),
         service=own.name,
         # Of all that is on the engine, this test has to do with its own.
         at_work=lambda home: Path(home) not in homes or is_at_work(Path(home)),
@@ -66,25 +85,70 @@ def test_of_services_that_are_gone_all_is_removed_and_of_others_nothing(
 
     async def check() -> list[Trace]:
         removed = list(await find.remove())
-        assert list(await find()) == []
+        assert [trace for trace in await find() if trace.home] == []
         return removed
 
     try:
         with hold_home(working):
             removed = asyncio.run(check())
         expected = {*names[gone], *names[killed], names[own][0]}
-        assert {trace.name for trace in removed} == expected
-        assert {trace.home for trace in removed} == {str(gone), str(killed), str(own)}
-        left = {str(item.name) for item in client.containers.list(all=True)}
+        whose = [trace for trace in removed if trace.home]
+        assert {trace.name for trace in whose} == {*expected, *FILES}
+        assert {trace.home for trace in whose} == {str(gone), str(killed), str(own)}
+        assert {home.name: files_in(home) for home in (killed, working, own)} == {
+            killed.name: set(),
+            working.name: set(FILES),
+            own.name: set(FILES),
+        }
+        left = {str(item.name) for item in client.containers.list(all=True, ignore_removed=True)}
         left |= {str(item.name) for item in client.networks.list()}
         assert not expected & left
         assert {*names[working], *other, names[own][1]} <= left
     finally:
-        for container in client.containers.list(all=True, filters={"label": HOME_LABEL}):
+        for container in client.containers.list(all=True, filters={"label": HOME_LABEL}, ignore_removed=True):
             if Path(container.labels[HOME_LABEL]) in homes:
                 container.remove(force=True)
         for _, network in (*names.values(), other):
             StageNetwork(network).remove(client.api)
+
+
+def test_accounts_and_rules_that_nothing_uses_any_more_are_removed(
+    bench: Bench, engine: DockerContainerEngine, client: docker.DockerClient
+) -> None:
+    traces = LocalTraces(engine)
+    network = StageNetwork(f"wt-{uuid.uuid4().hex[:8]}", labels={"wherry.test": "network"})
+    rules = Trace(kind=TraceKind.RULES, id=network.name, name=f"STAGES-{network.name}")
+
+    async def left() -> set[tuple[TraceKind, str]]:
+        return {(found.kind, found.id) for found in await traces.list_traces([])}
+
+    async def check() -> None:
+        async with bench.started(bench.spec("echo ready; sleep 1000")) as (container, pieces):
+            await anext(pieces)
+            [name] = client.api.inspect_container(container)["Name"].split("/")[1:]
+            account = Trace(kind=TraceKind.ACCOUNT, id=f"/docker/{name}", name=name)
+            network.ensure(client.api)
+            assert not {(rules.kind, rules.id), (account.kind, account.id)} & await left()
+            # As somebody does who cleans up by hand.
+            client.api.remove_container(container, force=True)
+            client.api.remove_network(network.name)
+            assert {(rules.kind, rules.id), (account.kind, account.id)} <= await left()
+            await traces.remove_trace(rules)
+            await traces.remove_trace(account)
+            assert not {(rules.kind, rules.id), (account.kind, account.id)} & await left()
+
+    try:
+        asyncio.run(check())
+    finally:
+        network.remove(client.api)
+
+
+def test_a_folder_that_was_never_a_services_is_not_touched(
+    engine: DockerContainerEngine, tmp_path: Path
+) -> None:
+    leave_files(tmp_path)
+    found = asyncio.run(LocalTraces(engine).list_traces([str(tmp_path)]))
+    assert [trace for trace in found if trace.home] == []
 
 
 def test_a_home_is_at_work_as_long_as_somebody_holds_it(tmp_path: Path) -> None:

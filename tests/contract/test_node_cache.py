@@ -63,6 +63,14 @@ def with_cache(
     return asyncio.run(run())
 
 
+async def until(is_so: Callable[[], bool]) -> None:
+    for _ in range(10_000):
+        if is_so():
+            return
+        await asyncio.sleep(0)
+    raise AssertionError("it does not come to that")
+
+
 def files_below(root: Path) -> list[str]:
     return sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
 
@@ -96,6 +104,47 @@ def test_many_who_ask_at_once_share_one_download(tmp_path: Path, store: Counting
 
     with_cache(tmp_path, store, check)
     assert store.fetched == [object_key(HASH)]
+
+
+def test_a_download_that_nobody_waits_for_is_stopped_and_leaves_nothing(
+    tmp_path: Path, store: CountingStore
+) -> None:
+    async def check(cache: LocalNodeCache) -> None:
+        store.gate = asyncio.Event()
+        asking = [asyncio.create_task(cache.path(HASH)) for _ in range(3)]
+        await until(lambda: store.at_once == 1)
+        for one in asking:
+            one.cancel()
+        await asyncio.wait(asking)
+        await until(lambda: store.at_once == 0)
+        assert files_below(tmp_path) == []
+        # Who comes while the last has hardly gone begins anew.
+        store.gate.set()
+        assert (await cache.path(HASH)).read_bytes() == CONTENT
+
+    with_cache(tmp_path, store, check)
+    assert len(store.fetched) == 2
+
+
+def test_a_folder_that_nobody_waits_for_is_not_made(tmp_path: Path, store: CountingStore) -> None:
+    tree = Tree.of([TreeEntry("a", HASH)]).to_bytes()
+    name = BlobHash(f"{hash_content(tree)}.dir")
+    store.objects[object_key(name)] = tree
+
+    async def check(cache: LocalNodeCache) -> None:
+        with cache.lease() as first, cache.lease() as second:
+            store.gate = asyncio.Event()
+            leaving = asyncio.create_task(first.tree_folder(name, files_min=1))
+            await until(lambda: store.at_once == 1)
+            staying = asyncio.create_task(second.tree_folder(name, files_min=1))
+            await asyncio.sleep(0)
+            leaving.cancel()
+            await asyncio.wait([leaving])
+            store.gate.set()
+            assert await staying == await second.tree_folder(name, files_min=1)
+
+    with_cache(tmp_path, store, check)
+    assert len(store.fetched) == 2
 
 
 def test_downloads_at_once_are_bounded(tmp_path: Path, store: CountingStore) -> None:

@@ -14,6 +14,7 @@ from wherry.service.domain.paths import ProjectPath
 from wherry.service.domain.reads import ReadFile, Reads
 from wherry.service.domain.records import FileEntry, OutputKind, StageEntry
 from wherry.service.domain.task import RunId, StrictKey
+from wherry.service.domain.usage import Usage
 from wherry.service.ports.run_cache import RESULTS_PER_KEY_MAX, Result, RunCache
 
 KEY = StrictKey("ab" * 32)
@@ -30,6 +31,7 @@ RESULT = Result(
     image="sha256:" + "2" * 64,
     wall_s=12.5,
     created_at=datetime(2026, 5, 6, 7, 8, 9, 10, tzinfo=UTC),
+    usage=Usage(peak_memory_bytes=2**40, cpu_s=1.25, written_bytes=0),
     family=Family("fa" * 32),
     circumstances=Circumstances(
         wdir=ProjectPath("sub/folder"),

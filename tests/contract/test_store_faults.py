@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -117,6 +118,35 @@ def test_an_answer_that_always_breaks_off_is_told_and_leaves_nothing(
     with pytest.raises(StoreUnavailable):
         asyncio.run(store.get(KEY))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_download_that_is_cancelled_ends_and_leaves_nothing(
+    store: S3ObjectStore, proxy: FaultProxy, tmp_path: Path
+) -> None:
+    proxy.always.append(Fault(method="GET", pause_after=2 * MIB))
+
+    def left() -> list[Path]:
+        return list(tmp_path.iterdir())
+
+    def has_begun() -> bool:
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            if any(path.stat().st_size for path in left()):
+                return True
+            time.sleep(0.01)
+        return False
+
+    async def begin_and_leave() -> None:
+        download = asyncio.create_task(store.get_file(KEY, tmp_path / "target"))
+        assert await asyncio.to_thread(has_begun)
+        download.cancel()
+        await asyncio.sleep(0)
+        proxy.resumed.set()
+        await asyncio.wait([download], timeout=30)
+        assert download.cancelled()
+        assert left() == []
+
+    asyncio.run(begin_and_leave())
 
 
 def test_an_object_that_goes_in_the_middle_is_not_there(

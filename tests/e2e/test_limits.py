@@ -31,6 +31,13 @@ stages:
     deps: [a]
     outs: [flaky.txt]
     meta: {wherry: {retries: 1}}
+  several:
+    cmd: |
+      echo begun
+      printf unended >&2; exit 3
+      echo never
+    deps: [a]
+    outs: [several.txt]
   crowded:
     cmd: for i in 1 2 3 4 5 6 7 8 9; do sleep 1 & done; wait
     deps: [a]
@@ -92,6 +99,7 @@ def stage_of(run: Any, name: str) -> Any:
         ("slow", "was stopped after its timeout of 1.5 s"),
         ("crashed", "was ended by signal 11 (SIGSEGV)"),
         ("flaky", "exited with 7"),
+        ("several", "exited with 3 in command 2 of 3: printf unended >&2; exit 3"),
     ],
 )
 def test_every_end_is_told_with_its_limit(failed: tuple[Project, Any], stage: str, reason: str) -> None:
@@ -155,6 +163,27 @@ def test_a_container_has_what_its_stage_declares(make_project: Make) -> None:
         "shm": "33554432",
         "threads": "1 7",
     }
+
+
+def test_what_a_stage_used_is_shown_when_its_result_is_used_again_and_of_each_attempt(
+    failed: tuple[Project, Any], make_project: Make
+) -> None:
+    project = make_project(
+        {"dvc.yaml": "stages:\n  make: {cmd: head -c 30m /dev/zero >z, deps: [a], outs: [z]}\n", "a": "use"}
+    )
+    first, again = project.repro(), project.repro()
+
+    assert stage_of(first, "make")["usage"]["cpu_s"] > 0
+    assert stage_of(again, "make")["cache"] == "hit"
+    assert stage_of(again, "make")["usage"] == stage_of(first, "make")["usage"]
+    assert "\nmake, when it ran " in project.wherry("show", again["id"]).expect(0).out
+
+    [earlier] = stage_of(failed[1], "flaky")["earlier_attempts"]
+    assert (earlier["reason"], earlier["exit_code"]) == ("exited with 7", 7)
+    assert earlier["usage"]["cpu_s"] > 0
+    shown = failed[0].wherry("show", failed[1]["id"]).expect(0).out
+    assert re.search(r"\nflaky, attempt 1: exited with 7 +\d", shown)
+    assert re.search(r"\nflaky, attempt 2 +\d", shown)
 
 
 def test_more_than_the_machine_has_is_refused_where_it_is_asked_for(make_project: Make) -> None:

@@ -163,6 +163,31 @@ def test_a_declared_output_that_is_not_written_fails_the_stage(make_project: Mak
     assert not (project.root / "dvc.lock").exists()
 
 
+FOLDERS = """\
+stages:
+  make: {cmd: mkdir made && cp a made/f, deps: [a], outs: [made]}
+  within: {wdir: made, cmd: cp f ../copy, deps: [f], outs: [../copy]}
+  nowhere: {wdir: nowhere, cmd: echo x >out, outs: [out]}
+  file: {wdir: plain, cmd: echo x >out, outs: [out]}
+"""
+
+
+def test_a_wdir_that_is_not_there_is_refused_where_dvc_fails(make_project: Make) -> None:
+    project = make_project({"dvc.yaml": FOLDERS, "a": "a folder that a stage makes", "plain": ""})
+
+    assert states(project.repro("within")) == {"make": ("succeeded", "miss"), "within": ("succeeded", "miss")}
+    for stage, said, of_dvc in (
+        (
+            "nowhere",
+            "stage 'nowhere': its wdir 'nowhere' does not exist\n  where: dvc.yaml:4:3",
+            "No such file",
+        ),
+        ("file", "stage 'file': its wdir 'plain' is a file\n  where: dvc.yaml:5:3", "Not a directory"),
+    ):
+        assert said in project.wherry("repro", stage).expect(6).err
+        assert of_dvc in project.dvc("repro", "-s", stage).expect(255).err
+
+
 def test_a_binary_file_is_no_metrics(make_project: Make) -> None:
     command = "head -c 100 /dev/zero > scores && mkdir kept && cp scores kept/"
     project = make_project(

@@ -10,16 +10,21 @@ import pytest
 
 from tests.colliding import COLLIDES_WITH_IT, COLLIDING
 from tests.fakes.clock import FakeClock
+from tests.fakes.event_log import FakeEventLog
 from tests.unit.usecases.test_put_blobs import NoNodeCache
 from wherry.service.adapters.blob_index_sql import SqlBlobIndex
 from wherry.service.adapters.database import Database
 from wherry.service.adapters.objects_s3 import S3ObjectStore
-from wherry.service.domain.blob import BlobHash, digest_content, hash_content, object_key
+from wherry.service.adapters.packs_sql import SqlPackIndex
+from wherry.service.domain.blob import BlobHash, digest_content, hash_content, legacy_object_key, object_key
 from wherry.service.domain.errors import HashCollision
 from wherry.service.domain.findings import BlobFault, CheckProgress, FaultKind
 from wherry.service.domain.tree import Tree, TreeEntry
+from wherry.service.ports.blob_index import BlobRecord
 from wherry.service.usecases.check_blobs import CheckBlobs
+from wherry.service.usecases.check_packs import CheckPacks
 from wherry.service.usecases.put_blobs import Chunk, LocalBlob, PutBlobs
+from wherry.service.usecases.reconcile_packs import ReconcilePacks
 
 
 class Held:
@@ -28,6 +33,7 @@ class Held:
     def __init__(self, objects: S3ObjectStore, database: Database, spool: Path) -> None:
         self.objects = objects
         self.index = SqlBlobIndex(database, FakeClock())
+        self.packs = SqlPackIndex(database, FakeClock())
         self.put = PutBlobs(objects=objects, index=self.index, node=NoNodeCache(), spool=spool)
         self.spool = spool
 
@@ -46,8 +52,15 @@ class Held:
 
     def check(self, sample: int = 0) -> tuple[CheckProgress, dict[BlobHash, BlobFault]]:
         async def run() -> list[CheckProgress]:
+            reconcile = ReconcilePacks(
+                objects=self.objects, packs=self.packs, clock=FakeClock(), log=FakeEventLog()
+            )
             check = CheckBlobs(
-                objects=self.objects, index=self.index, spool=self.spool, chance=random.Random(1)
+                objects=self.objects,
+                index=self.index,
+                packs=CheckPacks(objects=self.objects, packs=self.packs, reconcile=reconcile),
+                spool=self.spool,
+                chance=random.Random(1),
             )
             return [progress async for progress in check(sample)]
 
@@ -75,6 +88,57 @@ def test_a_store_in_order_is_said_to_be(held: Held) -> None:
     end, faults = held.check()
     assert (end.checked, end.total, faults) == (3, 3, {})
     assert end.bytes_read > 6
+
+
+def test_what_somebody_else_pushed_is_known_by_a_second_name_once_it_was_read(held: Held) -> None:
+    tree = Tree.of([TreeEntry("a", hash_content(b"one"))]).to_bytes()
+    names = {hash_content(b"one"): b"one", BlobHash(f"{hash_content(tree)}.dir"): tree}
+    for name, content in names.items():
+        asyncio.run(held.objects.put(object_key(name), content))
+    asyncio.run(held.index.add(BlobRecord(hash=name, size_bytes=0, sha256=None) for name in names))
+
+    assert held.check()[1] == {}
+
+    found = asyncio.run(held.index.find(names))
+    for name, content in names.items():
+        assert found[name].sha256 == hashlib.sha256(content).hexdigest()
+        assert found[name].size_bytes == len(content)
+
+
+def test_what_dvc_2_pushed_is_read_too_reported_and_left(held: Held) -> None:
+    windows, lost = b"one\r\ntwo\r\n", BlobHash("f" * 32)
+    whole = hash_content(b"one\ntwo\n")  # as DVC 2 names it
+    colliding = held.keep(COLLIDING)
+    listing = b'[{"md5": "%s", "relpath": "a"}, {"md5": "%s", "relpath": "b"}]' % (
+        whole.encode(),
+        lost.encode(),
+    )
+    folder = BlobHash(f"{hash_content(listing)}.dir")
+    objects = {
+        whole: windows,
+        BlobHash("0" * 32): b"rotten",
+        folder: listing,
+        BlobHash("00" + "1" * 30 + ".dir"): b"[]",
+        colliding: COLLIDES_WITH_IT,
+    }
+    for name, content in objects.items():
+        asyncio.run(held.objects.put(legacy_object_key(name), content))
+    asyncio.run(held.objects.put("runs/ab/other", b"nothing of ours"))
+
+    end, faults = held.check()
+
+    assert (end.checked, end.total) == (6, 6)
+    assert {blob: fault.kind for blob, fault in faults.items()} == {
+        BlobHash("0" * 32): FaultKind.DAMAGED,
+        BlobHash("00" + "1" * 30 + ".dir"): FaultKind.DAMAGED,
+        folder: FaultKind.INCOMPLETE,
+        colliding: FaultKind.EXCHANGED,
+    }
+    assert lost in faults[folder].message
+    assert held.missing(colliding) == set()
+    for name, content in objects.items():
+        assert asyncio.run(held.objects.get(legacy_object_key(name))) == content
+    assert held.check(3)[0].checked == 3
 
 
 def test_an_empty_store_is_in_order(held: Held) -> None:

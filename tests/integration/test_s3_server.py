@@ -256,6 +256,34 @@ def test_a_server_that_dies_runs_again_and_calls_meanwhile_succeed(
     assert asyncio.run(read_all(server)) == {"a": b"content of a", "b": b"put while nobody answered"}
 
 
+def test_a_server_that_hangs_is_started_again_and_calls_under_way_succeed(tmp_path: Path) -> None:
+    server, told = SeaweedServer(tmp_path / "s3", silence_s=3.0), Told()
+
+    async def live() -> None:
+        await server.start()
+        watch = asyncio.create_task(server.keep_running(told))
+        await put_one(server, "a")
+        store = store_on(server)
+        hanging = pid_of(tmp_path / "s3")
+        os.kill(hanging, signal.SIGSTOP)
+        calls = [store.put("b", b"content of b"), store.get("a")]
+        done = await asyncio.gather(*calls)
+        await store.close()
+        assert done[1] == b"content of a"
+        assert not is_alive(hanging)
+        watch.cancel()
+        await asyncio.wait([watch])
+
+    asyncio.run(live())
+    assert told.events == [
+        "the S3 server hangs: ending it",
+        "the S3 server has ended: starting it again",
+        "the S3 server runs again",
+    ]
+    assert asyncio.run(read_all(server)) == {"a": b"content of a", "b": b"content of b"}
+    asyncio.run(server.stop())
+
+
 def test_a_server_that_is_stopped_is_not_started_again(server: SeaweedServer, tmp_path: Path) -> None:
     async def live() -> None:
         await server.start()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from wherry.service.domain.shell import shell_argv
+from wherry.service.domain.shell import shell_argv, take_failed_command
 
 
 def run(*commands: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -26,6 +26,16 @@ def test_the_first_failure_ends_it_with_its_code(tmp_path: Path) -> None:
     done = run("echo one", "exit 7", "echo three", cwd=tmp_path)
 
     assert (done.stdout, done.returncode) == ("one\n", 7)
+
+
+def test_of_several_commands_the_driver_tells_which_one_failed(tmp_path: Path) -> None:
+    done = run("true", "echo broken >&2; exit 7", "true", cwd=tmp_path)
+    lines = [take_failed_command(line.encode()) for line in done.stderr.split("\n")[:-1]]
+
+    assert lines == [(b"broken", None), (None, 2)]
+    unended = run("printf x >&2; exit 7", "true", cwd=tmp_path).stderr.removesuffix("\n")
+    assert take_failed_command(unended.encode()) == (b"x", 1)
+    assert run("exit 7", cwd=tmp_path).stderr == ""
 
 
 def test_death_by_a_signal_is_reported_as_shells_do(tmp_path: Path) -> None:

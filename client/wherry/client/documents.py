@@ -25,7 +25,7 @@ from wherry.v1.pipelines_pb2 import (
     Plan,
     ResultOrigin,
 )
-from wherry.v1.runs_pb2 import CacheUse, LogLine, LogStream, Phase, Run, StageRecord, State
+from wherry.v1.runs_pb2 import CacheUse, EndedAttempt, LogLine, LogStream, Phase, Run, StageRecord, State
 from wherry.v1.system_pb2 import GetInfoResponse
 from wherry.v1.tokens_pb2 import TokenRecord
 
@@ -276,6 +276,15 @@ def stage_document(stage: StageRecord) -> Json:
         "reason": stage.reason or None,
         "wall_s": stage.wall_s if stage.HasField("wall_s") else None,
         "usage": _usage(stage),
+        "earlier_attempts": [
+            {
+                "reason": one.reason,
+                "exit_code": one.exit_code if one.HasField("exit_code") else None,
+                "wall_s": one.wall_s if one.HasField("wall_s") else None,
+                "usage": _usage(one),
+            }
+            for one in stage.earlier
+        ],
         "deps": [_file(record) for record in stage.deps],
         "outs": [_file(record) for record in stage.outs],
         "params": _params(stage.params_json),
@@ -283,10 +292,10 @@ def stage_document(stage: StageRecord) -> Json:
     }
 
 
-def _usage(stage: StageRecord) -> Json | None:
-    if not stage.HasField("usage"):
+def _usage(attempt: StageRecord | EndedAttempt) -> Json | None:
+    if not attempt.HasField("usage"):
         return None
-    used = stage.usage
+    used = attempt.usage
     return {
         "peak_memory_bytes": used.peak_memory_bytes if used.HasField("peak_memory_bytes") else None,
         "cpu_s": used.cpu_s if used.HasField("cpu_s") else None,

@@ -1,117 +1,39 @@
 """What is on the screen while a run is watched: the program in a real terminal of the kernel, read by a terminal's emulation."""
 
-import fcntl
-import os
-import pty
-import select
-import signal
-import struct
-import subprocess
-import termios
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from contextlib import ExitStack
 from pathlib import Path
 
-import pyte
 import pytest
 
 from tests.integration.client.conftest import WHERRY
 from tests.integration.client.fake_service import FakeService
+from tests.integration.client.screens import Screen, in_terminal
 from wherry.v1 import runs_pb2
-
-_PATIENCE_S = 60
-
-
-@dataclass
-class Screen:
-    """A terminal with a program in it."""
-
-    columns: int
-    lines: int
-    process: subprocess.Popen[bytes]
-    master: int
-    raw: bytes = b""
-    emulated: pyte.Screen = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.emulated = pyte.Screen(self.columns, self.lines)
-        self._stream = pyte.ByteStream(self.emulated)
-
-    def text(self) -> list[str]:
-        return [line.rstrip() for line in self.emulated.display if line.strip()]
-
-    def until(self, is_so: Callable[[], bool]) -> None:
-        """Read until something is so, or the program has ended."""
-        deadline = time.monotonic() + _PATIENCE_S
-        while not is_so():
-            assert time.monotonic() < deadline, "\n".join(self.text())
-            if not self._read(0.05) and self.process.poll() is not None:
-                break
-        assert is_so(), "\n".join(self.text())
-
-    def end(self) -> int:
-        """Read what is still said; returns the exit code."""
-        deadline = time.monotonic() + _PATIENCE_S
-        while self._read(0.1) or self.process.poll() is None:
-            assert time.monotonic() < deadline, "\n".join(self.text())
-        return self.process.wait(timeout=_PATIENCE_S)
-
-    def resize(self, columns: int, lines: int) -> None:
-        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
-        self.emulated.resize(lines, columns)
-
-    def type(self, text: bytes) -> None:
-        os.write(self.master, text)
-
-    def _read(self, wait_s: float) -> bool:
-        ready, _, _ = select.select([self.master], [], [], wait_s)
-        if not ready:
-            return False
-        try:
-            data = os.read(self.master, 65_536)
-        except OSError:  # the program has closed its side
-            return False
-        self.raw += data
-        self._stream.feed(data)
-        return bool(data)
-
 
 Start = Callable[..., Screen]
 
 
 @pytest.fixture
 def start(project: Path, service: FakeService, environment: dict[str, str]) -> Iterator[Start]:
-    started: list[Screen] = []
+    with ExitStack() as stack:
 
-    def begin(*arguments: str, columns: int = 80, lines: int = 24, **extra: str) -> Screen:
-        master, slave = pty.openpty()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
-        kept = {
-            key: value
-            for key, value in environment.items()
-            if key not in {"CI", "GITHUB_ACTIONS", "GITLAB_CI"}
-        }
-        process = subprocess.Popen(
-            # Ctrl-C comes from the terminal, if it is that of the program's session.
-            ["setsid", "--ctty", str(WHERRY), *arguments],
-            cwd=project,
-            env={**kept, "WHERRY_SERVER": service.address, "TERM": "xterm-256color", **extra},
-            stdin=slave,
-            stdout=slave,
-            stderr=slave,
-        )
-        os.close(slave)
-        screen = Screen(columns, lines, process, master)
-        started.append(screen)
-        return screen
+        def begin(*arguments: str, columns: int = 80, lines: int = 24, **extra: str) -> Screen:
+            kept = {
+                key: value
+                for key, value in environment.items()
+                if key not in {"CI", "GITHUB_ACTIONS", "GITLAB_CI"}
+            }
+            opened = in_terminal(
+                [WHERRY, *arguments],
+                folder=project,
+                environment={**kept, "WHERRY_SERVER": service.address, **extra},
+                columns=columns,
+                lines=lines,
+            )
+            return stack.enter_context(opened)
 
-    yield begin
-    for screen in started:
-        if screen.process.poll() is None:
-            screen.process.send_signal(signal.SIGKILL)
-            screen.process.wait()
-        os.close(screen.master)
+        yield begin
 
 
 def _stages(service: FakeService, count: int) -> None:
@@ -177,17 +99,29 @@ def test_more_stages_than_lines_are_folded_and_a_smaller_terminal_shows_less(
             for number in range(301, 304)
         ),
     ]
+    script.lines = [("train@302", b"epoch 5")]
     script.never_ends = True
     screen = start("repro", lines=20)
     folded = "… and more of 500 stages: 300 cached, 1 failed, 3 running, 196 waiting"
-    screen.until(lambda: folded in screen.text())
+
+    def going() -> list[str]:
+        return [line for line in screen.text() if "running" in line and line.startswith("train@")]
+
+    # Of those that are going their output is shown, however many have ended.
+    screen.until(
+        lambda: (
+            folded in screen.text()
+            and len(going()) == 3
+            and any("| epoch 5" in line for line in screen.text())
+        )
+    )
     shown = screen.text()
     assert len(shown) <= 20
+    assert any("cached" in line for line in shown)
     assert any(line.startswith("train@300  failed: exited with 3") for line in shown)
-    assert sum("running" in line and line.startswith("train@") for line in shown) == 3
     screen.resize(60, 10)
     screen.until(lambda: len(screen.text()) <= 10 and any("of 500 stages" in line for line in screen.text()))
-    assert sum("running" in line and line.startswith("train@") for line in screen.text()) == 3
+    screen.until(lambda: len(going()) == 3)
 
 
 def test_at_the_end_generated_stages_are_told_in_one_line(start: Start, service: FakeService) -> None:

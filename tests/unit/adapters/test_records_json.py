@@ -12,9 +12,18 @@ from wherry.service.domain.blob import BlobHash, Digest
 from wherry.service.domain.dvc.stage import StageName
 from wherry.service.domain.paths import ProjectPath
 from wherry.service.domain.records import FileEntry, OutputKind, StageEntry
-from wherry.service.domain.run import FileRecord, Run, RunError, StageRecord, WriteBack, WriteBackKind
+from wherry.service.domain.run import (
+    EndedAttempt,
+    FileRecord,
+    Run,
+    RunError,
+    StageRecord,
+    WriteBack,
+    WriteBackKind,
+)
 from wherry.service.domain.states import CacheUse, HitSource, Phase, State
 from wherry.service.domain.task import LogName, RunId
+from wherry.service.domain.usage import Usage
 
 # Any code point, lone surrogates too: file names that are no UTF-8 arrive so.
 texts = st.text(st.characters(), max_size=20)
@@ -42,6 +51,9 @@ values = st.recursive(
     max_leaves=10,
 )
 
+usages = st.builds(
+    Usage, peak_memory_bytes=st.none() | sizes, cpu_s=st.none() | seconds, read_bytes=st.none() | sizes
+)
 file_entries = st.builds(
     FileEntry, path=texts, hash=hashes, size_bytes=sizes, nfiles=counts, executable=st.booleans()
 )
@@ -77,6 +89,17 @@ stages = st.builds(
     exit_code=st.none() | st.integers(0, 255),
     reason=texts,
     wall_s=st.none() | seconds,
+    usage=usages,
+    earlier=st.lists(
+        st.builds(
+            EndedAttempt,
+            reason=texts,
+            exit_code=st.none() | st.integers(0, 255),
+            wall_s=seconds,
+            usage=usages,
+        ),
+        max_size=2,
+    ).map(tuple),
     deps=st.lists(file_records, max_size=2).map(tuple),
     outs=st.lists(file_records, max_size=2).map(tuple),
     params_json=texts,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from wherry.service.domain.endings import duration_text, why_failed
+from wherry.service.domain.endings import duration_text, which_failed, why_failed
 
 MIB = 1024**2
 
@@ -28,6 +28,14 @@ def test_how_a_command_ended(
     assert said == why_failed(
         code, out_of_memory=out_of_memory, memory_bytes=memory_bytes, timed_out_after_s=timed_out_after_s
     )
+
+
+def test_of_several_commands_the_failed_one_is_named() -> None:
+    commands = ("true", "\n  python train.py\n  --all\n", "x" * 100)
+    assert which_failed(2, commands) == " in command 2 of 3: python train.py"
+    assert which_failed(3, commands) == f" in command 3 of 3: {'x' * 59}…"
+    assert [which_failed(number, commands) for number in (None, 0, 4)] == ["", "", ""]
+    assert which_failed(1, ("only one",)) == ""
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,11 @@ def test_a_success_after_failures_counts_and_every_attempt_is_told(tmp_path: Pat
         run = await run_flaky(house)
 
         assert states(run) == {"top": State.SUCCEEDED}
-        assert run.stages[StageName("top")].attempt == 3
+        record = run.stages[StageName("top")]
+        assert record.attempt == 3
+        assert [(one.reason, one.exit_code, one.wall_s) for one in record.earlier] == [
+            ("exited with 1", 1, 1.0)
+        ] * 2
         assert await system_lines(house, run) == [
             "exited with 1: attempt 2 of 3 begins",
             "exited with 1: attempt 3 of 3 begins",

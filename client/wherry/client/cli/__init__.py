@@ -13,6 +13,7 @@ import click
 
 from wherry.client import __version__
 from wherry.client.cli import exits
+from wherry.client.cli.quick_grpc import put_off_unused
 from wherry.client.cli.settings import Settings, global_options
 from wherry.client.errors import ClientError
 
@@ -41,7 +42,11 @@ COMMANDS = {
     "ps": ("runs", "ps", "List runs, newest first."),
     "show": ("runs", "show", "Show one run and its stages."),
     "logs": ("runs", "logs", "Print what the stages of a run wrote."),
-    "open": ("open", "open_run", "Look at a run in the browser: stages, when they ran, metrics, output."),
+    "open": (
+        "open",
+        "open_run",
+        "Look at a run in the browser: stages, when they ran, metrics, parameters, and the end of what they wrote.",
+    ),
     "attach": ("runs", "attach", "Watch a run that is under way, as `wherry repro` does."),
     "wait": ("runs", "wait", "Wait until runs have ended."),
     "stop": ("runs", "stop", "Stop runs."),
@@ -119,6 +124,7 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module, attribute, _ = COMMANDS[cmd_name]
+        put_off_unused()
         command = getattr(importlib.import_module(f"wherry.client.cli.{module}"), attribute)
         assert isinstance(command, click.Command)
         return command

@@ -41,7 +41,7 @@ def fsck(settings: Settings, sample: int | None, full: bool, as_json: bool) -> i
     """Read objects of the bucket again and compare them with their names.
 
     What is damaged or missing is no longer held afterwards, nor the folders that list it: the stages that make it run
-    again. Exit code 1 if anything was found.
+    again. What DVC 2 pushed is reported and left. Exit code 1 if anything was found.
     """
     if full and sample is not None:
         raise click.UsageError("--sample and --full exclude each other")
@@ -60,7 +60,7 @@ def fsck(settings: Settings, sample: int | None, full: bool, as_json: bool) -> i
             terminal.document(_document(last, faults))
         elif faults:
             terminal.warn(
-                f"{len(faults)} objects are no longer held; what makes them runs again when it is needed"
+                f"{len(faults)} objects are not as their names say; what is no longer held is made again when it is needed"
             )
         else:
             terminal.answer(f"{last.checked} of {last.total} objects checked: all as their names say")

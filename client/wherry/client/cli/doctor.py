@@ -40,7 +40,7 @@ class Check:
 
 @click.command(cls=Command)
 @click.option("--json", "as_json", is_flag=True, help="Print wherry.doctor/1.")
-@click.option("--fix", is_flag=True, help="Remove what services that run no more left on the engine.")
+@click.option("--fix", is_flag=True, help="Remove what services that run no more left on the machine.")
 @click.pass_obj
 def doctor(settings: Settings, as_json: bool, fix: bool) -> int:  # noqa: FBT001 - click passes flags by name
     """Check everything that Wherry needs, and say what to fix.
@@ -103,7 +103,8 @@ def _check_folder(settings: Settings) -> Iterator[Check]:
 
 def _remove_leftovers(client: Client) -> Iterator[Check]:
     for left in client.remove_leftovers():
-        yield Check("fixed", "ok", f"removed the {left.kind} {left.name} of {left.home}")
+        whose = f" of {left.home}" if left.home else ""
+        yield Check("fixed", "ok", f"removed the {left.kind} {left.name}{whose}")
 
 
 def _check_service(client: Client) -> Iterator[Check]:

@@ -26,6 +26,7 @@ from wherry.v1.runs_pb2 import (
     STATE_RUNNING,
     STATE_SKIPPED,
     STATE_SUCCEEDED,
+    EndedAttempt,
     LogLine,
     Phase,
     Run,
@@ -124,9 +125,9 @@ def stage_words(stage: StageRecord, *, with_phase: bool = False) -> str:
     return words.get(stage.state, state_word(stage.state))
 
 
-def usage_words(stage: StageRecord) -> tuple[str, str, str, str]:
-    """Say what a stage used of its machine: processors, memory, read, written; "-" where that was not counted."""
-    used = stage.usage
+def usage_words(attempt: StageRecord | EndedAttempt) -> tuple[str, str, str, str]:
+    """Say what was used of the machine: processors, memory, read, written; "-" where that was not counted."""
+    used = attempt.usage
     return (
         duration_words(used.cpu_s) if used.HasField("cpu_s") else "-",
         size_words(used.peak_memory_bytes) if used.HasField("peak_memory_bytes") else "-",

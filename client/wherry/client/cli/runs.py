@@ -3,7 +3,7 @@
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import click
 
@@ -22,7 +22,7 @@ from wherry.client.errors import NotInProject
 from wherry.client.project import Project
 from wherry.client.run import Pulled
 from wherry.client.watching import ENDED
-from wherry.v1.runs_pb2 import Run
+from wherry.v1.runs_pb2 import CACHE_USE_HIT, Run, StageRecord
 
 
 @click.command(cls=Command)
@@ -73,11 +73,7 @@ def show(settings: Settings, run: str, as_json: bool) -> None:  # noqa: FBT001
         ]
         for line in table(("STAGE", "STATE"), rows, width=terminal.width):
             terminal.answer(line)
-        used = [
-            (plain(seen(stage.name)), *usage_words(stage))
-            for stage in found.stages
-            if stage.HasField("usage")
-        ]
+        used = [row for stage in found.stages for row in _usage_rows(plain(seen(stage.name)), stage)]
         if used:
             terminal.answer("")
             for line in table(("USED BY", "CPU", "MEMORY", "READ", "WRITTEN"), used, width=terminal.width):
@@ -252,6 +248,16 @@ def _row(run: Run) -> tuple[str, ...]:
         plain(run.user) or "-",
         plain(run.project),
     )
+
+
+def _usage_rows(name: str, stage: StageRecord) -> Iterator[tuple[str, ...]]:
+    for number, earlier in enumerate(stage.earlier, 1):
+        yield f"{name}, attempt {number}: {plain(earlier.reason)}", *usage_words(earlier)
+    if stage.HasField("usage"):
+        # Of a hit nothing was used now.
+        is_hit = stage.cache == CACHE_USE_HIT
+        which = f", attempt {len(stage.earlier) + 1}" if stage.earlier else ""
+        yield f"{name}{', when it ran' if is_hit else which}", *usage_words(stage)
 
 
 def _run_lines(run: Run) -> list[str]:

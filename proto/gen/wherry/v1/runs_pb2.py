@@ -27,7 +27,7 @@ from wherry.v1 import blobs_pb2 as wherry_dot_v1_dot_blobs__pb2
 from wherry.v1 import pipelines_pb2 as wherry_dot_v1_dot_pipelines__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14wherry/v1/runs.proto\x12\twherry.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15wherry/v1/blobs.proto\x1a\x19wherry/v1/pipelines.proto\"\xa5\x04\n\x03Run\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07project\x18\x03 \x01(\t\x12\x0c\n\x04user\x18\x04 \x01(\t\x12\x0b\n\x03rev\x18\x05 \x01(\t\x12\r\n\x05\x64irty\x18\x06 \x01(\x08\x12\x1f\n\x05state\x18\x07 \x01(\x0e\x32\x10.wherry.v1.State\x12.\n\ncreated_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstarted_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x66inished_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tcompute_s\x18\x0b \x01(\x01\x12\x0f\n\x07saved_s\x18\x0c \x01(\x01\x12&\n\x06stages\x18\r \x03(\x0b\x32\x16.wherry.v1.StageRecord\x12\"\n\x05\x65rror\x18\x0e \x01(\x0b\x32\x13.wherry.v1.RunError\x12)\n\x0bwrite_backs\x18\x0f \x03(\x0b\x32\x14.wherry.v1.WriteBack\x12\x0f\n\x07message\x18\x10 \x01(\t\x12*\n\x06labels\x18\x11 \x03(\x0b\x32\x1a.wherry.v1.Run.LabelsEntry\x12\x10\n\x08priority\x18\x12 \x01(\x05\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"9\n\x08RunError\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x0c\n\x04hint\x18\x03 \x01(\t\"\x94\x01\n\tWriteBack\x12\x0c\n\x04path\x18\x01 \x01(\t\x12%\n\x06\x64igest\x18\x02 \x01(\x0b\x32\x15.wherry.v1.BlobDigest\x12\x12\n\nexecutable\x18\x03 \x01(\x08\x12\x16\n\x0esubmitted_hash\x18\x04 \x01(\t\x12&\n\x04kind\x18\x05 \x01(\x0e\x32\x18.wherry.v1.WriteBackKind\"\xd4\x04\n\x0bStageRecord\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x1f\n\x05state\x18\x02 \x01(\x0e\x32\x10.wherry.v1.State\x12\"\n\x05\x63\x61\x63he\x18\x03 \x01(\x0e\x32\x13.wherry.v1.CacheUse\x12\x0b\n\x03key\x18\x04 \x01(\t\x12\x10\n\x08\x66rom_run\x18\x05 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x06 \x01(\x05\x12\x0c\n\x04node\x18\x07 \x01(\t\x12\r\n\x05image\x18\x08 \x01(\t\x12\x16\n\texit_code\x18\t \x01(\x05H\x00\x88\x01\x01\x12\x0e\n\x06reason\x18\n \x01(\t\x12\x13\n\x06wall_s\x18\x0b \x01(\x01H\x01\x88\x01\x01\x12#\n\x04\x64\x65ps\x18\x0c \x03(\x0b\x32\x15.wherry.v1.FileRecord\x12#\n\x04outs\x18\r \x03(\x0b\x32\x15.wherry.v1.FileRecord\x12\x13\n\x0bparams_json\x18\x0e \x01(\t\x12)\n\nundeclared\x18\x0f \x03(\x0b\x32\x15.wherry.v1.FileRecord\x12\x11\n\tfrom_user\x18\x10 \x01(\t\x12$\n\x06source\x18\x11 \x01(\x0e\x32\x14.wherry.v1.HitSource\x12\x17\n\x0fundeclared_deps\x18\x12 \x03(\t\x12\x1f\n\x05phase\x18\x13 \x01(\x0e\x32\x10.wherry.v1.Phase\x12)\n\x05since\x18\x14 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x05usage\x18\x16 \x01(\x0b\x32\x18.wherry.v1.ResourceUsageB\x0c\n\n_exit_codeB\t\n\x07_wall_s\"\xb9\x01\n\rResourceUsage\x12\x1e\n\x11peak_memory_bytes\x18\x01 \x01(\x03H\x00\x88\x01\x01\x12\x12\n\x05\x63pu_s\x18\x02 \x01(\x01H\x01\x88\x01\x01\x12\x17\n\nread_bytes\x18\x03 \x01(\x03H\x02\x88\x01\x01\x12\x1a\n\rwritten_bytes\x18\x04 \x01(\x03H\x03\x88\x01\x01\x42\x14\n\x12_peak_memory_bytesB\x08\n\x06_cpu_sB\r\n\x0b_read_bytesB\x10\n\x0e_written_bytes\"\xde\x02\n\x10SubmitRunRequest\x12\x17\n\x0fidempotency_key\x18\x01 \x01(\t\x12)\n\nsubmission\x18\x02 \x01(\x0b\x32\x15.wherry.v1.Submission\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\x12\r\n\x05\x66orce\x18\x05 \x01(\x08\x12\x14\n\x0cno_run_cache\x18\x06 \x01(\x08\x12\x12\n\nkeep_going\x18\x07 \x01(\x08\x12\x0c\n\x04jobs\x18\x08 \x01(\x05\x12\x10\n\x08priority\x18\t \x01(\x05\x12\x37\n\x06labels\x18\n \x03(\x0b\x32\'.wherry.v1.SubmitRunRequest.LabelsEntry\x12\x11\n\ttimeout_s\x18\x0b \x01(\x01\x12\x13\n\x0b\x66rom_stages\x18\x0e \x03(\t\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"r\n\x11SubmitRunResponse\x12\x1d\n\x03run\x18\x01 \x01(\x0b\x32\x0e.wherry.v1.RunH\x00\x12!\n\x05needs\x18\x02 \x01(\x0b\x32\x10.wherry.v1.NeedsH\x00\x12\x10\n\x08warnings\x18\x03 \x03(\tB\t\n\x07outcome\"\x1c\n\rGetRunRequest\x12\x0b\n\x03run\x18\x01 \x01(\t\"-\n\x0eGetRunResponse\x12\x1b\n\x03run\x18\x01 \x01(\x0b\x32\x0e.wherry.v1.Run\"^\n\x0fListRunsRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x13\n\x0b\x61\x63tive_only\x18\x04 \x01(\x08\"I\n\x10ListRunsResponse\x12\x1c\n\x04runs\x18\x01 \x03(\x0b\x32\x0e.wherry.v1.Run\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"F\n\x0fWatchRunRequest\x12\x0b\n\x03run\x18\x01 \x01(\t\x12\x16\n\x0e\x61\x66ter_sequence\x18\x02 \x01(\x03\x12\x0e\n\x06wait_s\x18\x03 \x01(\x01\"u\n\x10WatchRunResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12\x1d\n\x03run\x18\x02 \x01(\x0b\x32\x0e.wherry.v1.RunH\x00\x12\'\n\x05stage\x18\x03 \x01(\x0b\x32\x16.wherry.v1.StageRecordH\x00\x42\x07\n\x05\x65vent\"Z\n\x0fRetryRunRequest\x12\x0b\n\x03run\x18\x01 \x01(\t\x12\x17\n\x0fidempotency_key\x18\x02 \x01(\t\x12\x13\n\x0b\x66rom_stages\x18\x03 \x03(\t\x12\x0c\n\x04name\x18\x04 \x01(\t\"A\n\x10RetryRunResponse\x12\x1b\n\x03run\x18\x01 \x01(\x0b\x32\x0e.wherry.v1.Run\x12\x10\n\x08warnings\x18\x02 \x03(\t\"\x1f\n\x10\x43\x61ncelRunRequest\x12\x0b\n\x03run\x18\x01 \x01(\t\"0\n\x11\x43\x61ncelRunResponse\x12\x1b\n\x03run\x18\x01 \x01(\x0b\x32\x0e.wherry.v1.Run\"e\n\x0fTailLogsRequest\x12\x0b\n\x03run\x18\x01 \x01(\t\x12\r\n\x05stage\x18\x02 \x01(\t\x12\x16\n\x0e\x61\x66ter_sequence\x18\x03 \x01(\x03\x12\x0e\n\x06\x66ollow\x18\x04 \x01(\x08\x12\x0e\n\x06wait_s\x18\x05 \x01(\x01\"C\n\x10TailLogsResponse\x12!\n\x05lines\x18\x01 \x03(\x0b\x32\x12.wherry.v1.LogLine\x12\x0c\n\x04\x64one\x18\x02 \x01(\x08\"\x88\x01\n\x07LogLine\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05stage\x18\x03 \x01(\t\x12$\n\x06stream\x18\x04 \x01(\x0e\x32\x14.wherry.v1.LogStream\x12\x0c\n\x04text\x18\x05 \x01(\x0c*\xb7\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_QUEUED\x10\x01\x12\x13\n\x0fSTATE_PREPARING\x10\x02\x12\x11\n\rSTATE_RUNNING\x10\x03\x12\x13\n\x0fSTATE_SUCCEEDED\x10\x04\x12\x10\n\x0cSTATE_FAILED\x10\x05\x12\x13\n\x0fSTATE_CANCELLED\x10\x06\x12\x11\n\rSTATE_SKIPPED\x10\x07\x12\x0e\n\nSTATE_LOST\x10\x08*\x95\x01\n\x08\x43\x61\x63heUse\x12\x19\n\x15\x43\x41\x43HE_USE_UNSPECIFIED\x10\x00\x12\x11\n\rCACHE_USE_HIT\x10\x01\x12\x12\n\x0e\x43\x41\x43HE_USE_MISS\x10\x02\x12\x14\n\x10\x43\x41\x43HE_USE_BYPASS\x10\x03\x12\x1b\n\x17\x43\x41\x43HE_USE_NOT_CACHEABLE\x10\x04\x12\x14\n\x10\x43\x41\x43HE_USE_MERGED\x10\x05*\x82\x01\n\rWriteBackKind\x12\x1f\n\x1bWRITE_BACK_KIND_UNSPECIFIED\x10\x00\x12\x18\n\x14WRITE_BACK_KIND_LOCK\x10\x01\x12\x1a\n\x16WRITE_BACK_KIND_PARAMS\x10\x02\x12\x1a\n\x16WRITE_BACK_KIND_OUTPUT\x10\x03*^\n\x05Phase\x12\x15\n\x11PHASE_UNSPECIFIED\x10\x00\x12\x12\n\x0ePHASE_FETCHING\x10\x01\x12\x14\n\x10PHASE_COLLECTING\x10\x02\x12\x14\n\x10PHASE_PUBLISHING\x10\x03*l\n\tLogStream\x12\x1a\n\x16LOG_STREAM_UNSPECIFIED\x10\x00\x12\x15\n\x11LOG_STREAM_STDOUT\x10\x01\x12\x15\n\x11LOG_STREAM_STDERR\x10\x02\x12\x15\n\x11LOG_STREAM_SYSTEM\x10\x03\x32\xf3\x03\n\nRunService\x12\x46\n\tSubmitRun\x12\x1b.wherry.v1.SubmitRunRequest\x1a\x1c.wherry.v1.SubmitRunResponse\x12=\n\x06GetRun\x12\x18.wherry.v1.GetRunRequest\x1a\x19.wherry.v1.GetRunResponse\x12\x43\n\x08ListRuns\x12\x1a.wherry.v1.ListRunsRequest\x1a\x1b.wherry.v1.ListRunsResponse\x12\x45\n\x08WatchRun\x12\x1a.wherry.v1.WatchRunRequest\x1a\x1b.wherry.v1.WatchRunResponse0\x01\x12\x43\n\x08RetryRun\x12\x1a.wherry.v1.RetryRunRequest\x1a\x1b.wherry.v1.RetryRunResponse\x12\x46\n\tCancelRun\x12\x1b.wherry.v1.CancelRunRequest\x1a\x1c.wherry.v1.CancelRunResponse\x12\x45\n\x08TailLogs\x12\x1a.wherry.v1.TailLogsRequest\x1a\x1b.wherry.v1.TailLogsResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14wherry/v1/runs.proto\x12\twherry.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15wherry/v1/blobs.proto\x1a\x19wherry/v1/pipelines.proto\"\xa5\x04\n\x03Run\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07project\x18\x03 \x01(\t\x12\x0c\n\x04user\x18\x04 \x01(\t\x12\x0b\n\x03rev\x18\x05 \x01(\t\x12\r\n\x05\x64irty\x18\x06 \x01(\x08\x12\x1f\n\x05state\x18\x07 \x01(\x0e\x32\x10.wherry.v1.State\x12.\n\ncreated_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstarted_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x66inished_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tcompute_s\x18\x0b \x01(\x01\x12\x0f\n\x07saved_s\x18\x0c \x01(\x01\x12&\n\x06stages\x18\r \x03(\x0b\x32\x16.wherry.v1.StageRecord\x12\"\n\x05\x65rror\x18\x0e \x01(\x0b\x32\x13.wherry.v1.RunError\x12)\n\x0bwrite_backs\x18\x0f \x03(\x0b\x32\x14.wherry.v1.WriteBack\x12\x0f\n\x07message\x18\x10 \x01(\t\x12*\n\x06labels\x18\x11 \x03(\x0b\x32\x1a.wherry.v1.Run.LabelsEntry\x12\x10\n\x08priority\x18\x12 \x01(\x05\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"9\n\x08RunError\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x0c\n\x04hint\x18\x03 \x01(\t\"\x94\x01\n\tWriteBack\x12\x0c\n\x04path\x18\x01 \x01(\t\x12%\n\x06\x64igest\x18\x02 \x01(\x0b\x32\x15.wherry.v1.BlobDigest\x12\x12\n\nexecutable\x18\x03 \x01(\x08\x12\x16\n\x0esubmitted_hash\x18\x04 \x01(\t\x12&\n\x04kind\x18\x05 \x01(\x0e\x32\x18.wherry.v1.WriteBackKind\"\xfe\x04\n\x0bStageRecord\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x1f\n\x05state\x18\x02 \x01(\x0e\x32\x10.wherry.v1.State\x12\"\n\x05\x63\x61\x63he\x18\x03 \x01(\x0e\x32\x13.wherry.v1.CacheUse\x12\x0b\n\x03key\x18\x04 \x01(\t\x12\x10\n\x08\x66rom_run\x18\x05 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x06 \x01(\x05\x12\x0c\n\x04node\x18\x07 \x01(\t\x12\r\n\x05image\x18\x08 \x01(\t\x12\x16\n\texit_code\x18\t \x01(\x05H\x00\x88\x01\x01\x12\x0e\n\x06reason\x18\n \x01(\t\x12\x13\n\x06wall_s\x18\x0b \x01(\x01H\x01\x88\x01\x01\x12#\n\x04\x64\x65ps\x18\x0c \x03(\x0b\x32\x15.wherry.v1.FileRecord\x12#\n\x04outs\x18\r \x03(\x0b\x32\x15.wherry.v1.FileRecord\x12\x13\n\x0bparams_json\x18\x0e \x01(\t\x12)\n\nundeclared\x18\x0f \x03(\x0b\x32\x15.wherry.v1.FileRecord\x12\x11\n\tfrom_user\x18\x10 \x01(\t\x12$\n\x06source\x18\x11 \x01(\x0e\x32\x14.wherry.v1.HitSource\x12\x17\n\x0fundeclared_deps\x18\x12 \x03(\t\x12\x1f\n\x05phase\x18\x13 \x01(\x0e\x32\x10.wherry.v1.Phase\x12)\n\x05since\x18\x14 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x05usage\x18\x16 \x01(\x0b\x32\x18.wherry.v1.ResourceUsage\x12(\n\x07\x65\x61rlier\x18\x17 \x03(\x0b\x32\x17.wherry.v1.EndedAttemptB\x0c\n\n_exit_codeB\t\n\x07_wall_s\"\x8d\x01\n\x0c\x45ndedAttempt\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x16\n\texit_code\x18\x02 \x01(\x05H\x00\x88\x01\x01\x12\x13\n\x06wall_s\x18\x03 \x01(\x01H\x01\x88\x01\x01\x12\'\n\x05usage\x18\x04 \x01(\x0b\x32\x18.wherry.v1.ResourceUsageB\x0c\n\n_exit_codeB\t\n\x07_wall_s\"\xb9\x01\n\rResourceUsage\x12\x1e\n\x11peak_memory_bytes\x18\x01 \x01(\x03H\x00\x88\x01\x01\x12\x12\n\x05\x63pu_s\x18\x02 \x01(\x01H\x01\x88\x01\x01\x12\x17\n\nread_bytes\x18\x03 \x01(\x03H\x02\x88\x01\x01\x12\x1a\n\rwritten_bytes\x18\x04 \x01(\x03H\x03\x88\x01\x01\x42\x14\n\x12_peak_memory_bytesB\x08\n\x06_cpu_sB\r\n\x0b_read_bytesB\x10\n\x0e_written_bytes\"\xde\x02\n\x10SubmitRunRequest\x12\x17\n\x0fidempotency_key\x18\x01 \x01(\t\x12)\n\nsubmission\x18\x02 \x01(\x0b\x32\x15.wherry.v1.Submission\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\x12\r\n\x05\x66orce\x18\x05 \x01(\x08\x12\x14\n\x0cno_run_cache\x18\x06 \x01(\x08\x12\x12\n\nkeep_going\x18\x07 \x01(\x08\x12\x0c\n\x04jobs\x18\x08 \x01(\x05\x12\x10\n\x08priority\x18\t \x01(\x05\x12\x37\n\x06labels\x18\n \x03(\x0b\x32\'.wherry.v1.SubmitRunRequest.LabelsEntry\x12\x11\n\ttimeout_s\x18\x0b \x01(\x01\x12\x13\n\x0b\x66rom_stages\x18\x0e \x03(\t\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"r\n\x11SubmitRunResponse\x12\x1d\n\x03run\x18\x01 \x01(\x0b\x32\x0e.wherry.v1.RunH\x00\x12!\n\x05needs\x18\x02 \x01(\x0b\x32\x10.wherry.v1.NeedsH\x00\x12\x10\n\x08warnings\x18\x03 \x03(\tB\t\n\x07outcome\"\x1c\n\rGetRunRequest\x12\x0b\n\x03run\x18\x01 \x01(\t\"-\n\x0eGetRunResponse\x12\x1b\n\x03run\x18\x01 \x01(\x0b\x32\x0e.wherry.v1.Run\"^\n\x0fListRunsRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x13\n\x0b\x61\x63tive_only\x18\x04 \x01(\x08\"I\n\x10ListRunsResponse\x12\x1c\n\x04runs\x18\x01 \x03(\x0b\x32\x0e.wherry.v1.Run\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"F\n\x0fWatchRunRequest\x12\x0b\n\x03run\x18\x01 \x01(\t\x12\x16\n\x0e\x61\x66ter_sequence\x18\x02 \x01(\x03\x12\x0e\n\x06wait_s\x18\x03 \x01(\x01\"u\n\x10WatchRunResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12\x1d\n\x03run\x18\x02 \x01(\x0b\x32\x0e.wherry.v1.RunH\x00\x12\'\n\x05stage\x18\x03 \x01(\x0b\x32\x16.wherry.v1.StageRecordH\x00\x42\x07\n\x05\x65vent\"Z\n\x0fRetryRunRequest\x12\x0b\n\x03run\x18\x01 \x01(\t\x12\x17\n\x0fidempotency_key\x18\x02 \x01(\t\x12\x13\n\x0b\x66rom_stages\x18\x03 \x03(\t\x12\x0c\n\x04name\x18\x04 \x01(\t\"A\n\x10RetryRunResponse\x12\x1b\n\x03run\x18\x01 \x01(\x0b\x32\x0e.wherry.v1.Run\x12\x10\n\x08warnings\x18\x02 \x03(\t\"\x1f\n\x10\x43\x61ncelRunRequest\x12\x0b\n\x03run\x18\x01 \x01(\t\"0\n\x11\x43\x61ncelRunResponse\x12\x1b\n\x03run\x18\x01 \x01(\x0b\x32\x0e.wherry.v1.Run\"e\n\x0fTailLogsRequest\x12\x0b\n\x03run\x18\x01 \x01(\t\x12\r\n\x05stage\x18\x02 \x01(\t\x12\x16\n\x0e\x61\x66ter_sequence\x18\x03 \x01(\x03\x12\x0e\n\x06\x66ollow\x18\x04 \x01(\x08\x12\x0e\n\x06wait_s\x18\x05 \x01(\x01\"C\n\x10TailLogsResponse\x12!\n\x05lines\x18\x01 \x03(\x0b\x32\x12.wherry.v1.LogLine\x12\x0c\n\x04\x64one\x18\x02 \x01(\x08\"\x88\x01\n\x07LogLine\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05stage\x18\x03 \x01(\t\x12$\n\x06stream\x18\x04 \x01(\x0e\x32\x14.wherry.v1.LogStream\x12\x0c\n\x04text\x18\x05 \x01(\x0c*\xb7\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_QUEUED\x10\x01\x12\x13\n\x0fSTATE_PREPARING\x10\x02\x12\x11\n\rSTATE_RUNNING\x10\x03\x12\x13\n\x0fSTATE_SUCCEEDED\x10\x04\x12\x10\n\x0cSTATE_FAILED\x10\x05\x12\x13\n\x0fSTATE_CANCELLED\x10\x06\x12\x11\n\rSTATE_SKIPPED\x10\x07\x12\x0e\n\nSTATE_LOST\x10\x08*\x95\x01\n\x08\x43\x61\x63heUse\x12\x19\n\x15\x43\x41\x43HE_USE_UNSPECIFIED\x10\x00\x12\x11\n\rCACHE_USE_HIT\x10\x01\x12\x12\n\x0e\x43\x41\x43HE_USE_MISS\x10\x02\x12\x14\n\x10\x43\x41\x43HE_USE_BYPASS\x10\x03\x12\x1b\n\x17\x43\x41\x43HE_USE_NOT_CACHEABLE\x10\x04\x12\x14\n\x10\x43\x41\x43HE_USE_MERGED\x10\x05*\x82\x01\n\rWriteBackKind\x12\x1f\n\x1bWRITE_BACK_KIND_UNSPECIFIED\x10\x00\x12\x18\n\x14WRITE_BACK_KIND_LOCK\x10\x01\x12\x1a\n\x16WRITE_BACK_KIND_PARAMS\x10\x02\x12\x1a\n\x16WRITE_BACK_KIND_OUTPUT\x10\x03*^\n\x05Phase\x12\x15\n\x11PHASE_UNSPECIFIED\x10\x00\x12\x12\n\x0ePHASE_FETCHING\x10\x01\x12\x14\n\x10PHASE_COLLECTING\x10\x02\x12\x14\n\x10PHASE_PUBLISHING\x10\x03*l\n\tLogStream\x12\x1a\n\x16LOG_STREAM_UNSPECIFIED\x10\x00\x12\x15\n\x11LOG_STREAM_STDOUT\x10\x01\x12\x15\n\x11LOG_STREAM_STDERR\x10\x02\x12\x15\n\x11LOG_STREAM_SYSTEM\x10\x03\x32\xf3\x03\n\nRunService\x12\x46\n\tSubmitRun\x12\x1b.wherry.v1.SubmitRunRequest\x1a\x1c.wherry.v1.SubmitRunResponse\x12=\n\x06GetRun\x12\x18.wherry.v1.GetRunRequest\x1a\x19.wherry.v1.GetRunResponse\x12\x43\n\x08ListRuns\x12\x1a.wherry.v1.ListRunsRequest\x1a\x1b.wherry.v1.ListRunsResponse\x12\x45\n\x08WatchRun\x12\x1a.wherry.v1.WatchRunRequest\x1a\x1b.wherry.v1.WatchRunResponse0\x01\x12\x43\n\x08RetryRun\x12\x1a.wherry.v1.RetryRunRequest\x1a\x1b.wherry.v1.RetryRunResponse\x12\x46\n\tCancelRun\x12\x1b.wherry.v1.CancelRunRequest\x1a\x1c.wherry.v1.CancelRunResponse\x12\x45\n\x08TailLogs\x12\x1a.wherry.v1.TailLogsRequest\x1a\x1b.wherry.v1.TailLogsResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,16 +38,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RUN_LABELSENTRY']._serialized_options = b'8\001'
   _globals['_SUBMITRUNREQUEST_LABELSENTRY']._loaded_options = None
   _globals['_SUBMITRUNREQUEST_LABELSENTRY']._serialized_options = b'8\001'
-  _globals['_STATE']._serialized_start=3129
-  _globals['_STATE']._serialized_end=3312
-  _globals['_CACHEUSE']._serialized_start=3315
-  _globals['_CACHEUSE']._serialized_end=3464
-  _globals['_WRITEBACKKIND']._serialized_start=3467
-  _globals['_WRITEBACKKIND']._serialized_end=3597
-  _globals['_PHASE']._serialized_start=3599
-  _globals['_PHASE']._serialized_end=3693
-  _globals['_LOGSTREAM']._serialized_start=3695
-  _globals['_LOGSTREAM']._serialized_end=3803
+  _globals['_STATE']._serialized_start=3315
+  _globals['_STATE']._serialized_end=3498
+  _globals['_CACHEUSE']._serialized_start=3501
+  _globals['_CACHEUSE']._serialized_end=3650
+  _globals['_WRITEBACKKIND']._serialized_start=3653
+  _globals['_WRITEBACKKIND']._serialized_end=3783
+  _globals['_PHASE']._serialized_start=3785
+  _globals['_PHASE']._serialized_end=3879
+  _globals['_LOGSTREAM']._serialized_start=3881
+  _globals['_LOGSTREAM']._serialized_end=3989
   _globals['_RUN']._serialized_start=119
   _globals['_RUN']._serialized_end=668
   _globals['_RUN_LABELSENTRY']._serialized_start=623
@@ -57,41 +57,43 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WRITEBACK']._serialized_start=730
   _globals['_WRITEBACK']._serialized_end=878
   _globals['_STAGERECORD']._serialized_start=881
-  _globals['_STAGERECORD']._serialized_end=1477
-  _globals['_RESOURCEUSAGE']._serialized_start=1480
-  _globals['_RESOURCEUSAGE']._serialized_end=1665
-  _globals['_SUBMITRUNREQUEST']._serialized_start=1668
-  _globals['_SUBMITRUNREQUEST']._serialized_end=2018
+  _globals['_STAGERECORD']._serialized_end=1519
+  _globals['_ENDEDATTEMPT']._serialized_start=1522
+  _globals['_ENDEDATTEMPT']._serialized_end=1663
+  _globals['_RESOURCEUSAGE']._serialized_start=1666
+  _globals['_RESOURCEUSAGE']._serialized_end=1851
+  _globals['_SUBMITRUNREQUEST']._serialized_start=1854
+  _globals['_SUBMITRUNREQUEST']._serialized_end=2204
   _globals['_SUBMITRUNREQUEST_LABELSENTRY']._serialized_start=623
   _globals['_SUBMITRUNREQUEST_LABELSENTRY']._serialized_end=668
-  _globals['_SUBMITRUNRESPONSE']._serialized_start=2020
-  _globals['_SUBMITRUNRESPONSE']._serialized_end=2134
-  _globals['_GETRUNREQUEST']._serialized_start=2136
-  _globals['_GETRUNREQUEST']._serialized_end=2164
-  _globals['_GETRUNRESPONSE']._serialized_start=2166
-  _globals['_GETRUNRESPONSE']._serialized_end=2211
-  _globals['_LISTRUNSREQUEST']._serialized_start=2213
-  _globals['_LISTRUNSREQUEST']._serialized_end=2307
-  _globals['_LISTRUNSRESPONSE']._serialized_start=2309
-  _globals['_LISTRUNSRESPONSE']._serialized_end=2382
-  _globals['_WATCHRUNREQUEST']._serialized_start=2384
-  _globals['_WATCHRUNREQUEST']._serialized_end=2454
-  _globals['_WATCHRUNRESPONSE']._serialized_start=2456
-  _globals['_WATCHRUNRESPONSE']._serialized_end=2573
-  _globals['_RETRYRUNREQUEST']._serialized_start=2575
-  _globals['_RETRYRUNREQUEST']._serialized_end=2665
-  _globals['_RETRYRUNRESPONSE']._serialized_start=2667
-  _globals['_RETRYRUNRESPONSE']._serialized_end=2732
-  _globals['_CANCELRUNREQUEST']._serialized_start=2734
-  _globals['_CANCELRUNREQUEST']._serialized_end=2765
-  _globals['_CANCELRUNRESPONSE']._serialized_start=2767
-  _globals['_CANCELRUNRESPONSE']._serialized_end=2815
-  _globals['_TAILLOGSREQUEST']._serialized_start=2817
-  _globals['_TAILLOGSREQUEST']._serialized_end=2918
-  _globals['_TAILLOGSRESPONSE']._serialized_start=2920
-  _globals['_TAILLOGSRESPONSE']._serialized_end=2987
-  _globals['_LOGLINE']._serialized_start=2990
-  _globals['_LOGLINE']._serialized_end=3126
-  _globals['_RUNSERVICE']._serialized_start=3806
-  _globals['_RUNSERVICE']._serialized_end=4305
+  _globals['_SUBMITRUNRESPONSE']._serialized_start=2206
+  _globals['_SUBMITRUNRESPONSE']._serialized_end=2320
+  _globals['_GETRUNREQUEST']._serialized_start=2322
+  _globals['_GETRUNREQUEST']._serialized_end=2350
+  _globals['_GETRUNRESPONSE']._serialized_start=2352
+  _globals['_GETRUNRESPONSE']._serialized_end=2397
+  _globals['_LISTRUNSREQUEST']._serialized_start=2399
+  _globals['_LISTRUNSREQUEST']._serialized_end=2493
+  _globals['_LISTRUNSRESPONSE']._serialized_start=2495
+  _globals['_LISTRUNSRESPONSE']._serialized_end=2568
+  _globals['_WATCHRUNREQUEST']._serialized_start=2570
+  _globals['_WATCHRUNREQUEST']._serialized_end=2640
+  _globals['_WATCHRUNRESPONSE']._serialized_start=2642
+  _globals['_WATCHRUNRESPONSE']._serialized_end=2759
+  _globals['_RETRYRUNREQUEST']._serialized_start=2761
+  _globals['_RETRYRUNREQUEST']._serialized_end=2851
+  _globals['_RETRYRUNRESPONSE']._serialized_start=2853
+  _globals['_RETRYRUNRESPONSE']._serialized_end=2918
+  _globals['_CANCELRUNREQUEST']._serialized_start=2920
+  _globals['_CANCELRUNREQUEST']._serialized_end=2951
+  _globals['_CANCELRUNRESPONSE']._serialized_start=2953
+  _globals['_CANCELRUNRESPONSE']._serialized_end=3001
+  _globals['_TAILLOGSREQUEST']._serialized_start=3003
+  _globals['_TAILLOGSREQUEST']._serialized_end=3104
+  _globals['_TAILLOGSRESPONSE']._serialized_start=3106
+  _globals['_TAILLOGSRESPONSE']._serialized_end=3173
+  _globals['_LOGLINE']._serialized_start=3176
+  _globals['_LOGLINE']._serialized_end=3312
+  _globals['_RUNSERVICE']._serialized_start=3992
+  _globals['_RUNSERVICE']._serialized_end=4491
 # @@protoc_insertion_point(module_scope)

@@ -413,6 +413,7 @@ class StageRecord(_message.Message):
     PHASE_FIELD_NUMBER: _builtins.int
     SINCE_FIELD_NUMBER: _builtins.int
     USAGE_FIELD_NUMBER: _builtins.int
+    EARLIER_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Address from the DVC root."""
     state: Global___State.ValueType
@@ -467,7 +468,11 @@ class StageRecord(_message.Message):
 
     @_builtins.property
     def usage(self) -> Global___ResourceUsage:
-        """What the last attempt used of its machine; unset for a hit, and where nothing was counted."""
+        """What the last attempt used of its machine, for a hit what the original did; unset where nothing was counted."""
+
+    @_builtins.property
+    def earlier(self) -> _containers.RepeatedCompositeFieldContainer[Global___EndedAttempt]:
+        """Attempts that failed before the last one, the first of them first."""
 
     def __init__(
         self,
@@ -493,10 +498,11 @@ class StageRecord(_message.Message):
         phase: Global___Phase.ValueType = ...,
         since: _timestamp_pb2.Timestamp | None = ...,
         usage: Global___ResourceUsage | None = ...,
+        earlier: _abc.Iterable[Global___EndedAttempt] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "_wall_s", b"_wall_s", "exit_code", b"exit_code", "since", b"since", "usage", b"usage", "wall_s", b"wall_s"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "_wall_s", b"_wall_s", "attempt", b"attempt", "cache", b"cache", "deps", b"deps", "exit_code", b"exit_code", "from_run", b"from_run", "from_user", b"from_user", "image", b"image", "key", b"key", "name", b"name", "node", b"node", "outs", b"outs", "params_json", b"params_json", "phase", b"phase", "reason", b"reason", "since", b"since", "source", b"source", "state", b"state", "undeclared", b"undeclared", "undeclared_deps", b"undeclared_deps", "usage", b"usage", "wall_s", b"wall_s"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "_wall_s", b"_wall_s", "attempt", b"attempt", "cache", b"cache", "deps", b"deps", "earlier", b"earlier", "exit_code", b"exit_code", "from_run", b"from_run", "from_user", b"from_user", "image", b"image", "key", b"key", "name", b"name", "node", b"node", "outs", b"outs", "params_json", b"params_json", "phase", b"phase", "reason", b"reason", "since", b"since", "source", b"source", "state", b"state", "undeclared", b"undeclared", "undeclared_deps", b"undeclared_deps", "usage", b"usage", "wall_s", b"wall_s"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__exit_code: _TypeAlias = _typing.Literal["exit_code"]  # noqa: Y015
     _WhichOneofArgType__exit_code: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code"]  # noqa: Y015
@@ -508,6 +514,49 @@ class StageRecord(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__wall_s) -> _WhichOneofReturnType__wall_s | None: ...
 
 Global___StageRecord: _TypeAlias = StageRecord  # noqa: Y015
+
+@_typing.final
+class EndedAttempt(_message.Message):
+    """An attempt at a stage that was not its last: it failed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REASON_FIELD_NUMBER: _builtins.int
+    EXIT_CODE_FIELD_NUMBER: _builtins.int
+    WALL_S_FIELD_NUMBER: _builtins.int
+    USAGE_FIELD_NUMBER: _builtins.int
+    reason: _builtins.str
+    """Why."""
+    exit_code: _builtins.int
+    """Exit code of the command."""
+    wall_s: _builtins.float
+    """Seconds from start to end of the command."""
+    @_builtins.property
+    def usage(self) -> Global___ResourceUsage:
+        """What it used of its machine; unset where nothing was counted."""
+
+    def __init__(
+        self,
+        *,
+        reason: _builtins.str = ...,
+        exit_code: _builtins.int | None = ...,
+        wall_s: _builtins.float | None = ...,
+        usage: Global___ResourceUsage | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "_wall_s", b"_wall_s", "exit_code", b"exit_code", "usage", b"usage", "wall_s", b"wall_s"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "_wall_s", b"_wall_s", "exit_code", b"exit_code", "reason", b"reason", "usage", b"usage", "wall_s", b"wall_s"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__exit_code: _TypeAlias = _typing.Literal["exit_code"]  # noqa: Y015
+    _WhichOneofArgType__exit_code: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code"]  # noqa: Y015
+    _WhichOneofReturnType__wall_s: _TypeAlias = _typing.Literal["wall_s"]  # noqa: Y015
+    _WhichOneofArgType__wall_s: _TypeAlias = _typing.Literal["_wall_s", b"_wall_s"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__exit_code) -> _WhichOneofReturnType__exit_code | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__wall_s) -> _WhichOneofReturnType__wall_s | None: ...
+
+Global___EndedAttempt: _TypeAlias = EndedAttempt  # noqa: Y015
 
 @_typing.final
 class ResourceUsage(_message.Message):

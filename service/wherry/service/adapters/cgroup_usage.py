@@ -17,6 +17,9 @@ _ROOT = Path("/sys/fs/cgroup")
 # Below the engine's own group: limits that an operator sets on that hold.
 _ENGINE = "docker"
 
+OURS = "wherry-"
+"""How the names of containers of services begin."""
+
 
 class CgroupAccounts:
     """Accounts of containers, one for each name."""
@@ -69,12 +72,28 @@ class CgroupAccounts:
             written_bytes=_summed(disk / "blkio.throttle.io_service_bytes_recursive", "Write"),
         )
 
-    def close(self, parent: str) -> None:
-        """Remove the account of a container that is gone. Harmless when there is none."""
+    def list_unused(self) -> list[str]:
+        """Accounts under which nothing runs: those of containers that have ended, and of such as are gone."""
+        tree = self._root / ("" if self._unified else "memory") / _ENGINE
+        return [self.parent(folder.name) for folder in sorted(tree.glob(f"{OURS}*/")) if _is_unused(folder)]
+
+    def bound_processes(self, parent: str, pids_max: int) -> bool:
+        """Let at most so many processes run under a parent, which is made; False where that cannot be said."""
+        folder = self._folder("" if self._unified else "pids", parent)
+        try:
+            folder.mkdir(exist_ok=True)
+            (folder / "pids.max").write_text(str(pids_max))
+        except OSError:
+            return False
+        return True
+
+    def close(self, parent: str) -> bool:
+        """Remove the account of a container that is gone. Harmless when there is none; False: one still runs there."""
         trees = [self._root] if self._unified else [tree for tree in self._root.iterdir() if tree.is_dir()]
         for tree in trees:
             with contextlib.suppress(OSError):
                 (tree / parent.lstrip("/")).rmdir()
+        return not any((tree / parent.lstrip("/")).exists() for tree in trees)
 
     def _folder(self, controller: str, parent: str) -> Path:
         return self._root / controller / parent.lstrip("/")
@@ -99,6 +118,13 @@ def usage_of_sample(sample: Mapping[str, Any]) -> Usage:
 def _bytes_of(disk: list[Mapping[str, Any]], kind: str) -> int | None:
     found = [int(item["value"]) for item in disk if str(item.get("op", "")).lower() == kind]
     return sum(found) if found else None
+
+
+def _is_unused(account: Path) -> bool:
+    try:
+        return not any(inner.is_dir() for inner in account.iterdir())
+    except OSError:  # gone meanwhile
+        return False
 
 
 def _peak(

@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-import time
+import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -25,6 +25,10 @@ class Absent(Exception):
     """There is no such object: what was begun for it is given up."""
 
 
+class Stopped(Exception):
+    """Nobody wants the object any more."""
+
+
 class Download:
     """The content of one object."""
 
@@ -38,12 +42,14 @@ class Download:
         self._key = key
         self._attempts = attempts
 
-    def write(self, file: BinaryIO) -> None:
-        """Write it to a file.
+    def write(self, file: BinaryIO, *, stop: threading.Event | None = None) -> None:
+        """Write it to a file; once `stop` is set, no more than what has come.
 
         Raises:
             Absent: if there is no such object.
+            Stopped: if it was stopped.
         """
+        stop = threading.Event() if stop is None else stop
         position, version, breaks = 0, None, 0
         while True:
             try:
@@ -61,6 +67,8 @@ class Download:
             try:
                 with closing(answer["Body"]) as body:
                     for chunk in body.iter_chunks(_MIB):
+                        if stop.is_set():
+                            raise Stopped
                         position += file.write(chunk)
                         breaks = 0
             except BotoCoreError:
@@ -68,7 +76,7 @@ class Download:
                 breaks += 1
                 if breaks >= self._attempts:
                     raise
-                time.sleep(wait_before(breaks))
+                stop.wait(wait_before(breaks))
             else:
                 return
 

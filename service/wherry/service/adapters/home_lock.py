@@ -21,6 +21,11 @@ def hold_home(home: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+def has_lock(home: Path) -> bool:
+    """Whether a service was ever at work there."""
+    return (home / _NAME).is_file()
+
+
 def is_at_work(home: Path) -> bool:
     """Whether a service is at work there; also true where that cannot be told."""
     if not home.exists():

@@ -27,8 +27,8 @@ class CommandFailed(Exception):
     """A script could not be run, or failed. The text says what it said."""
 
 
-def run_here(script: str) -> None:
-    """Run a script with this machine's /bin/sh.
+def run_here(script: str) -> str:
+    """Run a script with this machine's /bin/sh; returns what it wrote.
 
     Raises:
         CommandFailed: if it fails.
@@ -46,6 +46,7 @@ def run_here(script: str) -> None:
         raise CommandFailed(str(exc)) from exc
     if done.returncode:
         raise CommandFailed(_said(done.stderr))
+    return done.stdout
 
 
 def run_on_engine_host(client: APIClient, script: str, *, labels: dict[str, str]) -> None:

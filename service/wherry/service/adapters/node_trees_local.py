@@ -19,6 +19,7 @@ from typing import Protocol, TypeVar
 from wherry.service.adapters.file_copy import copy_file
 from wherry.service.adapters.folder_removal import remove_folder
 from wherry.service.adapters.node_space import NodeSpace, note_tree_use
+from wherry.service.adapters.shared_work import SharedWork
 from wherry.service.domain.blob import BlobHash
 from wherry.service.domain.errors import DISK_FULL, InvalidInput
 from wherry.service.domain.limits import TREE_BYTES_MAX
@@ -56,7 +57,7 @@ class PreparedTrees:
         self._blobs = blobs
         self._space = space
         self._in_thread = in_thread
-        self._making: dict[BlobHash, asyncio.Task[bool]] = {}
+        self._making = SharedWork[BlobHash, bool]()
         self._folder.mkdir(parents=True, exist_ok=True)
         for other in self._folder.parent.iterdir():
             if other != self._folder:
@@ -77,12 +78,7 @@ class PreparedTrees:
         if self.path_of(tree).is_dir():
             note_tree_use(str(self.path_of(tree)))
             return True
-        making = self._making.get(tree)
-        if making is None:
-            making = asyncio.create_task(self._make(tree, files_min))
-            self._making[tree] = making
-            making.add_done_callback(lambda _: self._making.pop(tree, None))
-        return await asyncio.shield(making)
+        return await self._making(tree, lambda: self._make(tree, files_min))
 
     async def _make(self, name: BlobHash, files_min: int) -> bool:
         data = await self._blobs.read(name, limit_bytes=TREE_BYTES_MAX)

@@ -7,8 +7,10 @@ what that does not know of listings, so there is no HEAD here but for copies. Pr
 import asyncio
 import io
 import os
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Self, TypeVar
 
@@ -20,6 +22,7 @@ from wherry.service.adapters.download_s3 import Absent, Download, replacing
 from wherry.service.adapters.multipart_s3 import MultipartUpload
 from wherry.service.adapters.only_new_s3 import is_refused
 from wherry.service.adapters.store_errors_s3 import ABSENT, code_of, errors_translated
+from wherry.service.adapters.thread_call import call_in_thread
 from wherry.service.ports.objects import ListedObject, ObjectPage, ObjectStore
 
 if TYPE_CHECKING:  # stubs only: there is nothing to import when the service runs
@@ -109,9 +112,16 @@ class S3ObjectStore(ObjectStore):
         """See the port."""
         return await self._run(lambda: self._get(key))
 
+    async def get_range(self, key: str, offset: int, size_bytes: int) -> bytes | None:
+        """See the port."""
+        return await self._run(lambda: self._get_range(key, offset, size_bytes))
+
     async def get_file(self, key: str, target: Path) -> bool:
         """See the port. `target` appears, or is replaced, only when it is whole."""
-        return await self._run(lambda: self._get_file(key, target))
+        stop = threading.Event()
+        # When it is cancelled no thread goes on writing.
+        download = _translating(lambda: self._get_file(key, target, stop))
+        return await call_in_thread(self._executor, download, stop=stop.set)
 
     async def copy(self, source: str, target: str) -> None:
         """See the port. Above 64 MiB in parts."""
@@ -134,11 +144,7 @@ class S3ObjectStore(ObjectStore):
         await self._run(lambda: self._client.delete_object(Bucket=self._bucket, Key=self._prefix + key))
 
     async def _run(self, call: Callable[[], T]) -> T:
-        def translated() -> T:
-            with errors_translated():
-                return call()
-
-        return await asyncio.get_running_loop().run_in_executor(self._executor, translated)
+        return await asyncio.get_running_loop().run_in_executor(self._executor, _translating(call))
 
     def _ensure_bucket(self) -> None:
         try:
@@ -226,10 +232,26 @@ class S3ObjectStore(ObjectStore):
             return None
         return target.getvalue()
 
-    def _get_file(self, key: str, target: Path) -> bool:
+    def _get_range(self, key: str, offset: int, size_bytes: int) -> bytes | None:
+        try:
+            answer = self._client.get_object(
+                Bucket=self._bucket,
+                Key=self._prefix + key,
+                Range=f"bytes={offset}-{offset + size_bytes - 1}",
+            )
+            with closing(answer["Body"]) as body:
+                return body.read()
+        except ClientError as exc:
+            if code_of(exc) in ABSENT:
+                return None
+            if code_of(exc) == "InvalidRange":
+                return b""  # the object ends before
+            raise
+
+    def _get_file(self, key: str, target: Path, stop: threading.Event) -> bool:
         try:
             with replacing(target) as file:
-                self._download(key).write(file)
+                self._download(key).write(file, stop=stop)
         except Absent:
             return False
         return True
@@ -257,3 +279,11 @@ class S3ObjectStore(ObjectStore):
         )
         objects = tuple(self._listed(item) for item in page.get("Contents", ()))
         return ObjectPage(objects=objects, is_last=not (page["IsTruncated"] and objects))
+
+
+def _translating(call: Callable[[], T]) -> Callable[[], T]:
+    def translated() -> T:
+        with errors_translated():
+            return call()
+
+    return translated

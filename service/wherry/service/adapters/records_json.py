@@ -7,20 +7,26 @@ the JSON of the command line or of the wire.
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from datetime import UTC, date, datetime, time
 from typing import Any
 
+from wherry.service.adapters.records_usage import attempt_from, plain_attempt, plain_usage, usage_from
 from wherry.service.domain.blob import BlobHash, Digest
 from wherry.service.domain.dvc.stage import StageName
 from wherry.service.domain.explanation import Circumstances, DeclaredOutput
 from wherry.service.domain.images.image import Image
 from wherry.service.domain.paths import ProjectPath
 from wherry.service.domain.records import FileEntry, OutputKind, StageEntry
-from wherry.service.domain.run import FileRecord, Run, RunError, StageRecord, WriteBack, WriteBackKind
+from wherry.service.domain.run import (
+    FileRecord,
+    Run,
+    RunError,
+    StageRecord,
+    WriteBack,
+    WriteBackKind,
+)
 from wherry.service.domain.states import CacheUse, HitSource, Phase, State
 from wherry.service.domain.task import AttemptId, RunId
-from wherry.service.domain.usage import Usage
 
 _TAG = "$"
 
@@ -262,7 +268,8 @@ def _plain_stage(stage: StageRecord) -> dict[str, Any]:
         "exit_code": stage.exit_code,
         "reason": stage.reason,
         "wall_s": stage.wall_s,
-        "usage": None if stage.usage.is_empty else asdict(stage.usage),
+        "usage": plain_usage(stage.usage),
+        "earlier": [plain_attempt(one) for one in stage.earlier],
         "deps": [_plain_file_record(item) for item in stage.deps],
         "outs": [_plain_file_record(item) for item in stage.outs],
         "params_json": stage.params_json,
@@ -291,7 +298,8 @@ def _stage(plain: dict[str, Any]) -> StageRecord:
                 "attempt_id": None if attempt_id is None else AttemptId(attempt_id),
                 "source": None if source is None else HitSource(source),
                 "phase": None if phase is None else Phase(phase),
-                "usage": Usage(**(plain.get("usage") or {})),
+                "usage": usage_from(plain.get("usage")),
+                "earlier": tuple(map(attempt_from, plain.get("earlier", ()))),
                 "since": None if since is None else datetime.fromisoformat(since),
                 "deps": tuple(_file_record(item) for item in plain["deps"]),
                 "outs": tuple(_file_record(item) for item in plain["outs"]),

@@ -14,6 +14,7 @@ from wherry.service.adapters.records_json import (
     load_entry,
 )
 from wherry.service.adapters.records_reads import dump_reads, load_reads
+from wherry.service.adapters.records_usage import dump_usage, load_usage
 from wherry.service.adapters.tables import leases, results
 from wherry.service.domain.errors import LeaseLost
 from wherry.service.domain.explanation import Family
@@ -119,6 +120,7 @@ class SqlRunCache(RunCache):
             "created_at": result.created_at,
             "family": result.family,
             "log": result.log,
+            "usage": dump_usage(result.usage),
             "circumstances": result.circumstances and dump_circumstances(result.circumstances),
             "undeclared": None if result.undeclared is None else dump_reads(result.undeclared),
         }
@@ -158,4 +160,5 @@ def result_from(row: Row[Any]) -> Result:
         circumstances=None if row.circumstances is None else load_circumstances(row.circumstances),
         undeclared=None if row.undeclared is None else load_reads(row.undeclared),
         log=None if row.log is None else LogName(row.log),
+        usage=load_usage(row.usage),
     )

@@ -31,6 +31,10 @@ _STOP_GRACE_S = 5.0
 
 # How soon it shows that the server has ended, and how long is waited after a start that failed.
 _WATCH_S = 0.2
+# How often a server that runs is asked whether it is well, and how long it may owe the answer: longer than a machine
+# that is overloaded makes it wait, and less than the patience of who has a request under way.
+_ASK_S = 2.0
+_SILENCE_S = 20.0
 _RESTART_WAIT_S = 0.5
 _RESTART_WAIT_MAX_S = 30.0
 
@@ -57,11 +61,13 @@ _SOCKETS = Path("/tmp")  # noqa: S108 - weed's choice, not ours
 class SeaweedServer:
     """One `weed` process and the folder it keeps everything in. Nobody else may use the folder."""
 
-    def __init__(self, folder: Path, *, port: int | None = None) -> None:
+    def __init__(self, folder: Path, *, port: int | None = None, silence_s: float = _SILENCE_S) -> None:
         """Keep objects, keys, pid and log in `folder`, made when absent.
 
-        Without `port` each start chooses a free one.
+        Without `port` each start chooses a free one. While it is watched, one that runs and owes an answer for
+        `silence_s` is ended.
         """
+        self._silence_s = silence_s
         self._folder = folder.absolute()
         self._wanted_port = port
         self._port = port or 0
@@ -109,13 +115,18 @@ class SeaweedServer:
                 )
 
     async def keep_running(self, log: EventLog) -> None:
-        """Start the server again, at the same address, whenever it has ended by itself. Runs until cancelled."""
+        """Start the server again, at the same address, whenever it has ended, or hangs. Runs until cancelled."""
         wait_s = _WATCH_S
+        loop = asyncio.get_running_loop()
+        ask_at = loop.time() + _ASK_S
         while True:
             await asyncio.sleep(wait_s)
             process = self._process
             if process is not None and process.poll() is None:
                 wait_s = _WATCH_S
+                if loop.time() >= ask_at:
+                    await self._end_if_silent(process, log)
+                    ask_at = loop.time() + _ASK_S
                 continue
             if process is not None:
                 log.warning("the S3 server has ended: starting it again", code=process.returncode)
@@ -235,6 +246,13 @@ class SeaweedServer:
                     return True
             await asyncio.sleep(_POLL_S)
         return False
+
+    async def _end_if_silent(self, process: subprocess.Popen[bytes], log: EventLog) -> None:
+        if await self._answers(self._silence_s) or process.poll() is not None:
+            return
+        log.warning("the S3 server hangs: ending it", silent_s=self._silence_s)
+        process.kill()  # one that is stopped does not hear SIGTERM
+        await _eventually(lambda: process.poll() is not None, _STOP_GRACE_S)
 
     async def _stop_left_behind(self) -> None:
         try:

@@ -3,8 +3,8 @@
 Not reached from it: the machine itself (whatever address, whatever port is published on it), other containers,
 link-local addresses (the metadata services of clouds), and what the operator denies. The rules stand in the chain
 that the kernel asks first, before anything that Docker or a firewall translates, and name the bridge, so that
-nothing else on the machine is touched. They are put in place again and again: a firewall that was reloaded
-meanwhile is without them until the next container is made.
+nothing else on the machine is touched. They are put in place again and again, because a firewall that is
+reloaded forgets them.
 """
 
 import contextlib
@@ -38,6 +38,8 @@ _ICC = "com.docker.network.bridge.enable_icc"
 _BRIDGE = "com.docker.network.bridge.name"
 
 _CONFLICT = 409
+
+_CHAIN = "STAGES-"
 
 # The second where the first names only a resolver on this machine's loopback: the engine reads them so too.
 _RESOLVER_FILES = (Path("/etc/resolv.conf"), Path("/run/systemd/resolve/resolv.conf"))
@@ -98,7 +100,7 @@ class StageNetwork:
                 client.remove_network(self.name)
             except docker.errors.NotFound:
                 # Somebody pruned it: its rules may still be there.
-                here = _may_here()
+                here = may_here()
             except docker.errors.APIError:  # in use
                 return False
             if self._guarded:
@@ -146,7 +148,7 @@ class StageNetwork:
 
     def _is_here(self) -> bool:
         """Whether the engine's bridges are in this machine's network: not with a remote engine, or one in a VM."""
-        return _may_here() and Path("/sys/class/net", self.name).exists()
+        return may_here() and Path("/sys/class/net", self.name).exists()
 
     def _run(self, client: APIClient, script: str, *, here: bool) -> float:
         """Run it, and say for how many seconds it need not be run again."""
@@ -158,7 +160,8 @@ class StageNetwork:
         return max(_HELPER_EVERY_S, self._every_s)
 
 
-def _may_here() -> bool:
+def may_here() -> bool:
+    """Whether this process can make rules, as far as that can be told beforehand."""
     return os.geteuid() == 0 and shutil.which("iptables") is not None
 
 
@@ -231,5 +234,10 @@ def _resolvers(text: str) -> Iterator[str]:
                     yield str(address)
 
 
+def bridge_of(chain: str) -> str | None:
+    """The bridge whose rules a chain has; None: the chain is somebody else's."""
+    return chain.removeprefix(_CHAIN) if chain.startswith(_CHAIN) else None
+
+
 def _chain(bridge: str) -> str:
-    return f"STAGES-{bridge}"
+    return f"{_CHAIN}{bridge}"

@@ -1,5 +1,7 @@
 """How a command that did not succeed has ended, in words, with the limit that it met."""
 
+from collections.abc import Sequence
+
 from wherry.service.domain.resources import size_text
 
 # Shells, and the engine, report signal n as 128 + n.
@@ -44,6 +46,20 @@ def why_failed(
         name = f" ({_SIGNALS[signal]})" if signal in _SIGNALS else ""
         return f"was ended by signal {signal}{name}"
     return f"exited with {code}"
+
+
+# Of a command that failed as much as fits a line beside the rest.
+_COMMAND_CHARACTERS_MAX = 60
+
+
+def which_failed(number: int | None, commands: Sequence[str]) -> str:
+    """Say which of several commands it was, by number from 1; empty where there is one, or it is not known."""
+    if number is None or not 1 <= number <= len(commands) or len(commands) == 1:
+        return ""
+    first = next((line.strip() for line in commands[number - 1].splitlines() if line.strip()), "")
+    if len(first) > _COMMAND_CHARACTERS_MAX:
+        first = f"{first[: _COMMAND_CHARACTERS_MAX - 1]}…"
+    return f" in command {number} of {len(commands)}: {first}"
 
 
 _MINUTE_S, _HOUR_S, _DAY_S = 60, 3_600, 86_400

@@ -30,6 +30,17 @@ class FileRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EndedAttempt:
+    """An attempt at a stage that was not its last."""
+
+    reason: str
+    """Why it failed."""
+    exit_code: int | None = None
+    wall_s: float | None = None
+    usage: Usage = NOTHING_COUNTED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StageRecord:
     """One stage of a run."""
 
@@ -48,7 +59,9 @@ class StageRecord:
     reason: str = ""
     wall_s: float | None = None
     usage: Usage = NOTHING_COUNTED
-    """Of the last attempt, where the stage was executed."""
+    """Of the last attempt; for a hit, of the execution that made the result."""
+    earlier: tuple[EndedAttempt, ...] = ()
+    """Attempts that failed before the last one, in order."""
     deps: tuple[FileRecord, ...] = ()
     outs: tuple[FileRecord, ...] = ()
     params_json: str = ""

@@ -4,10 +4,14 @@ DVC starts each line of a string `cmd`, and each element of a list, in a shell o
 stops at the first that fails (research: command execution). On a laptop the shell is mostly bash without
 its start-up files; in an image without bash it is sh. The setting `shell` says which, whatever the image has.
 
+Of several commands the driver tells which one failed, in a line on its error output that is taken out of the log again:
+an exit code has no room for it, and what the stage itself writes there can only mislead about its own failure.
+
 Secrets come as a shell script on the standard input of the container, so that they stand neither in its
 configuration, which the engine keeps on disk, nor in any argument list.
 """
 
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 
@@ -37,14 +41,30 @@ esac
 # does not have to wait for SIGKILL. `wait` returns early when the trap ran: hence the second one.
 _DRIVER = """\
 trap 'kill -TERM "$child" 2>/dev/null' TERM
+number=0
 for command in "$@"; do
+  number=$((number+1))
   $shell -c "$command" </dev/null &
   child=$!
   wait "$child"; status=$?
   while kill -0 "$child" 2>/dev/null; do wait "$child"; status=$?; done
-  [ "$status" -eq 0 ] || exit "$status"
+  [ "$status" -eq 0 ] && continue
+  [ $# -eq 1 ] || printf '\\036command %d failed\\036\\n' "$number" >&2
+  exit "$status"
 done
 """
+_FAILED = re.compile(rb"\x1ecommand (?P<number>[0-9]{1,9}) failed\x1e")
+
+
+def take_failed_command(line: bytes) -> tuple[bytes | None, int | None]:
+    """Take what the driver says out of a line of the error output.
+
+    Returns what the stage wrote in it, None for nothing at all, and the number of the command that failed, from 1.
+    """
+    found = _FAILED.search(line)
+    if found is None:
+        return line, None
+    return line[: found.start()] + line[found.end() :] or None, int(found["number"])
 
 
 def shell_argv(

@@ -127,7 +127,9 @@ class Succeeded:
     undeclared: Reads | None = field(default_factory=Reads)
     """What was read without being declared; None: nobody looked."""
     usage: Usage = NOTHING_COUNTED
-    """For what was computed now."""
+    """For a hit, that of the original."""
+    earlier: tuple["Failed", ...] = ()
+    """Attempts at it before that failed, in order."""
     log: LogName | None = None
     """What the command wrote, where that is kept."""
 
@@ -141,6 +143,8 @@ class Failed:
     exit_code: int | None
     wall_s: float | None
     usage: Usage = NOTHING_COUNTED
+    earlier: tuple["Failed", ...] = ()
+    """Attempts before this one, in order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

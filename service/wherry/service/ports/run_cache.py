@@ -9,6 +9,7 @@ from wherry.service.domain.explanation import Circumstances, Family
 from wherry.service.domain.reads import Reads
 from wherry.service.domain.records import StageEntry
 from wherry.service.domain.task import LeaseToken, LogName, RunId, StrictKey
+from wherry.service.domain.usage import NOTHING_COUNTED, Usage
 
 RESULTS_PER_KEY_MAX = 16
 """So many states of undeclared files are told apart for one key."""
@@ -33,6 +34,8 @@ class Result:
     """What the stage read without declaring it; None: nobody looked."""
     log: LogName | None = None
     """What the command wrote; None for results that were kept before output was."""
+    usage: Usage = NOTHING_COUNTED
+    """What it used of its machine."""
 
 
 class RunCache(Protocol):

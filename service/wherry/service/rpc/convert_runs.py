@@ -75,6 +75,9 @@ def run_to(run: Run, *, with_stages: bool) -> runs_pb2.Run:
 
 def stage_to(stage: StageRecord) -> runs_pb2.StageRecord:
     """Write a stage of a run."""
+    if stage.since is None and stage == StageRecord(name=stage.name):
+        # Of these a run that is accepted is made: there may be thousands, and there is nothing more to say.
+        return runs_pb2.StageRecord(name=stage.name, state=runs_pb2.STATE_QUEUED)
     return runs_pb2.StageRecord(
         name=stage.name,
         state=_STATE_TO[stage.state],
@@ -92,6 +95,12 @@ def stage_to(stage: StageRecord) -> runs_pb2.StageRecord:
         reason=stage.reason,
         wall_s=stage.wall_s,
         usage=_usage_to(stage.usage),
+        earlier=[
+            runs_pb2.EndedAttempt(
+                reason=one.reason, exit_code=one.exit_code, wall_s=one.wall_s, usage=_usage_to(one.usage)
+            )
+            for one in stage.earlier
+        ],
         deps=[file_to(dep) for dep in stage.deps],
         outs=[file_to(out) for out in stage.outs],
         params_json=stage.params_json,

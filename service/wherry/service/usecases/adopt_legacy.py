@@ -27,10 +27,10 @@ _AT_ONCE = 8
 
 
 @dataclass(frozen=True, slots=True)
-class _Read:
+class LegacyContent:
     """What a file is called, by all who may call it."""
 
-    content: Digest
+    digest: Digest
     sha256: str
     legacy: BlobHash
 
@@ -112,11 +112,11 @@ class AdoptLegacy:
                 copy = Path(folder) / "content"
                 if not await self._objects.get_file(legacy_object_key(name), copy):
                     return None
-                read = await asyncio.to_thread(_read, copy)
-                if name not in {read.legacy, read.content.hash}:
+                read = await asyncio.to_thread(read_legacy, copy)
+                if name not in {read.legacy, read.digest.hash}:
                     return None
-                await self._put.put_files([LocalBlob(digest=read.content, sha256=read.sha256, source=copy)])
-                return read.content.hash
+                await self._put.put_files([LocalBlob(digest=read.digest, sha256=read.sha256, source=copy)])
+                return read.digest.hash
 
     def _remember(self, found: Mapping[BlobHash, BlobHash]) -> None:
         if len(self._known) + len(found) > _REMEMBERED_MAX:
@@ -124,7 +124,8 @@ class AdoptLegacy:
         self._known |= found
 
 
-def _read(copy: Path) -> _Read:
+def read_legacy(copy: Path) -> LegacyContent:
+    """Read a file once for all its names."""
     md5, sha256, legacy = hashlib.md5(usedforsecurity=False), hashlib.sha256(), LegacyHasher()
     size = 0
     with copy.open("rb") as file:
@@ -133,4 +134,4 @@ def _read(copy: Path) -> _Read:
             sha256.update(data)
             legacy.update(data)
             size += len(data)
-    return _Read(Digest(BlobHash(md5.hexdigest()), size), sha256.hexdigest(), legacy.hash())
+    return LegacyContent(Digest(BlobHash(md5.hexdigest()), size), sha256.hexdigest(), legacy.hash())

@@ -68,11 +68,12 @@ class CheckService:
         if not left:
             return Finding(name=name, state=FindingState.OK, message="nothing is left of ended services")
         shown = ", ".join(f"{trace.kind} {trace.name}" for trace in left[:_LEFT_SHOWN_MAX])
-        homes = ", ".join(sorted({trace.home for trace in left})[:_LEFT_SHOWN_MAX])
+        homes = ", ".join(sorted({trace.home for trace in left if trace.home})[:_LEFT_SHOWN_MAX])
+        whose = f", of {homes}" if homes else ""
         return Finding(
             name=name,
             state=FindingState.WARNING,
-            message=f"{len(left)} things are left on the engine, of {homes}: {shown}",
+            message=f"{len(left)} things are left on the machine{whose}: {shown}",
             hint="`wherry doctor --fix` removes them.",
         )
 

@@ -2,11 +2,12 @@
 
 from collections.abc import Coroutine, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from wherry.service.domain.blob import Digest
-from wherry.service.domain.endings import why_failed
+from wherry.service.domain.endings import which_failed, why_failed
 from wherry.service.domain.errors import (
     DISK_FULL,
     BlobMissing,
@@ -42,6 +43,7 @@ from wherry.service.usecases.put_blobs import LocalBlob, PutBlobs
 from wherry.service.usecases.remains import Remains
 from wherry.service.usecases.run_container import Ended, RunContainer
 from wherry.service.usecases.undeclared_reads import find_undeclared, tell_hidden
+from wherry.service.usecases.whole_calls import whole
 from wherry.service.usecases.workspace_contents import (
     at_in_workspace,
     contents_of,
@@ -119,8 +121,9 @@ class ContainerStageRunner(StageRunner):
     async def _run(self, task: StageTask, attempt: AttemptId, observer: StageObserver) -> Outcome:
         await observer.began(attempt)
         await observer.entered(State.PREPARING, Phase.FETCHING)
-        workspace = await self._workspaces.create(attempt)
-        self._remains.add_workspace(attempt, workspace)
+        workspace = await whole(
+            self._workspaces.create(attempt), partial(self._remains.add_workspace, attempt)
+        )
         secrets = await self._reveal_secrets(task)
         contents = contents_of(task)
         mounts = await self._workspaces.lay_out(
@@ -287,13 +290,15 @@ def _failed(task: StageTask, ended: Ended) -> Failed:
     settings = task.settings
     if ended.over_disk_bytes is not None:
         reason = f"was stopped: it wrote more than {size_text(ended.over_disk_bytes)} to its workspace"
-        return Failed(reason=reason, exit_code=ended.exit.code, wall_s=ended.wall_s)
+        return Failed(reason=reason, exit_code=ended.exit.code, wall_s=ended.wall_s, usage=ended.usage)
     reason = why_failed(
         ended.exit.code,
         out_of_memory=ended.exit.out_of_memory,
         memory_bytes=settings.memory_bytes,
         timed_out_after_s=settings.timeout_s if ended.timed_out else None,
     )
+    if not ended.timed_out:
+        reason += which_failed(ended.failed_command, task.stage.commands)
     return Failed(reason=reason, exit_code=ended.exit.code, wall_s=ended.wall_s, usage=ended.usage)
 
 

@@ -4,6 +4,7 @@ from wherry.service.domain.errors import BlobMissing
 from wherry.service.domain.resources import Machine
 from wherry.service.domain.submission import Needs, Submission
 from wherry.service.usecases.check_data import CheckData
+from wherry.service.usecases.check_folders import require_folders
 from wherry.service.usecases.check_resources import require_resources
 from wherry.service.usecases.find_vanished import FindVanished
 from wherry.service.usecases.read_ignore_rules import ReadIgnoreRules
@@ -52,6 +53,7 @@ class OpenProject:
             return project
         require_stages(project)
         require_resources(project, self._machine)
+        require_folders(project)
         placed = await self._check(project, upload=upload)
         if isinstance(placed, Needs):
             return placed

@@ -1,6 +1,8 @@
 """A StageRunner that runs a command again that failed, as often as its stage says."""
 
-from wherry.service.domain.task import AttemptId, Failed, Outcome, StageTask
+from dataclasses import replace
+
+from wherry.service.domain.task import AttemptId, Failed, Outcome, StageTask, Succeeded
 from wherry.service.ports.clock import Identities
 from wherry.service.ports.logs import LogStream
 from wherry.service.ports.stages import StageObserver, StageRunner
@@ -21,10 +23,14 @@ class RetryingStageRunner(StageRunner):
         """Return the first success, or how the last attempt ended."""
         retries = task.settings.retries or 0
         outcome = await self._inner.run(task, attempt, observer)
+        earlier: list[Failed] = []
         for number in range(1, retries + 1):
             if not isinstance(outcome, Failed) or outcome.exit_code is None:
                 break
             said = f"{outcome.reason}: attempt {number + 1} of {retries + 1} begins"
             await observer.wrote(LogStream.SYSTEM, [said.encode()])
+            earlier.append(outcome)
             outcome = await self._inner.run(task, self._identities.new_attempt_id(), observer)
-        return outcome
+        return (
+            replace(outcome, earlier=tuple(earlier)) if isinstance(outcome, Failed | Succeeded) else outcome
+        )

@@ -1,5 +1,6 @@
 """What a run leaves in the project: dvc.lock, changed params, and outputs that are not cached or persistent."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -77,7 +78,9 @@ class WriteBacks:
                 changed[stage.key] = entry
         if not changed:
             return None
-        digest = await self._put.put_content(update_lock(lock.content, changed, lock.path))
+        # A lock of many stages that has to be written by ruamel.yaml takes seconds, in which others go on.
+        written = await asyncio.to_thread(update_lock, lock.content, changed, lock.path)
+        digest = await self._put.put_content(written)
         before = project.snapshot.files.get(lock.path)
         return WriteBack(
             path=lock.path,

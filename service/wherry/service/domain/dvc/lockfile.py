@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from wherry.service.domain.dvc.emit import dump_yaml, load_for_edit
+from wherry.service.domain.dvc.plain_emit import NotPlain, emit_mapping, has_shared
 from wherry.service.domain.dvc.recorded_hash import CONTENT_KEYS, read_content
 from wherry.service.domain.dvc.run_cache import entry_mapping
 from wherry.service.domain.dvc.shape import Shape
@@ -16,6 +17,7 @@ from wherry.service.domain.paths import ProjectPath
 from wherry.service.domain.records import FileEntry, StageEntry
 
 SCHEMA_VERSION = "2.0"
+_PLAIN_HEAD = f"schema: '{SCHEMA_VERSION}'\nstages:\n"
 
 _NEW_LOCK = "Delete it; the next run writes a new one."
 
@@ -139,13 +141,15 @@ def update_lock(data: bytes | None, entries: Mapping[str, StageEntry], path: Pro
     Raises:
         PipelineInvalid: with the place, if `data` is a lock that DVC would refuse.
     """
-    if data is not None:
-        parse_lock(data, path)
+    known = {} if data is None else parse_lock(data, path)
+    plain = _update_plain(data, known, entries)
+    if plain is not None:
+        return plain
     # Copied, so that a value that two stages share is not taken for an alias; within a stage it stays one.
     mappings = {key: copy.deepcopy(entry_mapping(entry)) for key, entry in entries.items()}
     if not mappings:
         return _write_once(data, {}, path)
-    anchors = (data is not None and _ANCHOR.search(data)) or any(map(_has_shared, mappings.values()))
+    anchors = (data is not None and _ANCHOR.search(data)) or any(map(has_shared, mappings.values()))
     written = None if anchors else _write_in_two(data, mappings, path)
     if written is not None:
         return written
@@ -153,6 +157,26 @@ def update_lock(data: bytes | None, entries: Mapping[str, StageEntry], path: Pro
         data = _write_once(data, {key: mapping}, path)
     assert data is not None
     return data
+
+
+def _update_plain(
+    data: bytes | None, known: Mapping[str, StageEntry], entries: Mapping[str, StageEntry]
+) -> bytes | None:
+    """The same, where neither the lock nor the entries need what ruamel.yaml knows; else None."""
+    try:
+        if data is not None and _write_plain(known) != data:
+            return None
+        return _write_plain({**known, **entries})
+    except NotPlain:
+        return None
+
+
+def _write_plain(entries: Mapping[str, StageEntry]) -> bytes:
+    if not entries:
+        raise NotPlain
+    # One by one: a value that two stages share is no alias.
+    stages = [emit_mapping({key: entry_mapping(entry)}, 2) for key, entry in entries.items()]
+    return (_PLAIN_HEAD + "".join(stages)).encode()
 
 
 def _write_once(data: bytes | None, entries: Mapping[str, dict[str, Any]], path: ProjectPath) -> bytes:
@@ -180,20 +204,6 @@ def _write_in_two(
     if _write_once(settled, {}, path) != settled:
         return None
     return _write_once(written, {last: entries[last]}, path)
-
-
-def _has_shared(mapping: Mapping[str, Any]) -> bool:
-    """Whether a list or mapping is held twice."""
-    seen: set[int] = set()
-    stack: list[Any] = [mapping]
-    while stack:
-        value = stack.pop()
-        if isinstance(value, dict | list | tuple):
-            if id(value) in seen:
-                return True
-            seen.add(id(value))
-            stack.extend(value.values() if isinstance(value, dict) else value)
-    return False
 
 
 def is_unchanged(recorded: StageEntry, current: StageEntry, *, whole_files: Collection[str] = ()) -> bool:

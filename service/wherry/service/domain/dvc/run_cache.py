@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from wherry.service.domain.dvc.emit import dump_yaml
+from wherry.service.domain.dvc.plain_emit import NotPlain, emit_mapping
 from wherry.service.domain.dvc.stage import Stage
 from wherry.service.domain.paths import is_inside_root
 from wherry.service.domain.records import FileEntry, OutputKind, Params, StageEntry
@@ -75,7 +76,11 @@ def _strip(value: Any) -> Any:
 
 def entry_bytes(entry: StageEntry) -> bytes:
     """The content of the file that DVC keeps for a result."""
-    return dump_yaml(entry_mapping(entry))
+    mapping = entry_mapping(entry)
+    try:
+        return emit_mapping(mapping, 0).encode()
+    except NotPlain:
+        return dump_yaml(mapping)
 
 
 def entry_path(key: str, value: str) -> str:
