@@ -64,6 +64,7 @@ proto-check: setup
 bench: setup image ## against DVC, rclone, s5cmd and the bare engine: overhead, cached runs, many at once, reading, large inputs, moving content
 	python -m bench.chain
 	python -m bench.fan_out
+	python -m bench.cached
 	python bench/reading.py --stages 200
 	python bench/reading.py --stages 1000 --no-dvc
 	python bench/layout.py
