@@ -64,11 +64,13 @@ proto-check: setup
 bench: setup image ## against DVC, rclone, s5cmd and the bare engine: overhead, cached runs, many at once, reading, large inputs, moving content
 	python -m bench.chain
 	python -m bench.fan_out
+	python -m bench.cached
 	python bench/reading.py --stages 200
 	python bench/reading.py --stages 1000 --no-dvc
 	python bench/layout.py
 	python bench/container.py
 	python bench/transfer.py
+	python -m bench.bounds
 	python bench/cli.py
 	python -m bench.watching
 	python -m bench.submissions
