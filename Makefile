@@ -70,6 +70,7 @@ bench: setup image ## against DVC, rclone, s5cmd and the bare engine: overhead, 
 	python bench/layout.py
 	python bench/container.py
 	python bench/transfer.py
+	python -m bench.bounds
 	python bench/cli.py
 	python -m bench.watching
 	python -m bench.submissions

@@ -24,10 +24,12 @@ def own_engine(*, runtimes: Mapping[str, Path]) -> Iterator[str]:
     # Not below the test's folder: the path of a socket must be short.
     folder = Path(tempfile.mkdtemp(prefix="own-engine-"))
     address = f"unix://{folder}/docker.sock"
-    # In a network of its own: an engine that is told to have no bridge takes away the machine's.
+    # In a network and with mounts of its own: told to have no bridge an engine takes away the machine's, and it may leave
+    # its folder mounted.
     command: list[str | Path] = [
         "unshare",
         "--net",
+        "--mount",
         "dockerd",
         "--data-root",
         folder / "data",
