@@ -49,9 +49,7 @@ async def open_content(
 ) -> Content:
     """Build them, and clear away uploads that nobody will finish."""
     index, spool, objects = SqlBlobIndex(parts.database, clock), home / "uploads", parts.objects
-    # Of an earlier life.
-    shutil.rmtree(spool, ignore_errors=True)
-    spool.mkdir()
+    _empty(spool)
     put = PutBlobs(objects=objects, index=index, node=parts.node, spool=spool, first_stays=parts.first_stays)
     read = ReadBlobs(parts.node)
     direct = DirectBlobs(transfers=parts.transfers, objects=objects, index=index)
@@ -77,3 +75,13 @@ async def open_content(
         publish_legacy=PublishLegacy(objects=objects, index=index, read=read, legacy=legacy, log=log),
         find_vanished=FindVanished(adopt=adopt, forget=forget, index=index, read=read, log=log),
     )
+
+
+def _empty(folder: Path) -> None:
+    """Remove what an earlier life left; the folder itself may be a disk of its own."""
+    folder.mkdir(exist_ok=True)
+    for left in folder.iterdir():
+        if left.is_dir() and not left.is_symlink():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink()
