@@ -4,8 +4,9 @@
 
 Three figures. N files of 10 kB that are one folder, and one large file: to the bucket and back, each program from an
 empty bucket of its own and into an empty folder; Wherry with nothing of it on the service's node. And a project of N
-source files: what `wherry status` takes when nothing, and when one file, has changed, beyond starting and beyond
-what is sent. rclone and s5cmd are measured when they are on PATH.
+source files: its first submission, and what `wherry status` takes when nothing has changed, both beyond starting; how many
+objects and bytes that adds to the bucket. rclone and s5cmd copy the same files; they are
+measured when they are on PATH.
 
 The S3 server is the one that the service starts. Not here: a network between the parts.
 """
@@ -100,6 +101,12 @@ class _Bench:
         self.run(*command, cwd=cwd)
         return time.perf_counter() - began
 
+    def stored(self) -> tuple[int, int]:
+        """How many objects the service's bucket has, and how many bytes."""
+        pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket="wherry")
+        sizes = [item["Size"] for page in pages for item in page.get("Contents", ())]
+        return len(sizes), sum(sizes)
+
     def forget_node(self) -> None:
         """Take the node's own copies away: what comes now comes from the bucket."""
         shutil.rmtree(self.home / "node" / "files", ignore_errors=True)
@@ -129,7 +136,13 @@ def main() -> None:
         print(json.dumps(figures))
         return
     for name, value in figures.items():
-        print(f"  {name:32} {value:9.2f} {'x' if 'times' in name else 's'}")
+        print(f"  {name:32} {value:9.2f} {_unit(name)}")
+
+
+def _unit(name: str) -> str:
+    if name.endswith(("objects", "MB")):
+        return ""
+    return "x" if "times" in name else "s"
 
 
 @contextmanager
@@ -251,15 +264,44 @@ def _sources(bench: _Bench, count: int) -> dict[str, float]:
     bench.run("git", "add", "-A", cwd=folder)
     bench.run("git", "-c", "user.name=b", "-c", "user.email=b@example.org", "commit", "-qm", "b", cwd=folder)
     time.sleep(2.1)  # younger files could change unseen, and are read again
-    run = bench.run(_WHERRY, "repro", "--detach", cwd=folder).split()
-    bench.run(_WHERRY, "wait", next(word for word in run if word.isdigit()), cwd=folder)
     start_wall, start_cpu = _least(bench, folder, "version")
+    before = bench.stored()
+    began = time.perf_counter()
+    run = bench.run(_WHERRY, "repro", "--detach", cwd=folder).split()
+    first = time.perf_counter() - began - start_wall
+    begun = next(word for word in run if word.isdigit())
+    after = bench.stored()
+    bench.run(_WHERRY, "wait", begun, cwd=folder)
     wall, cpu = _least(bench, folder, "status")
+    file = folder / "src" / "000" / "0001.py"
+    file.write_text("changed = True\n")
+    unchanged = bench.stored()
+    changed = bench.timed(_WHERRY, "repro", "--detach", cwd=folder) - start_wall
     return {
+        "first sources, wherry": first,
+        **_copied_by_others(bench, folder / "src"),
+        "first sources, objects": after[0] - before[0],
+        "first sources, MB": (after[1] - before[1]) / 1e6,
+        "one source changed, wherry": changed,
+        "one source changed, objects": bench.stored()[0] - unchanged[0],
         "unchanged sources, wall": wall - start_wall,
         "unchanged sources, client cpu": cpu - start_cpu,
         "start of the client, wall": start_wall,
     }
+
+
+def _copied_by_others(bench: _Bench, folder: Path) -> dict[str, float]:
+    """Seconds in which others copy the files to buckets of their own."""
+    seconds: dict[str, float] = {}
+    if shutil.which("rclone"):
+        remote = f"bench:{bench.bucket('rclone-sources')}/src"
+        seconds["first sources, rclone"] = bench.timed(
+            "rclone", "copy", *_RCLONE, folder, remote, cwd=bench.folder
+        )
+    if shutil.which("s5cmd"):
+        target = f"s3://{bench.bucket('s5cmd-sources')}/src/"
+        seconds["first sources, s5cmd"] = bench.timed("s5cmd", "cp", f"{folder}/", target, cwd=bench.folder)
+    return seconds
 
 
 def _least(bench: _Bench, folder: Path, *command: str) -> tuple[float, float]:

@@ -1,6 +1,9 @@
 """Making images on a real engine: what is kept, and that nothing else is."""
 
 import asyncio
+import contextlib
+import os
+import re
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -10,6 +13,7 @@ import docker
 import pytest
 
 from tests.engine_fixtures import IMAGE
+from wherry.service.adapters.cgroup_usage import CgroupAccounts
 from wherry.service.adapters.engine_client import EngineClient
 from wherry.service.adapters.image_maker_docker import BuildLimits, DockerImageMaker
 from wherry.service.domain.errors import ImageNotMade
@@ -53,6 +57,15 @@ def installation(script: str, name: str = "wherry/test-made") -> Installation:
         },
         labels={"wherry.recipe": "k"},
     )
+
+
+@contextlib.contextmanager
+def small(client: Any, labels: dict[str, str], **limits: Any) -> Iterator[DockerImageMaker]:
+    """A maker with limits of its own."""
+    engine = EngineClient()
+    bounds = BuildLimits(look_every_s=0.2, **limits)
+    yield DockerImageMaker(client=engine, network=None, labels=labels, image_labels=labels, limits=bounds)
+    engine.close()
 
 
 class Lines:
@@ -128,9 +141,70 @@ def test_a_dockerfile_that_fails_is_told_in_the_builders_words(maker: DockerImag
         asyncio.run(make(f"FROM {IMAGE}\nWHAT\n".encode()))
 
 
+@pytest.mark.parametrize(
+    "steps",
+    [
+        "RUN {write}/x; sleep 1000",
+        "VOLUME /data\nRUN {write}/data/x; sleep 1000",
+        "RUN {write}/x\nRUN sleep 1000",
+    ],
+    ids=["a container", "a volume", "what earlier steps have left"],
+)
+def test_a_dockerfile_that_fills_the_disk_is_stopped(client: Any, labels: dict[str, str], steps: str) -> None:
+    # Of its own: what the builder has made before counts no more.
+    text = steps.replace("{write}", f": {uuid.uuid4().hex}; head -c 40000000 /dev/zero >")
+    build = DockerBuild(
+        name=f"wherry/test-made:{uuid.uuid4().hex}", dockerfile=f"FROM {IMAGE}\n{text}\n".encode(), files={}
+    )
+    with (
+        small(client, labels, disk_bytes=20_000_000) as maker,
+        pytest.raises(ImageNotMade, match=r"was stopped: it took more than 19.1 MiB of the disk"),
+    ):
+        asyncio.run(asyncio.wait_for(maker.build(build, Lines().tell), DEADLINE_S))
+
+
+@pytest.mark.parametrize("folder", ["/usr/local", "/tmp"])
+def test_packages_that_fill_the_disk_are_stopped(client: Any, labels: dict[str, str], folder: str) -> None:
+    script = f"head -c 40000000 /dev/zero >{folder}/x; sleep 1000"
+    with (
+        small(client, labels, disk_bytes=20_000_000) as maker,
+        pytest.raises(ImageNotMade, match="was stopped: it took more than"),
+    ):
+        asyncio.run(asyncio.wait_for(maker.install(installation(script), Lines().tell), DEADLINE_S))
+
+
+def test_steps_of_a_dockerfile_have_bounds(client: Any, labels: dict[str, str]) -> None:
+    many = "for i in 1 2 3 4 5 6 7 8 9 10 11 12; do sleep 3 & done; echo all-started"
+    quota = "cat /sys/fs/cgroup/cpu/cpu.cfs_quota_us 2>/dev/null || cut -d' ' -f1 /sys/fs/cgroup/cpu.max"
+    lines, mark = Lines(), uuid.uuid4().hex
+    with small(client, labels, pids_max=8, cpus=0.5) as maker:
+        build = DockerBuild(
+            name=f"wherry/test-made:{uuid.uuid4().hex}",
+            dockerfile=f"FROM {IMAGE}\nRUN : {mark}; {quota}\nRUN : {mark}; {many}\n".encode(),
+            files={},
+        )
+        bounds_processes = CgroupAccounts.of(client.info()) is not None and os.geteuid() == 0
+        with pytest.raises(ImageNotMade) if bounds_processes else contextlib.nullcontext():
+            asyncio.run(maker.build(build, lines.tell))
+    with small(client, labels) as maker:
+        # Others are cleared away with the next.
+        build = DockerBuild(
+            name=f"wherry/test-made:{uuid.uuid4().hex}",
+            dockerfile=f"FROM {IMAGE} AS first\nRUN echo {build.name} >/x\nFROM {IMAGE}\nRUN echo {build.name}\n".encode(),
+            files={},
+        )
+        asyncio.run(maker.build(build, lines.tell))
+    images = {line.split()[-1] for line in lines.all if re.fullmatch(r" ---> [0-9a-f]{12}", line)}
+    left = {image["Id"][7:19] for image in client.api.images(all=True, filters={"dangling": True})}
+    assert len(images) > 4
+    assert not images & left
+    assert "50000" in lines.all
+    assert ("all-started" in lines.all) is not bounds_processes
+
+
 def test_stopping_ends_what_was_begun(maker: DockerImageMaker, client: Any) -> None:
     mark = uuid.uuid4().hex
-    wait = f"echo begun {mark}; sleep 1000"
+    wait = f"echo 'begun' {mark}; sleep 1000"
     build = DockerBuild(
         name=f"wherry/test-made:{mark}", dockerfile=f"FROM {IMAGE}\nRUN {wait}\n".encode(), files={}
     )

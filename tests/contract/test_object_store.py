@@ -81,6 +81,15 @@ def test_an_empty_object_is_not_an_absent_one(store: ObjectStore) -> None:
     assert asyncio.run(store.get("empty")) == b""
 
 
+def test_a_part_of_an_object_is_got(store: ObjectStore) -> None:
+    asyncio.run(store.put("key", b"0123456789"))
+    assert asyncio.run(store.get_range("key", 0, 1)) == b"0"
+    assert asyncio.run(store.get_range("key", 3, 4)) == b"3456"
+    assert asyncio.run(store.get_range("key", 8, 100)) == b"89"
+    assert asyncio.run(store.get_range("key", 100, 5)) == b""
+    assert asyncio.run(store.get_range("absent", 0, 1)) is None
+
+
 def test_a_second_put_replaces_the_first(store: ObjectStore) -> None:
     asyncio.run(store.put("key", b"first"))
     asyncio.run(store.put("key", b"second"))

@@ -314,6 +314,14 @@ def test_a_request_to_stop_is_kept_whatever_is_saved_later(store: RunStore) -> N
     assert asked == {run.id: True, other.id: False}
 
 
+def test_runs_that_are_to_stop_are_listed_until_they_have_ended(store: RunStore) -> None:
+    run, _ = create(store, new_run(1)), create(store, new_run(2))
+    asyncio.run(store.request_stop(run.id))
+    assert asyncio.run(store.list_stopping()) == [run.id]
+    asyncio.run(store.save_run(replace(run, state=State.CANCELLED)))
+    assert asyncio.run(store.list_stopping()) == []
+
+
 def test_what_a_run_was_submitted_with_is_kept_with_the_run(database: Database) -> None:
     store, submissions = SqlRunStore(database, Random(1)), SqlSubmissionStore(database)
     content = bytes(range(256)) * 100

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,11 +20,15 @@ import docker
 import pytest
 
 from tests.engine_fixtures import IMAGE, Bench, bench, engine
+from tests.fakes.event_log import FakeEventLog
 from wherry.service.adapters import stage_network_docker
+from wherry.service.adapters.clock_system import SystemClock
 from wherry.service.adapters.containers_docker import DockerContainerEngine
 from wherry.service.adapters.host_commands_docker import CommandFailed
 from wherry.service.adapters.stage_network_docker import StageNetwork, guard_script, read_resolvers
 from wherry.service.domain.errors import EngineUnavailable
+from wherry.service.ports.containers import OutputPiece
+from wherry.service.usecases.guard_network import GuardNetwork
 
 __all__ = ["bench", "engine"]
 
@@ -53,6 +57,20 @@ with concurrent.futures.ThreadPoolExecutor() as pool:
         if reached:
             print(address)
 """
+
+
+_WATCH = f"""
+import socket, sys, time
+while True:
+    try:
+        socket.create_connection((sys.argv[1], {PORT}), 0.5).close()
+        print("open", flush=True)
+    except OSError:
+        print("closed", flush=True)
+    time.sleep(0.1)
+"""
+
+DEADLINE_S = 60
 
 
 def sh(command: str) -> str:
@@ -164,6 +182,39 @@ def test_a_flushed_firewall_is_guarded_again(bench: Bench, outside: str) -> None
     again.close()
     assert reached(bench, f"{METADATA}:{PORT}", f"{outside}:{PORT}") == [f"{outside}:{PORT}"]
     assert sh("iptables -w -t raw -S PREROUTING").count(f"-i {name} ") == 1
+
+
+def test_a_firewall_that_is_flushed_while_a_stage_runs_is_guarded_again(bench: Bench, outside: str) -> None:
+    assert outside
+    name = bench.engine.network_name
+    again = DockerContainerEngine(parallel_max=1, network=StageNetwork(name, every_s=0.0))
+    needed = asyncio.Event()
+    guard = GuardNetwork(
+        engine=again, clock=SystemClock(), log=FakeEventLog(), is_needed=needed.is_set, every_s=0.1
+    )
+
+    async def check() -> None:
+        watching = replace(bench.spec(""), argv=("python3", "-c", _WATCH, METADATA), network=True)
+        async with asyncio.timeout(DEADLINE_S), bench.started(watching) as (container, pieces):
+            await _until(pieces, b"closed")
+            guard.start()
+            # As a reload does.
+            await asyncio.to_thread(sh, f"iptables -w -t raw -D PREROUTING -i {name} -j STAGES-{name}")
+            await asyncio.to_thread(sh, f"iptables -w -t raw -F STAGES-{name}")
+            await _until(pieces, b"open")
+            needed.set()
+            await _until(pieces, b"closed")
+            await guard.close()
+            await bench.engine.stop(container, grace_s=0)
+
+    asyncio.run(check())
+    again.close()
+
+
+async def _until(pieces: AsyncIterator[OutputPiece], said: bytes) -> None:
+    async for piece in pieces:
+        if said in piece.data:
+            return
 
 
 def test_what_the_operator_denies_is_not_reached(bench: Bench, outside: str) -> None:

@@ -21,8 +21,12 @@ STAGES = {
     "links_out": ("ln -s /etc/passwd linked", "linked"),
     "makes_pipe": ("mkfifo pipe", "pipe"),
     "makes_device": ("mknod device c 1 3", "device"),
+    "floods_log": ("head -c 70000000 /dev/zero | tr '\\0' x | fold -w 16000; echo made >flood", "flood"),
+    "forks": ("sh forks.sh; echo made >forked", "forked"),
     "leaves_processes": ("sleep 1000 & setsid sleep 1000 & echo made >left", "left"),
 }
+
+SETTINGS = {"forks": "    meta: {wherry: {pids: 64, timeout: 5}}\n"}
 
 ATTACK = """\
 chmod 666 in.txt && echo CHMOD
@@ -36,6 +40,9 @@ exec 3<in.txt; (echo x >/proc/self/fd/3) && echo REOPEN
 rm -f hard soft
 echo done
 """
+
+# Each starts two more. What cannot start any more ends, and the rest with the container.
+FORKS = "sh forks.sh & sh forks.sh & wait\n"
 
 ROOT = """\
 test "$(id -u)" = 0 && echo ROOT
@@ -71,7 +78,7 @@ echo done
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory, service: Service) -> Project:
     stages = "".join(
-        f"  {name}:\n    cmd: {_quoted(cmd)}\n    deps: [in.txt]\n    outs: [{out}]\n"
+        f"  {name}:\n    cmd: {_quoted(cmd)}\n    deps: [in.txt]\n    outs: [{out}]\n{SETTINGS.get(name, '')}"
         for name, (cmd, out) in STAGES.items()
     )
     project = new_project(
@@ -79,6 +86,7 @@ def project(tmp_path_factory: pytest.TempPathFactory, service: Service) -> Proje
         service,
         {
             "attack.sh": ATTACK,
+            "forks.sh": FORKS,
             "root.sh": ROOT,
             "around.sh": AROUND,
             "dvc.yaml": f"stages:\n{stages}",
@@ -147,6 +155,19 @@ def test_the_input_is_for_everybody_what_it_was(ended: dict[str, Any], project: 
     copies = [path for path in (project.service.home / "node").rglob("*") if name[2:] in path.name]
     assert copies
     assert {path.read_bytes() for path in copies if path.is_file()} == {b"precious\n"}
+
+
+def test_a_flood_of_output_is_cut_with_a_word_about_it(ended: dict[str, Any], project: Project) -> None:
+    assert ended["floods_log"]["state"] == "succeeded"
+    lines = _log(project, ended["floods_log"]).splitlines()
+    assert "the stage wrote more than 67108864 bytes: the rest is not kept" in lines
+    assert 67_108_864 <= sum(len(line) + 1 for line in lines if line.startswith("x")) < 67_108_864 + 1_000_000
+
+
+def test_a_fork_bomb_ends_with_its_own_stage(ended: dict[str, Any]) -> None:
+    # Whether it gives up by itself or has to be stopped is up to its luck; all others have ended as they do.
+    assert ended["forks"]["state"] in {"succeeded", "failed"}
+    assert ended["leaves_processes"]["state"] == "succeeded"
 
 
 def test_nothing_outlives_its_stage(ended: dict[str, Any], project: Project) -> None:

@@ -46,6 +46,10 @@ class FakeObjectStore(ObjectStore):
         self._check_up()
         return self.objects.get(key)
 
+    async def get_range(self, key: str, offset: int, size_bytes: int) -> bytes | None:
+        data = await self.get(key)
+        return None if data is None else data[offset : offset + size_bytes]
+
     async def get_file(self, key: str, target: Path) -> bool:
         data = await self.get(key)
         if data is None:

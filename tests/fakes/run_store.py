@@ -106,6 +106,9 @@ class FakeRunStore(RunStore):
                     return
                 listener.clear()
 
+    async def list_stopping(self) -> Sequence[RunId]:
+        return [run.id for run in await self.list_active() if run.stop_requested]
+
     async def list_active(self) -> Sequence[Run]:
         return [run for run in self.runs.values() if not run.state.is_final]
 

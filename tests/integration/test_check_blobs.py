@@ -10,17 +10,21 @@ import pytest
 
 from tests.colliding import COLLIDES_WITH_IT, COLLIDING
 from tests.fakes.clock import FakeClock
+from tests.fakes.event_log import FakeEventLog
 from tests.unit.usecases.test_put_blobs import NoNodeCache
 from wherry.service.adapters.blob_index_sql import SqlBlobIndex
 from wherry.service.adapters.database import Database
 from wherry.service.adapters.objects_s3 import S3ObjectStore
+from wherry.service.adapters.packs_sql import SqlPackIndex
 from wherry.service.domain.blob import BlobHash, digest_content, hash_content, legacy_object_key, object_key
 from wherry.service.domain.errors import HashCollision
 from wherry.service.domain.findings import BlobFault, CheckProgress, FaultKind
 from wherry.service.domain.tree import Tree, TreeEntry
 from wherry.service.ports.blob_index import BlobRecord
 from wherry.service.usecases.check_blobs import CheckBlobs
+from wherry.service.usecases.check_packs import CheckPacks
 from wherry.service.usecases.put_blobs import Chunk, LocalBlob, PutBlobs
+from wherry.service.usecases.reconcile_packs import ReconcilePacks
 
 
 class Held:
@@ -29,6 +33,7 @@ class Held:
     def __init__(self, objects: S3ObjectStore, database: Database, spool: Path) -> None:
         self.objects = objects
         self.index = SqlBlobIndex(database, FakeClock())
+        self.packs = SqlPackIndex(database, FakeClock())
         self.put = PutBlobs(objects=objects, index=self.index, node=NoNodeCache(), spool=spool)
         self.spool = spool
 
@@ -47,8 +52,15 @@ class Held:
 
     def check(self, sample: int = 0) -> tuple[CheckProgress, dict[BlobHash, BlobFault]]:
         async def run() -> list[CheckProgress]:
+            reconcile = ReconcilePacks(
+                objects=self.objects, packs=self.packs, clock=FakeClock(), log=FakeEventLog()
+            )
             check = CheckBlobs(
-                objects=self.objects, index=self.index, spool=self.spool, chance=random.Random(1)
+                objects=self.objects,
+                index=self.index,
+                packs=CheckPacks(objects=self.objects, packs=self.packs, reconcile=reconcile),
+                spool=self.spool,
+                chance=random.Random(1),
             )
             return [progress async for progress in check(sample)]
 

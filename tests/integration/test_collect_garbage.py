@@ -9,9 +9,11 @@ from random import Random
 import pytest
 
 from tests.fakes.clock import FakeClock
+from tests.fakes.event_log import FakeEventLog
 from tests.fakes.object_store import FakeObjectStore
 from wherry.service.adapters.blob_index_sql import SqlBlobIndex
 from wherry.service.adapters.database import Database
+from wherry.service.adapters.packs_sql import SqlPackIndex
 from wherry.service.adapters.result_catalog_sql import SqlResultCatalog
 from wherry.service.adapters.run_cache_sql import SqlRunCache
 from wherry.service.adapters.runs_sql import SqlRunStore
@@ -27,6 +29,8 @@ from wherry.service.domain.tree import Tree, TreeEntry
 from wherry.service.ports.blob_index import BlobRecord
 from wherry.service.ports.run_cache import Result
 from wherry.service.usecases.collect_garbage import Collected, CollectGarbage
+from wherry.service.usecases.collect_packs import CollectPacks
+from wherry.service.usecases.reconcile_packs import ReconcilePacks
 
 _MONTH = timedelta(days=30)
 
@@ -44,11 +48,16 @@ class Store:
         self.cache = SqlRunCache(self.database)
         self.catalog = SqlResultCatalog(self.database)
         self.runs = SqlRunStore(self.database, Random(1))
+        self.packs = SqlPackIndex(self.database, self.clock)
+        reconcile = ReconcilePacks(
+            objects=self.objects, packs=self.packs, clock=self.clock, log=FakeEventLog()
+        )
         self.collect = CollectGarbage(
             catalog=self.catalog,
             runs=self.runs,
             objects=self.objects,
             index=self.index,
+            packs=CollectPacks(objects=self.objects, packs=self.packs, reconcile=reconcile),
             clock=self.clock,
         )
 

@@ -16,9 +16,11 @@ from sqlalchemy.exc import IntegrityError
 from tests.fakes.clock import FakeClock
 from wherry.service.adapters.blob_index_sql import SqlBlobIndex
 from wherry.service.adapters.database import Database
+from wherry.service.adapters.packs_sql import SqlPackIndex
 from wherry.service.adapters.tables import events, metadata, runs
 from wherry.service.domain.blob import BlobHash, hash_content
 from wherry.service.domain.errors import HashCollision, Unavailable
+from wherry.service.domain.pack import PackMember
 from wherry.service.ports.blob_index import BlobRecord
 
 
@@ -168,6 +170,11 @@ def test_blobs_of_older_versions_are_kept_and_foreign_ones_can_join_them(
         await index.add([foreign])
         with pytest.raises(HashCollision):
             await index.add([replace(old, sha256="cd" * 32)])
+        # A file of an older version's submission may come again, in a pack.
+        packs = SqlPackIndex(database, FakeClock())
+        assert await packs.add("p", 9, [PackMember(old.hash, "ab" * 32, 6, 3)]) == {old.hash}
+        with pytest.raises(HashCollision):
+            await packs.add("q", 9, [PackMember(old.hash, "cd" * 32, 6, 3)])
         found = await index.find([old.hash, foreign.hash])
         await database.close()
         return found

@@ -69,7 +69,8 @@ AnswerT = TypeVar(
 class Asked:
     """What was provided already."""
 
-    blobs: set[str] = field(default_factory=set)
+    blobs: set[tuple[str, bool]] = field(default_factory=set)
+    """With whether they were files of the project only: as data too they are asked for again."""
     data: set[str] = field(default_factory=set)
     legacy: set[str] = field(default_factory=set)
 
@@ -158,9 +159,9 @@ class Submitter:
     def _provide(self, needs: Needs, submission: Submission, asked: Asked) -> None:
         data = {need.path for need in needs.data} - asked.data
         legacy = {need.path for need in needs.data if need.legacy} - asked.legacy
-        blobs = {digest.hash for digest in needs.blobs}
+        blobs = {(digest.hash, needs.sources) for digest in needs.blobs}
         if not data and not legacy and blobs <= asked.blobs:
-            lacking = ", ".join(sorted(blobs | {need.path for need in needs.data})[:3])
+            lacking = ", ".join(sorted({blob for blob, _ in blobs} | {need.path for need in needs.data})[:3])
             raise ProtocolBroken(f"the service asks again for what it was given: {lacking or 'nothing'}")
         unheld = self._not_held(needs.data)
         for need in sorted(needs.data, key=lambda need: need.path):
@@ -175,7 +176,14 @@ class Submitter:
         asked.blobs |= blobs
         self._memory.save(asked=data)
         blobs_needed = [digest.hash for digest in needs.blobs]
-        upload(self._connection, self._holdings, blobs_needed, progress=self._progress, direct=self._direct)
+        upload(
+            self._connection,
+            self._holdings,
+            blobs_needed,
+            sources=needs.sources,
+            progress=self._progress,
+            direct=self._direct,
+        )
 
     def _is_here(self, path: str) -> bool:
         # What lies beside the project is in no cache of it.

@@ -95,10 +95,13 @@ def upload(
     holdings: Holdings,
     blobs: Iterable[str],
     *,
+    sources: bool = False,
     progress: Progress,
     direct: DirectWay,
 ) -> None:
     """Store these blobs, and the missing members of the trees among them.
+
+    With `sources` they are files of the project and nothing else, which the store may keep many in one object.
 
     Raises:
         FileTrouble: if a file is no longer what was hashed.
@@ -125,7 +128,10 @@ def upload(
         left = {file.digest.hash for file in direct.upload([_large_file(source) for source in large])}
         passed = {source.hash for source in large} - left
         _send_with_retries(
-            connection, [source for source in plain.values() if source.hash not in passed], progress
+            connection,
+            [source for source in plain.values() if source.hash not in passed],
+            progress,
+            sources=sources,
         )
         _send_with_retries(connection, trees, progress)
     finally:
@@ -147,57 +153,61 @@ def _large_file(source: Source) -> LargeFile:
     )
 
 
-def find_missing(connection: Connection, sources: Sequence[Source]) -> list[Source]:
-    """Ask which of them the store lacks."""
+def find_missing(connection: Connection, wanted: Sequence[Source], *, sources: bool = False) -> list[Source]:
+    """Ask which of them the store lacks; `sources` as in `upload`."""
     missing: set[str] = set()
-    for start in range(0, len(sources), DIGESTS_PER_CALL):
-        part = sources[start : start + DIGESTS_PER_CALL]
-        request = FindMissingBlobsRequest(digests=[source.digest() for source in part])
+    for start in range(0, len(wanted), DIGESTS_PER_CALL):
+        part = wanted[start : start + DIGESTS_PER_CALL]
+        request = FindMissingBlobsRequest(digests=[source.digest() for source in part], sources=sources)
         answer = connection.unary(connection.blobs.FindMissingBlobs, request, LONG_S)
         missing.update(digest.hash for digest in answer.missing)
-    return [source for source in sources if source.hash in missing]
+    return [source for source in wanted if source.hash in missing]
 
 
-def _send_with_retries(connection: Connection, sources: Sequence[Source], progress: Progress) -> None:
+def _send_with_retries(
+    connection: Connection, wanted: Sequence[Source], progress: Progress, *, sources: bool = False
+) -> None:
     """Blobs are named by content, so whatever a broken call left is simply not sent again."""
     for attempt in range(_ATTEMPTS):
         try:
-            _send_in_streams(connection, sources, progress)
+            _send_in_streams(connection, wanted, progress, sources=sources)
         except Unreachable:
             if attempt == _ATTEMPTS - 1:
                 raise
             threading.Event().wait(0.2 * 2**attempt)
             connection.refresh()
             try:
-                sources = find_missing(connection, sources)
+                wanted = find_missing(connection, wanted, sources=sources)
             except Unreachable:
                 continue
         else:
             return
 
 
-def _send_in_streams(connection: Connection, sources: Sequence[Source], progress: Progress) -> None:
-    if not sources:
+def _send_in_streams(
+    connection: Connection, wanted: Sequence[Source], progress: Progress, *, sources: bool
+) -> None:
+    if not wanted:
         return
-    count = _STREAMS if sum(source.size for source in sources) > _BYTES_FOR_STREAMS else 1
-    by_size = sorted(sources, key=lambda source: -source.size)
+    count = _STREAMS if sum(source.size for source in wanted) > _BYTES_FOR_STREAMS else 1
+    by_size = sorted(wanted, key=lambda source: -source.size)
     parts = [part for part in (by_size[index::count] for index in range(count)) if part]
     if len(parts) == 1:
-        _send(connection, sources, progress)
+        _send(connection, wanted, progress, sources=sources)
         return
     with ThreadPoolExecutor(max_workers=len(parts)) as pool:
-        for done in [pool.submit(_send, connection, part, progress) for part in parts]:
+        sending = [pool.submit(_send, connection, part, progress, sources=sources) for part in parts]
+        for done in sending:
             done.result()
 
 
-def _send(connection: Connection, sources: Sequence[Source], progress: Progress) -> None:
+def _send(connection: Connection, wanted: Sequence[Source], progress: Progress, *, sources: bool) -> None:
     # An exception in a request stream reaches gRPC as a nameless failure: it is kept here and raised again.
     troubles: list[ClientError] = []
-    by_hash = {source.hash: source for source in sources}
+    by_hash = {source.hash: source for source in wanted}
+    messages = _messages(wanted, progress.advance, sources=sources)
     try:
-        connection.send(
-            connection.blobs.UploadBlobs, _guarded(_messages(sources, progress.advance), troubles.append)
-        )
+        connection.send(connection.blobs.UploadBlobs, _guarded(messages, troubles.append))
     except Invalid as exc:
         if exc.reason != "BLOB_MISMATCH":
             raise
@@ -219,20 +229,22 @@ def _guarded(
         raise
 
 
-def _messages(sources: Iterable[Source], sent: Callable[[int], None]) -> Iterator[UploadBlobsRequest]:
+def _messages(
+    wanted: Iterable[Source], sent: Callable[[int], None], *, sources: bool
+) -> Iterator[UploadBlobsRequest]:
     """Pack chunks into messages of at most 2 MiB."""
     packed: list[BlobChunk] = []
     size = 0
-    for source in sources:
+    for source in wanted:
         for chunk in _chunks(source):
             if packed and size + len(chunk.data) > _MESSAGE_BYTES:
-                yield UploadBlobsRequest(chunks=packed)
+                yield UploadBlobsRequest(chunks=packed, sources=sources)
                 sent(size)
                 packed, size = [], 0
             packed.append(chunk)
             size += len(chunk.data)
     if packed:
-        yield UploadBlobsRequest(chunks=packed)
+        yield UploadBlobsRequest(chunks=packed, sources=sources)
         sent(size)
 
 

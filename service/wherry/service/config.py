@@ -60,6 +60,10 @@ class Settings(BaseSettings):
     """Bound on images that were made, in 10^9 bytes: those not used for longest go."""
     build_memory_gb: float = Field(default=4.0, gt=0)
     """What making an image may use, in 2^30 bytes."""
+    build_cpus: float | None = Field(default=None, gt=0)
+    """Processors that making an image may use; none: all of them, behind stages."""
+    build_disk_gb: float = Field(default=20.0, gt=0)
+    """What an image may take of the engine's disk while it is made, in 10^9 bytes."""
     build_network: bool = True
     """Whether images are made with a network."""
     network: bool = True

@@ -47,6 +47,12 @@ def test_help_loads_nothing_slow() -> None:
     assert "wherry.client.cli.repro" not in loaded
 
 
+def test_a_command_does_not_load_what_of_grpc_it_does_not_use() -> None:
+    load = "from wherry.client.cli import wherry; wherry.get_command(None, 'repro')"
+    assert "grpc.aio._channel" not in modules_after(load)
+    assert "grpc.aio._channel" in modules_after(f"{load}\nimport grpc\nassert grpc.aio.insecure_channel")
+
+
 def test_wherry_is_a_namespace() -> None:
     assert not (CLIENT.parent / "__init__.py").exists()
 

@@ -10,6 +10,7 @@ from tests.fakes.blob_index import FakeBlobIndex
 from tests.fakes.clock import FakeClock
 from tests.fakes.leases import FakeLeases
 from tests.fakes.object_store import FakeObjectStore
+from tests.fakes.pack_index import FakePackIndex
 from tests.fakes.run_cache import FakeRunCache
 from tests.fakes.run_store import FakeRunStore
 from wherry.service.adapters.logs_files import FileLogStore
@@ -39,6 +40,7 @@ from wherry.service.usecases.find_dvc_result import FindDvcResult
 from wherry.service.usecases.find_legacy_hashes import FindLegacyHashes
 from wherry.service.usecases.find_recorded import FindRecorded
 from wherry.service.usecases.find_result import FindResult
+from wherry.service.usecases.find_sources import FindSources
 from wherry.service.usecases.find_vanished import FindVanished
 from wherry.service.usecases.forget_blobs import ForgetBlobs
 from wherry.service.usecases.hold_lease import HoldLease
@@ -50,6 +52,7 @@ from wherry.service.usecases.publish_legacy import PublishLegacy
 from wherry.service.usecases.put_blobs import PutBlobs
 from wherry.service.usecases.read_blobs import ReadBlobs
 from wherry.service.usecases.read_project import Project, ReadProject
+from wherry.service.usecases.reconcile_packs import ReconcilePacks
 from wherry.service.usecases.resolve_stage import ProjectState, ResolveStage, open_state
 from wherry.service.usecases.restore_inputs import RestoreInputs
 from wherry.service.usecases.set_params import SetParams
@@ -157,7 +160,9 @@ class House:
         self.runner_for: Callable[[Run, Project, RunOptions], StageRunner] = lambda *_: self.runner
         dvc = FindDvcResult(objects=objects, index=index, adopt=adopt, read=read)
         find = FindResult(cache=cache, index=index, adopt=adopt, dvc=dvc)
-        legacy = FindLegacyHashes(index=index, read=read, node=self.node)
+        packs = FakePackIndex(index)
+        sources = FindSources(index=index, packs=packs)
+        legacy = FindLegacyHashes(held=sources, read=read, node=self.node)
         adopt_legacy = AdoptLegacy(objects=objects, index=index, put=self.put, spool=tmp_path)
         recorded = FindRecorded(index=index, legacy=legacy, adopt=adopt_legacy)
         resolve = ResolveStage(
@@ -165,7 +170,7 @@ class House:
         )
         self._opened: dict[str, tuple[Submission, RunOptions]] = {}
         self.read_project = ReadProject(
-            put=self.put,
+            sources=sources,
             read=read,
             set_params=SetParams(put=self.put, read=read, composer=HydraParamComposer(at_once=1)),
         )
@@ -177,8 +182,10 @@ class House:
 
         def merging(inner: StageRunner) -> StageRunner:
             caching = CachingStageRunner(inner, find=find, cache=cache, objects=objects, clock=clock)
-            merging = MergingStageRunner(caching, flights=flights, lease=lease, find=find, logs=self.logs)
-            return KnownStageRunner(merging, find=find)
+            merging = MergingStageRunner(
+                caching, flights=flights, lease=lease, find=find, logs=self.logs, clock=clock
+            )
+            return KnownStageRunner(merging, find=find, clock=clock)
 
         self.next_driver: Callable[[], DriveRun] = lambda: DriveRun(
             attempt=RestoreInputs(
@@ -189,20 +196,22 @@ class House:
                     logs=self.logs,
                     clock=clock,
                     identities=identities,
-                    note_use=NoteUse(index=index, log=self.log),
+                    note_use=NoteUse(index=index, packs=packs, log=self.log),
                     node="here",
                 ),
                 find_vanished=FindVanished(
                     adopt=adopt,
                     forget=ForgetBlobs(objects=objects, index=index),
                     index=index,
+                    packs=ReconcilePacks(objects=objects, packs=packs, clock=clock, log=self.log),
+                    sources=sources,
                     read=read,
                     log=self.log,
                 ),
             ),
             runners=_Runners(self, merging),
             runs=self.runs,
-            keep_succeeded=KeepSucceeded(resolve),
+            keep_succeeded=KeepSucceeded(resolve, clock),
             reopen=self._reopen,
             write_backs=WriteBacks(
                 put=self.put,
@@ -210,6 +219,7 @@ class House:
                 legacy=legacy,
                 publish=PublishLegacy(objects=objects, index=index, read=read, legacy=legacy, log=self.log),
             ),
+            logs=self.logs,
             clock=clock,
             log=self.log,
         )

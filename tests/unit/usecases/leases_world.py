@@ -236,8 +236,10 @@ class Life(StageRunner):
             owner=owner,
         )
         caching = CachingStageRunner(self, find=find, cache=cache, objects=world.objects, clock=world.clock)
-        merging = MergingStageRunner(caching, flights=Flights(), lease=lease, find=find, logs=world.logs)
-        self.runner = KnownStageRunner(merging, find=find)
+        merging = MergingStageRunner(
+            caching, flights=Flights(), lease=lease, find=find, logs=world.logs, clock=world.clock
+        )
+        self.runner = KnownStageRunner(merging, find=find, clock=world.clock)
 
     async def run(self, task: StageTask, attempt: AttemptId, observer: StageObserver) -> Outcome:
         execution = Execution(task, self)

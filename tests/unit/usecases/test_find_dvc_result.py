@@ -8,6 +8,7 @@ import pytest
 
 from tests.fakes.blob_index import FakeBlobIndex
 from tests.fakes.object_store import FakeObjectStore
+from tests.fakes.pack_index import FakePackIndex
 from tests.fakes.run_cache import FakeRunCache
 from wherry.service.adapters.node_cache_local import LocalNodeCache
 from wherry.service.adapters.param_composer_hydra import HydraParamComposer
@@ -28,6 +29,7 @@ from wherry.service.usecases.find_dvc_result import FindDvcResult
 from wherry.service.usecases.find_legacy_hashes import FindLegacyHashes
 from wherry.service.usecases.find_recorded import FindRecorded
 from wherry.service.usecases.find_result import FindResult, Known
+from wherry.service.usecases.find_sources import FindSources
 from wherry.service.usecases.put_blobs import PutBlobs
 from wherry.service.usecases.read_blobs import ReadBlobs
 from wherry.service.usecases.read_ignore_rules import ReadIgnoreRules
@@ -88,13 +90,14 @@ class House:
             digest = await self.put.put_content(text.encode())
             entries[ProjectPath(path)] = SnapshotFile(hash=digest.hash, size_bytes=digest.size_bytes)
         submission = Submission(project="p", user="ana", snapshot=Snapshot(files=entries, data={}))
+        sources = FindSources(index=self.index, packs=FakePackIndex())
         set_params = SetParams(put=self.put, read=self.read, composer=HydraParamComposer(at_once=1))
-        project = await ReadProject(put=self.put, read=self.read, set_params=set_params)(submission)
+        project = await ReadProject(sources=sources, read=self.read, set_params=set_params)(submission)
         assert not isinstance(project, Needs)
         image = Image(name="i", digest="sha256:0", platform="linux/amd64")
         rules = await ReadIgnoreRules(self.read)(project)
         state = open_state(project, {}, {stage.name: image for stage in project.stages}, rules)
-        legacy = FindLegacyHashes(index=self.index, read=self.read, node=self.node)
+        legacy = FindLegacyHashes(held=sources, read=self.read, node=self.node)
         adopt_legacy = AdoptLegacy(objects=self.objects, index=self.index, put=self.put, spool=self.folder)
         resolve = ResolveStage(
             index=self.index,

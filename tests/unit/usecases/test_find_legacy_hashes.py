@@ -9,12 +9,14 @@ import pytest
 
 from tests.fakes.blob_index import FakeBlobIndex
 from tests.fakes.object_store import FakeObjectStore
+from tests.fakes.pack_index import FakePackIndex
 from wherry.service.adapters.node_cache_local import LocalNodeCache
 from wherry.service.domain.blob import BlobHash, object_key
 from wherry.service.domain.limits import LEGACY_HASH_BYTES_MAX
 from wherry.service.domain.tree import Tree, TreeEntry
 from wherry.service.ports.blob_index import BlobRecord
 from wherry.service.usecases.find_legacy_hashes import FindLegacyHashes
+from wherry.service.usecases.find_sources import FindSources
 from wherry.service.usecases.put_blobs import PutBlobs
 from wherry.service.usecases.read_blobs import ReadBlobs
 
@@ -33,7 +35,8 @@ class House:
         self.node = LocalNodeCache(tmp_path / "node", store=self.objects)
         self.put = PutBlobs(objects=self.objects, index=self.index, node=self.node, spool=tmp_path)
         read = ReadBlobs(self.node)
-        self.find = FindLegacyHashes(index=self.index, read=read, node=self.node)
+        sources = FindSources(index=self.index, packs=FakePackIndex())
+        self.find = FindLegacyHashes(held=sources, read=read, node=self.node)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from collections.abc import Collection
 
 from tests.fakes.blob_index import FakeBlobIndex
 from tests.fakes.event_log import FakeEventLog
+from tests.fakes.pack_index import FakePackIndex
 from wherry.service.domain.blob import BlobHash, hash_content
 from wherry.service.domain.errors import Unavailable
 from wherry.service.ports.blob_index import BlobRecord
@@ -33,7 +34,7 @@ def test_many_uses_are_kept_in_few_statements_and_all_of_them_at_the_end() -> No
     index = Index([BlobRecord(hash=one, size_bytes=1, sha256=None) for one in HASHES])
 
     async def use() -> None:
-        note_use = NoteUse(index=index, log=FakeEventLog())
+        note_use = NoteUse(index=index, packs=FakePackIndex(), log=FakeEventLog())
         note_use([])
         for one in HASHES:
             note_use([one])
@@ -48,7 +49,7 @@ def test_a_database_that_does_not_answer_is_told_and_the_next_use_is_kept() -> N
     index, log = Index([BlobRecord(hash=one, size_bytes=1, sha256=None) for one in HASHES]), FakeEventLog()
 
     async def use() -> None:
-        note_use = NoteUse(index=index, log=log)
+        note_use = NoteUse(index=index, packs=FakePackIndex(), log=log)
         index.is_down = True
         note_use(HASHES[:1])
         await note_use.close()

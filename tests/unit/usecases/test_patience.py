@@ -64,7 +64,7 @@ def run_with(outcomes: list[Outcome], *, engine: Engine) -> tuple[Outcome, Inner
         clock, logs = FakeClock(), MemoryLog()
         untyped: Any = engine
         workspaces: Any = None
-        remains = Remains(engine=untyped, workspaces=workspaces, log=FakeEventLog())
+        remains = Remains(engine=untyped, workspaces=workspaces, clock=clock, log=FakeEventLog())
         inner = Inner(remains, outcomes)
         runner = PatientStageRunner(inner, remains=remains, clock=clock, identities=Counter())
         task = task_of(1, 1)

@@ -9,6 +9,7 @@ import pytest
 
 from tests.fakes.blob_index import FakeBlobIndex
 from tests.fakes.object_store import FakeObjectStore
+from tests.fakes.pack_index import FakePackIndex
 from wherry.service.adapters.param_composer_hydra import HydraParamComposer
 from wherry.service.domain.blob import BlobHash, Digest, digest_content, object_key
 from wherry.service.domain.errors import InvalidInput, PipelineInvalid
@@ -16,6 +17,7 @@ from wherry.service.domain.paths import ProjectPath
 from wherry.service.domain.snapshot import Snapshot, SnapshotFile
 from wherry.service.domain.submission import Composition, Needs, Submission
 from wherry.service.ports.workspaces import NodeCache, NodeLease
+from wherry.service.usecases.find_sources import FindSources
 from wherry.service.usecases.put_blobs import PutBlobs
 from wherry.service.usecases.read_blobs import ReadBlobs
 from wherry.service.usecases.read_project import Project, ReadProject
@@ -60,7 +62,9 @@ def _read(
 ) -> Project | Needs:
     objects = FakeObjectStore()
     node = StoreNodeCache(objects)
-    put = PutBlobs(objects=objects, index=FakeBlobIndex(), node=node, spool=spool)
+    index = FakeBlobIndex()
+    put = PutBlobs(objects=objects, index=index, node=node, spool=spool)
+    sources = FindSources(index=index, packs=FakePackIndex())
     digests = {path: digest_content(text.encode()) for path, text in files.items()}
     snapshot = Snapshot(
         files={
@@ -84,7 +88,7 @@ def _read(
         )
         read = ReadBlobs(node)
         change = SetParams(put=put, read=read, composer=HydraParamComposer(at_once=1))
-        return await ReadProject(put=put, read=read, set_params=change)(submission)
+        return await ReadProject(sources=sources, read=read, set_params=change)(submission)
 
     return asyncio.run(act())
 

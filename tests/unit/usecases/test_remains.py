@@ -52,7 +52,7 @@ class Leaving(StageRunner):
 def remains_of(engine: SlowEngine) -> Remains:
     untyped: Any = engine
     workspaces: Any = None
-    return Remains(engine=untyped, workspaces=workspaces, log=FakeEventLog())
+    return Remains(engine=untyped, workspaces=workspaces, clock=FakeClock(), log=FakeEventLog())
 
 
 def run_one(

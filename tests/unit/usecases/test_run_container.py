@@ -76,7 +76,7 @@ def test_time_that_passed_while_nobody_looked_counts(
     async def check() -> Ended:
         engine = cast(ContainerEngine, OldContainer(age_s=age_s, ended_after_s=ended_after_s))
         clock, workspaces = FakeClock(), cast(Workspaces, EmptyFolders())
-        remains = Remains(engine=engine, workspaces=workspaces, log=FakeEventLog())
+        remains = Remains(engine=engine, workspaces=workspaces, clock=FakeClock(), log=FakeEventLog())
         disk = DiskLimit(engine=engine, workspaces=workspaces, clock=clock, free_bytes=lambda: 2**40)
         run = RunContainer(engine=engine, clock=clock, disk=disk, remains=remains)
         async with asyncio.timeout(10):

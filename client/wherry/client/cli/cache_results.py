@@ -136,11 +136,19 @@ def stats(settings: Settings, days: int, as_json: bool) -> None:  # noqa: FBT001
                     "runs": said.runs,
                     "compute_s": said.compute_s,
                     "saved_s": said.saved_s,
+                    "packs": said.packs,
+                    "packed_blobs": said.packed_blobs,
+                    "packed_bytes": said.packed_bytes,
                 }
             )
             return
         terminal.answer(f"{_count(said.results, 'result')}, {said.pinned} pinned")
         terminal.answer(f"{_count(said.blobs, 'blob')}, {size_words(said.bytes)}")
+        if said.packs:
+            files = _count(said.packed_blobs, "file")
+            terminal.answer(
+                f"{_count(said.packs, 'pack')} of sources: {files}, {size_words(said.packed_bytes)}"
+            )
         when = f" in {days} days" if days else ""
         computed, saved = duration_words(said.compute_s), duration_words(said.saved_s)
         whole = said.compute_s + said.saved_s

@@ -53,6 +53,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     ),
     "plots show": (
         ("wherry plots show --open", "all plots of the project, in a browser"),
+        ("wherry plots show --format svg -o figures", "a file for each, for a paper"),
         ("wherry plots show logs.csv -x step -y loss", "a file that need not be declared"),
     ),
     "plots diff": (

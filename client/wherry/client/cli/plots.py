@@ -3,9 +3,9 @@
 import os
 import posixpath
 import webbrowser
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -31,6 +31,9 @@ from wherry.client.plots.templates import TEMPLATES
 from wherry.client.project import read_commit
 from wherry.client.revisions import WORKSPACE, Revision
 
+if TYPE_CHECKING:
+    from wherry.client.plots.drawing import Format
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 _PROPERTIES = ("template", "x", "y", "x_label", "y_label", "title", "header")
@@ -42,7 +45,21 @@ def _looks(function: Function) -> Function:
         click.option("--split", is_flag=True, help="With --json: data and labels beside the specification."),
         click.option("--json", "as_json", is_flag=True, help="Print all plots as JSON, in DVC's shape."),
         click.option("--show-vega", is_flag=True, help="Print the Vega-Lite specification of one target."),
-        click.option("-o", "--out", metavar="DIR", help="Write the page there; dvc_plots unless given."),
+        click.option(
+            "--html-template",
+            type=click.Path(path_type=Path, exists=True, dir_okay=False),
+            metavar="FILE",
+            help="Put the plots into this page, at {plot_divs} and {scripts}.",
+        ),
+        click.option(
+            "--format",
+            "kind",
+            type=click.Choice(["html", "png", "svg"]),
+            default="html",
+            show_default=True,
+            help="A page, or a file for each plot; the latter with `pip install 'wherry[plots]'`.",
+        ),
+        click.option("-o", "--out", metavar="DIR", help="Write there; dvc_plots unless given."),
         click.option("--y-label", metavar="TEXT", help="Label of the y axis."),
         click.option("--x-label", metavar="TEXT", help="Label of the x axis."),
         click.option("--title", metavar="TEXT", help="Title of the plots."),
@@ -150,8 +167,17 @@ def _run(client: Client, terminal: Terminal, revisions: Sequence[Revision], flag
     if not rendered:
         terminal.warn("no plots were found; no page is written")
         return
-    page = write_page(f"{project.name}: plots", rendered, lambda image: inlined(contents[image.digest.hash]))
-    file = _write_page(here / (flags["out"] or "dvc_plots"), page)
+    folder = here / (flags["out"] or "dvc_plots")
+    if flags["kind"] != "html":
+        _draw(terminal, folder, rendered, contents, kind=flags["kind"])
+        return
+    page = write_page(
+        f"{project.name}: plots",
+        rendered,
+        lambda image: inlined(contents[image.digest.hash]),
+        template=_template(flags["html_template"]),
+    )
+    file = _write(folder / "index.html", page.encode())
     terminal.answer(file.as_uri())
     if flags["open_"]:
         webbrowser.open(file.as_uri())
@@ -166,7 +192,7 @@ def _tell_errors(terminal: Terminal, gathered: Sequence[RevisionPlots], rendered
             terminal.warn(f"{plot.name}, {error['rev']}: {error['msg']}")
 
 
-def _written(folder: Path, contents: dict[str, bytes]) -> Callable[[Image], str]:
+def _written(folder: Path, contents: Mapping[str, bytes]) -> Callable[[Image], str]:
     """Write images into a folder, under DVC's names."""
 
     def write(image: Image) -> str:
@@ -182,11 +208,35 @@ def _written(folder: Path, contents: dict[str, bytes]) -> Callable[[Image], str]
     return write
 
 
-def _write_page(folder: Path, page: str) -> Path:
-    file = folder / "index.html"
+def _draw(
+    terminal: Terminal,
+    folder: Path,
+    rendered: Sequence[Rendered],
+    contents: Mapping[str, bytes],
+    *,
+    kind: "Format",
+) -> None:
+    """Write a file for each plot; images are written as they are."""
+    from wherry.client.plots.drawing import draw  # noqa: PLC0415 - it needs an extra
+
+    for name, content in draw(rendered, kind):
+        terminal.answer(str(_write(folder / name, content)))
+    url = _written(folder, contents)
+    for image in (image for one in rendered for image in one.images):
+        terminal.answer(url(image))
+
+
+def _template(file: Path | None) -> str:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file.write_text(page, encoding="utf-8")
+        return "" if file is None else file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as exc:
+        raise FileTrouble(f"cannot read {file}: {exc}") from exc
+
+
+def _write(file: Path, content: bytes) -> Path:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
     except OSError as exc:
         raise FileTrouble(f"cannot write {file}: {exc.strerror or exc}") from exc
     return file.resolve()

@@ -3,13 +3,17 @@
 import html
 import importlib.resources
 import json
+import re
 from collections.abc import Callable, Iterable, Sequence
 
+from wherry.client.errors import ClientError
 from wherry.client.plots.filling import fill
 from wherry.client.plots.gathering import Image, Rendered
 from wherry.client.plots.templates import Spec
 
 _LIBRARIES = ("vega.min.js", "vega-lite.min.js", "vega-embed.min.js")
+
+_PLOTS = "{plot_divs}"
 
 _PAGE = """<!DOCTYPE html>
 <html lang="en">
@@ -39,23 +43,31 @@ img {{ max-width: 100%; }}
 """
 
 
-def write_page(title: str, rendered: Sequence[Rendered], source: Callable[[Image], str]) -> str:
+def write_page(
+    title: str, rendered: Sequence[Rendered], source: Callable[[Image], str], *, template: str = ""
+) -> str:
     """Write the page; `source` gives the URL of an image. Plots without data are left out.
+
+    `template` is a page of the user's with DVC's places in it: {plot_divs}, {scripts} and {refresh_tag}.
 
     Raises:
         ClientError: if a template cannot be filled.
     """
+    if template and _PLOTS not in template:
+        # DVC's own words.
+        raise ClientError(f"HTML template has to contain '{_PLOTS}'.", reason="TEMPLATE_INVALID")
     specs = {one.name: fill(one.plot)[0] for one in rendered if one.plot is not None and one.plot.rows}
     sections = [
         _section(one, number, specs.get(one.name), source)
         for number, one in enumerate(rendered)
         if one.images or one.name in specs
     ]
-    return _PAGE.format(
-        title=html.escape(title),
-        scripts="\n".join(f"<script>{_library(name)}</script>" for name in _LIBRARIES) if specs else "",
-        sections="\n".join(sections),
-    )
+    scripts = "\n".join(f"<script>{_library(name)}</script>" for name in _LIBRARIES) if specs else ""
+    if not template:
+        return _PAGE.format(title=html.escape(title), scripts=scripts, sections="\n".join(sections))
+    # What is put in is not looked through again: data may hold anything.
+    places = {_PLOTS: "\n".join(sections), "{scripts}": scripts, "{refresh_tag}": ""}
+    return re.sub("|".join(map(re.escape, places)), lambda found: places[found[0]], template)
 
 
 def _section(one: Rendered, number: int, spec: Spec | None, source: Callable[[Image], str]) -> str:

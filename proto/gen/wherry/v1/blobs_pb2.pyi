@@ -54,6 +54,9 @@ class FindMissingBlobsRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     DIGESTS_FIELD_NUMBER: _builtins.int
+    SOURCES_FIELD_NUMBER: _builtins.int
+    sources: _builtins.bool
+    """They are files of a project and nothing else: what stands in a pack of such files is held too."""
     @_builtins.property
     def digests(self) -> _containers.RepeatedCompositeFieldContainer[Global___BlobDigest]:
         """At most 10,000 digests."""
@@ -62,10 +65,11 @@ class FindMissingBlobsRequest(_message.Message):
         self,
         *,
         digests: _abc.Iterable[Global___BlobDigest] | None = ...,
+        sources: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["digests", b"digests"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digests", b"digests", "sources", b"sources"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -134,6 +138,11 @@ class UploadBlobsRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     CHUNKS_FIELD_NUMBER: _builtins.int
+    SOURCES_FIELD_NUMBER: _builtins.int
+    sources: _builtins.bool
+    """The blobs of this message are files of a project and nothing else (Needs.sources). The store may keep small ones
+    together in one object. As an output, as data or as a member of a tree such a blob is not held.
+    """
     @_builtins.property
     def chunks(self) -> _containers.RepeatedCompositeFieldContainer[Global___BlobChunk]:
         """Chunks, together at most 2 MiB. A blob ends when its size is reached; then the next begins."""
@@ -142,10 +151,11 @@ class UploadBlobsRequest(_message.Message):
         self,
         *,
         chunks: _abc.Iterable[Global___BlobChunk] | None = ...,
+        sources: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunks", b"chunks"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunks", b"chunks", "sources", b"sources"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -607,9 +617,9 @@ class CheckBlobsResponse(_message.Message):
     BYTES_READ_FIELD_NUMBER: _builtins.int
     FAULTS_FIELD_NUMBER: _builtins.int
     checked: _builtins.int
-    """Blobs checked so far."""
+    """Blobs checked so far; a pack counts as one."""
     total: _builtins.int
-    """Blobs to check in all."""
+    """Blobs to check in all, counted likewise."""
     bytes_read: _builtins.int
     """Bytes read so far."""
     @_builtins.property
@@ -673,7 +683,7 @@ class BlobFault(_message.Message):
     KIND_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
     hash: _builtins.str
-    """Its name."""
+    """Its name. Of a missing pack of files of projects the pack's, 64 hex digits."""
     kind: Global___BlobFault.Kind.ValueType
     """What is wrong."""
     message: _builtins.str

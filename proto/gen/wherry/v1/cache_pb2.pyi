@@ -313,12 +313,15 @@ class GetCacheStatsResponse(_message.Message):
     RUNS_FIELD_NUMBER: _builtins.int
     COMPUTE_S_FIELD_NUMBER: _builtins.int
     SAVED_S_FIELD_NUMBER: _builtins.int
+    PACKS_FIELD_NUMBER: _builtins.int
+    PACKED_BLOBS_FIELD_NUMBER: _builtins.int
+    PACKED_BYTES_FIELD_NUMBER: _builtins.int
     results: _builtins.int
     """Results."""
     pinned: _builtins.int
     """Of them, pinned."""
     blobs: _builtins.int
-    """Blobs that the index knows."""
+    """Blobs that the index knows to have objects of their own."""
     bytes: _builtins.int
     """Their sizes, summed."""
     runs: _builtins.int
@@ -327,6 +330,12 @@ class GetCacheStatsResponse(_message.Message):
     """Seconds in which their stages computed."""
     saved_s: _builtins.float
     """Seconds that they did not have to compute."""
+    packs: _builtins.int
+    """Objects in which small files of projects stand together."""
+    packed_blobs: _builtins.int
+    """Files that are looked for in them."""
+    packed_bytes: _builtins.int
+    """Their sizes, summed."""
     def __init__(
         self,
         *,
@@ -337,10 +346,13 @@ class GetCacheStatsResponse(_message.Message):
         runs: _builtins.int = ...,
         compute_s: _builtins.float = ...,
         saved_s: _builtins.float = ...,
+        packs: _builtins.int = ...,
+        packed_blobs: _builtins.int = ...,
+        packed_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["blobs", b"blobs", "bytes", b"bytes", "compute_s", b"compute_s", "pinned", b"pinned", "results", b"results", "runs", b"runs", "saved_s", b"saved_s"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["blobs", b"blobs", "bytes", b"bytes", "compute_s", b"compute_s", "packed_blobs", b"packed_blobs", "packed_bytes", b"packed_bytes", "packs", b"packs", "pinned", b"pinned", "results", b"results", "runs", b"runs", "saved_s", b"saved_s"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

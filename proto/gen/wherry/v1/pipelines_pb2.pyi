@@ -543,6 +543,9 @@ class Needs(_message.Message):
 
     BLOBS_FIELD_NUMBER: _builtins.int
     DATA_FIELD_NUMBER: _builtins.int
+    SOURCES_FIELD_NUMBER: _builtins.int
+    sources: _builtins.bool
+    """Whether the blobs are files of the project and nothing else: then UploadBlobsRequest.sources may say so."""
     @_builtins.property
     def blobs(self) -> _containers.RepeatedCompositeFieldContainer[_blobs_pb2.BlobDigest]:
         """Blobs of the snapshot that the store does not hold. For a tree, its missing members are found with
@@ -558,10 +561,11 @@ class Needs(_message.Message):
         *,
         blobs: _abc.Iterable[_blobs_pb2.BlobDigest] | None = ...,
         data: _abc.Iterable[Global___DataNeed] | None = ...,
+        sources: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["blobs", b"blobs", "data", b"data"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["blobs", b"blobs", "data", b"data", "sources", b"sources"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

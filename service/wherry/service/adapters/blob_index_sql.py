@@ -8,9 +8,9 @@ from sqlalchemy import Connection, bindparam, delete, or_, select, update
 
 from wherry.service.adapters.database import Database
 from wherry.service.adapters.gathered_reads import GatheredReads
-from wherry.service.adapters.tables import blobs
+from wherry.service.adapters.tables import blobs, packed_blobs
 from wherry.service.domain.blob import BlobHash
-from wherry.service.domain.errors import HashCollision
+from wherry.service.domain.errors import hash_collision
 from wherry.service.ports.blob_index import BlobIndex, BlobRecord
 from wherry.service.ports.clock import Clock
 
@@ -23,6 +23,9 @@ _TRANSACTION_MAX = 10_000
 _HELD = select(blobs.c.hash).where(blobs.c.hash.in_(bindparam("hashes", expanding=True)))
 _RECORDS = select(blobs.c.hash, blobs.c.size_bytes, blobs.c.sha256).where(
     blobs.c.hash.in_(bindparam("hashes", expanding=True))
+)
+_PACKED = select(packed_blobs.c.hash, packed_blobs.c.sha256).where(
+    packed_blobs.c.hash.in_(bindparam("hashes", expanding=True))
 )
 _RECORD_CONTENT = (
     update(blobs)
@@ -131,11 +134,16 @@ class SqlBlobIndex(BlobIndex):
             held |= _find(connection, sorted({record.hash for record in first_seen}))
         for record in new:
             if record.sha256 is not None and held[record.hash].sha256 != record.sha256:
-                raise HashCollision(
-                    f"{record.hash} is held with another content: SHA-256 {held[record.hash].sha256}, not "
-                    f"{record.sha256}",
-                    hint="Two different contents with one MD5 are made on purpose. Change one of the files.",
-                )
+                raise hash_collision(record.hash, held[record.hash].sha256, record.sha256)
+        _compare_with_packed(connection, new)
+
+
+def _compare_with_packed(connection: Connection, new: Sequence[BlobRecord]) -> None:
+    known = {record.hash: record.sha256 for record in new if record.sha256 is not None}
+    for part in _cut(sorted(known), _IN_MAX):
+        for row in connection.execute(_PACKED, {"hashes": part}):
+            if row.sha256 != known[row.hash]:
+                raise hash_collision(row.hash, row.sha256, known[row.hash])
 
 
 def _held(connection: Connection, hashes: Sequence[BlobHash]) -> set[BlobHash]:

@@ -77,12 +77,23 @@ class CgroupAccounts:
         tree = self._root / ("" if self._unified else "memory") / _ENGINE
         return [self.parent(folder.name) for folder in sorted(tree.glob(f"{OURS}*/")) if _is_unused(folder)]
 
-    def close(self, parent: str) -> None:
-        """Remove the account of a container that is gone. Harmless when there is none."""
+    def bound_processes(self, parent: str, pids_max: int) -> bool:
+        """Let at most so many processes run under a parent, which is made; False where that cannot be said."""
+        folder = self._folder("" if self._unified else "pids", parent)
+        try:
+            folder.mkdir(exist_ok=True)
+            (folder / "pids.max").write_text(str(pids_max))
+        except OSError:
+            return False
+        return True
+
+    def close(self, parent: str) -> bool:
+        """Remove the account of a container that is gone. Harmless when there is none; False: one still runs there."""
         trees = [self._root] if self._unified else [tree for tree in self._root.iterdir() if tree.is_dir()]
         for tree in trees:
             with contextlib.suppress(OSError):
                 (tree / parent.lstrip("/")).rmdir()
+        return not any((tree / parent.lstrip("/")).exists() for tree in trees)
 
     def _folder(self, controller: str, parent: str) -> Path:
         return self._root / controller / parent.lstrip("/")

@@ -2,17 +2,20 @@
 
 Packages are installed in a container that becomes the image: as root, or nothing could be written, but without root's rights
 over anything else, on the guarded network, in bounds, and without any folder of the host. A Dockerfile goes to the engine's own
-builder, whose steps have Docker's default rights and the same network and bounds of memory.
+builder, whose steps have Docker's default rights, and the same network and bounds: that of processes through a control group above them,
+where this machine lets us make one.
 """
 
 import asyncio
 import contextlib
 import functools
 import json
-from collections.abc import Awaitable, Callable, Mapping
+import math
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any
 
 import docker.errors
@@ -21,11 +24,15 @@ from docker import APIClient
 from docker.types import HostConfig, LogConfig, Mount
 
 from wherry.service.adapters.build_context import pack
+from wherry.service.adapters.build_disk_docker import BuildDisk
+from wherry.service.adapters.cgroup_usage import OURS, CgroupAccounts
 from wherry.service.adapters.container_output_docker import OutputRelay
 from wherry.service.adapters.engine_client import EngineClient, said_by
+from wherry.service.adapters.pip_settings import PipSettings, exports, files_of
 from wherry.service.domain.errors import EngineUnavailable, ImageNotMade
 from wherry.service.domain.limits import LOG_LINE_BYTES_MAX
 from wherry.service.domain.lines import LineSplitter
+from wherry.service.domain.resources import size_text
 from wherry.service.ports.images import (
     Content,
     DockerBuild,
@@ -40,8 +47,15 @@ from wherry.service.ports.images import (
 _DOCKERFILE = ".wherry.Dockerfile"
 _IGNORE_FILE = ".dockerignore"
 
-_CA_AT = "/tmp/wherry/ca.pem"  # noqa: S108 - inside a container
-_PIP_CONFIG_AT = "/tmp/wherry/pip.conf"  # noqa: S108 - inside a container
+# Half of what a stage has where both want all processors.
+_SHARES = 512
+_PERIOD_US = 100_000
+
+# Whatever is left then has its turn after the next build.
+_CLEAR_AGAIN_S = (0.0, 0.5, 1.0, 2.0)
+
+# Counting what is on the disk may cost a twentieth of the time.
+_REST_FOR_EACH_S = 20.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,16 +65,12 @@ class BuildLimits:
     memory_bytes: int = 4 * 1024**3
     pids_max: int = 4096
     time_s: float = 3600.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PipSettings:
-    """The operator's own settings of pip. They are no part of images and of no key."""
-
-    config: Path | None = None
-    """A pip.conf."""
-    ca_bundle: Path | None = None
-    """Certificate authorities of the index."""
+    cpus: float | None = None
+    """None: all that there are. Stages come first in any case."""
+    disk_bytes: int = 20 * 10**9
+    """Of the engine's disk, while it is made."""
+    look_every_s: float = 5.0
+    """Between two looks at the disk."""
 
 
 class DockerImageMaker(ImageMaker, MadeImages):
@@ -73,7 +83,7 @@ class DockerImageMaker(ImageMaker, MadeImages):
         network: Callable[[], Awaitable[str]] | None,
         labels: Mapping[str, str],
         image_labels: Mapping[str, str],
-        pip: PipSettings = PipSettings(),
+        pip: PipSettings | None = None,
         limits: BuildLimits = BuildLimits(),
     ) -> None:
         """`network` gives the name of the network to use; None: there is none. Containers carry `labels`.
@@ -83,9 +93,11 @@ class DockerImageMaker(ImageMaker, MadeImages):
         self._network = network
         self._labels = dict(labels)
         self._image_labels = dict(image_labels)
-        self._pip = pip
+        self._pip = pip or PipSettings()
         self._limits = limits
         self._client = client
+        self._accounts: CgroupAccounts | None = None
+        self._ended: list[tuple[BuildDisk, str | None]] = []
 
     async def install(self, installation: Installation, tell: Tell) -> None:
         """Run the script in a container of the base, and keep that as the image, with the base's own settings."""
@@ -93,13 +105,14 @@ class DockerImageMaker(ImageMaker, MadeImages):
         container = await self._client.call(
             functools.partial(self._create, installation=installation, network=network)
         )
+        disk = BuildDisk(container)
         try:
-            files = {**installation.files, **_pip_files(self._pip)}
+            files = {**installation.files, **files_of(self._pip)}
             with await self._client.run(
                 pack, {name.lstrip("/"): item for name, item in files.items()}
             ) as archive:
                 await self._client.call(lambda client: client.put_archive(container, "/", archive))
-            async with asyncio.timeout(self._limits.time_s):
+            async with self._in_bounds(disk, "installing"):
                 code = await self._run_to_end(container, tell)
             if code != 0:
                 raise ImageNotMade("the packages could not be installed")
@@ -117,8 +130,6 @@ class DockerImageMaker(ImageMaker, MadeImages):
                     },
                 )
             )
-        except TimeoutError as exc:
-            raise ImageNotMade(f"installing took longer than {self._limits.time_s:.0f} s") from exc
         finally:
             with contextlib.suppress(EngineUnavailable):
                 await asyncio.shield(self._client.call(functools.partial(_remove, container=container)))
@@ -131,37 +142,120 @@ class DockerImageMaker(ImageMaker, MadeImages):
             _DOCKERFILE: Content(source=build.dockerfile),
             _IGNORE_FILE: Content(source=f"{_DOCKERFILE}\n{_IGNORE_FILE}\n".encode()),
         }
-        parameters = {
+        disk = BuildDisk()
+        await self._client.call(disk.begin)
+        group = await self._client.call(self._group)
+        try:
+            with await self._client.run(pack, files) as archive:
+                response = await self._client.post(
+                    "/build",
+                    params=self._parameters(build, network, group),
+                    headers={"Content-Type": "application/x-tar"},
+                    data=archive,
+                )
+            if not response.ok:
+                bad, said = response.status_code == HTTPStatus.BAD_REQUEST, said_by(response)
+                if bad:
+                    raise ImageNotMade(f"the engine does not take the Dockerfile: {said}")
+                raise EngineUnavailable(f"the Docker engine refused to build: {said}")
+            async with self._in_bounds(disk, "the build"):
+                await self._follow(response, disk, tell)
+        finally:
+            self._ended.append((disk, group))
+            await asyncio.shield(self._clear_soon())
+
+    def _parameters(self, build: DockerBuild, network: str, group: str | None) -> dict[str, Any]:
+        limits = self._limits
+        parameters: dict[str, Any] = {
             "t": build.name,
             "dockerfile": _DOCKERFILE,
             "rm": True,
             "forcerm": True,
             "networkmode": network,
-            "memory": self._limits.memory_bytes,
-            "memswap": self._limits.memory_bytes,
+            "memory": limits.memory_bytes,
+            "memswap": limits.memory_bytes,
+            "cpushares": _SHARES,
             "buildargs": json.dumps(dict(build.args)),
             "labels": json.dumps({**build.labels, **self._image_labels}),
         }
-        with await self._client.run(pack, files) as archive:
-            response = await self._client.post(
-                "/build", params=parameters, headers={"Content-Type": "application/x-tar"}, data=archive
-            )
-        if not response.ok:
-            bad, said = response.status_code == HTTPStatus.BAD_REQUEST, said_by(response)
-            if bad:
-                raise ImageNotMade(f"the engine does not take the Dockerfile: {said}")
-            raise EngineUnavailable(f"the Docker engine refused to build: {said}")
-        try:
-            async with asyncio.timeout(self._limits.time_s):
-                await self._follow(response, tell)
-        except TimeoutError as exc:
-            raise ImageNotMade(f"the build took longer than {self._limits.time_s:.0f} s") from exc
+        if limits.cpus is not None:
+            parameters |= {"cpuperiod": _PERIOD_US, "cpuquota": _quota(limits.cpus)}
+        return parameters if group is None else {**parameters, "cgroupparent": group}
 
-    async def _follow(self, response: requests.Response, tell: Tell) -> None:
+    @contextlib.asynccontextmanager
+    async def _in_bounds(self, disk: BuildDisk, what: str) -> AsyncIterator[None]:
+        """Break off what takes too long, or too much of the disk.
+
+        Raises:
+            ImageNotMade: then, with the bound.
+        """
+        exceeded = False
+
+        async def watch() -> None:
+            nonlocal exceeded
+            while True:
+                began = time.monotonic()
+                # The engine counts for one at a time.
+                with contextlib.suppress(EngineUnavailable):
+                    if await self._client.call(disk.measure) > self._limits.disk_bytes:
+                        exceeded = True
+                        bound.reschedule(asyncio.get_running_loop().time())
+                        return
+                took_s = time.monotonic() - began
+                await asyncio.sleep(max(self._limits.look_every_s, _REST_FOR_EACH_S * took_s))
+
+        watching: asyncio.Task[None] | None = None
+        try:
+            async with asyncio.timeout(self._limits.time_s) as bound:
+                watching = asyncio.create_task(watch())
+                yield
+        except TimeoutError as exc:
+            if exceeded:
+                raise ImageNotMade(
+                    f"{what} was stopped: it took more than {size_text(self._limits.disk_bytes)} of the disk",
+                    hint="Install less, or have the service's operator raise WHERRY_BUILD_DISK_GB.",
+                ) from exc
+            raise ImageNotMade(f"{what} took longer than {self._limits.time_s:.0f} s") from exc
+        finally:
+            if watching is not None:
+                watching.cancel()
+                await asyncio.gather(watching, return_exceptions=True)
+
+    def _group(self, client: APIClient) -> str | None:
+        """A control group for the containers of a build, with a bound on processes; None: it cannot be made."""
+        if self._accounts is None:
+            self._accounts = CgroupAccounts.of(client.info())
+        if self._accounts is None:
+            return None
+        group = self._accounts.parent(f"{OURS}build-{uuid.uuid4().hex}")
+        if not self._accounts.bound_processes(group, self._limits.pids_max):
+            return None
+        return group
+
+    async def _clear_soon(self) -> None:
+        """Remove what builds have left, within a few seconds: the builder removes their containers first."""
+        for pause_s in _CLEAR_AGAIN_S:
+            await asyncio.sleep(pause_s)
+            with contextlib.suppress(EngineUnavailable):
+                await self._client.call(self._clear_ended)
+            if not self._ended:
+                return
+
+    def _clear_ended(self, client: APIClient) -> None:
+        for ended in list(self._ended):
+            disk, group = ended
+            is_clear = disk.remove_rest(client)
+            if group is not None and self._accounts is not None:
+                is_clear = self._accounts.close(group) and is_clear
+            if is_clear and ended in self._ended:
+                self._ended.remove(ended)
+
+    async def _follow(self, response: requests.Response, disk: BuildDisk, tell: Tell) -> None:
         async with contextlib.aclosing(self._client.messages(response)) as messages:
             async for message in messages:
                 if "error" in message:
                     raise ImageNotMade(f"the image could not be built: {message['error']}")
+                disk.hear(str(message.get("stream", "")))
                 lines = [line for line in str(message.get("stream", "")).splitlines() if line.strip()]
                 if lines:
                     await tell([line[:LOG_LINE_BYTES_MAX].encode() for line in lines])
@@ -219,7 +313,7 @@ class DockerImageMaker(ImageMaker, MadeImages):
             image=installation.base,
             entrypoint=[""],
             # No variables of the container: the engine would keep them in the image.
-            command=["/bin/sh", "-c", f"{_exports(self._pip)}{installation.script}"],
+            command=["/bin/sh", "-c", f"{exports(self._pip)}{installation.script}"],
             user="0:0",
             working_dir="/",
             labels=self._labels,
@@ -229,6 +323,7 @@ class DockerImageMaker(ImageMaker, MadeImages):
         return str(untyped.create_container_from_config(config)["Id"])
 
     def _host_config(self, client: APIClient, network: str) -> HostConfig:
+        cpus = self._limits.cpus
         return client.create_host_config(
             network_mode=network,
             cap_drop=["ALL"],
@@ -239,10 +334,17 @@ class DockerImageMaker(ImageMaker, MadeImages):
             pids_limit=self._limits.pids_max,
             mem_limit=self._limits.memory_bytes,
             memswap_limit=self._limits.memory_bytes,
+            cpu_shares=_SHARES,
+            cpu_period=None if cpus is None else _PERIOD_US,
+            cpu_quota=None if cpus is None else _quota(cpus),
             # Volumes of their own, which go with the container: what is in them is no part of the image.
             mounts=[Mount("/workspace", None, type="volume"), Mount("/tmp", None, type="volume")],  # noqa: S108
             log_config=LogConfig(type="none"),
         )
+
+
+def _quota(cpus: float) -> int:
+    return math.ceil(cpus * _PERIOD_US)
 
 
 def _commit(
@@ -258,27 +360,3 @@ def _commit(
 def _remove(client: APIClient, *, container: str) -> None:
     with contextlib.suppress(docker.errors.NotFound):
         client.remove_container(container, force=True, v=True)
-
-
-def _exports(pip: PipSettings) -> str:
-    found = {
-        "PIP_NO_INPUT": "1",
-        "PIP_NO_CACHE_DIR": "1",
-        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
-        "PIP_PROGRESS_BAR": "off",
-        "PIP_ROOT_USER_ACTION": "ignore",
-        # Nobody else manages this container's packages.
-        "PIP_BREAK_SYSTEM_PACKAGES": "1",
-        # There is no git folder to take a version from.
-        "SETUPTOOLS_SCM_PRETEND_VERSION": "0",
-    }
-    if pip.config is not None:
-        found["PIP_CONFIG_FILE"] = _PIP_CONFIG_AT
-    if pip.ca_bundle is not None:
-        found |= {"PIP_CERT": _CA_AT, "SSL_CERT_FILE": _CA_AT, "REQUESTS_CA_BUNDLE": _CA_AT}
-    return "".join(f"export {name}={value}\n" for name, value in found.items())
-
-
-def _pip_files(pip: PipSettings) -> dict[str, Content]:
-    found = {_PIP_CONFIG_AT: pip.config, _CA_AT: pip.ca_bundle}
-    return {at: Content(source=path) for at, path in found.items() if path is not None}

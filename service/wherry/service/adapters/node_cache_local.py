@@ -15,19 +15,22 @@ import os
 import shutil
 import stat
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
 from wherry.service.adapters.file_copy import copy_file
+from wherry.service.adapters.node_packs_local import PackedFiles
 from wherry.service.adapters.node_space import NodeSpace, note_use
 from wherry.service.adapters.node_trees_local import PreparedTrees, trees_folder
 from wherry.service.adapters.shared_work import SharedWork
 from wherry.service.adapters.thread_call import call_in_thread
 from wherry.service.domain.blob import TREE_SUFFIX, BlobHash, hash_content, object_key, parse_blob_hash
-from wherry.service.domain.errors import DISK_FULL, BlobMissing, TooMany, blob_missing
+from wherry.service.domain.errors import DISK_FULL, TooMany, blob_damaged, blob_missing
+from wherry.service.domain.limits import PACKED_BYTES_MAX
 from wherry.service.ports.objects import ObjectStore
+from wherry.service.ports.packs import PackReader
 from wherry.service.ports.workspaces import NodeCache, NodeLease
 
 _T = TypeVar("_T")
@@ -54,11 +57,12 @@ class LocalNodeCache(NodeCache):
         downloads_max: int = 16,
         fetched: Callable[[BlobHash, Path], None] = lambda _blob, _path: None,
         absent: Callable[[BlobHash], None] = lambda _blob: None,
+        packs: PackReader | None = None,
     ) -> None:
         """Use `root`, making it if need be, for at most `bytes_max`, by default half of the disk.
 
         Only one service may use it at a time. `fetched` is told what has come from the store, whole and checked, and `absent` what the
-        store did not have; they must return at once.
+        store did not have; they must return at once. Before an object of its own a blob is looked for in `packs`.
         """
         self._fetched = fetched
         self._absent = absent
@@ -78,6 +82,13 @@ class LocalNodeCache(NodeCache):
             trees=trees_folder(),
             bytes_max=disk // 2 if bytes_max is None else bytes_max,
             free_min=min(int(disk * _FREE_SHARE), _FREE_BYTES_MAX),
+        )
+        self._packs = (
+            None
+            if packs is None
+            else PackedFiles(
+                packs, keep=self._keep_packed, holds=lambda blob: _is_whole(self._path_of(blob), blob)
+            )
         )
         self._trees = PreparedTrees(root, blobs=self, space=self._space, in_thread=self._in_thread)
         self._space.start_counting(self._pool)
@@ -172,6 +183,8 @@ class LocalNodeCache(NodeCache):
 
     async def _fetch(self, blob: BlobHash, path: Path) -> Path:
         async with self._downloads:
+            if _is_whole(path, blob):
+                return path  # it has come with others of its pack
             if self._space.is_short():
                 await self._in_thread(self._space.make_room)
             try:
@@ -185,6 +198,8 @@ class LocalNodeCache(NodeCache):
         return path
 
     async def _download(self, blob: BlobHash, path: Path) -> None:
+        if self._packs is not None and await self._packs.fetch(blob):
+            return
         arriving = self._new_file()
         try:
             if not await self._store.get_file(object_key(blob), arriving):
@@ -194,13 +209,28 @@ class LocalNodeCache(NodeCache):
         finally:
             arriving.unlink(missing_ok=True)
 
+    async def _keep_packed(self, contents: Iterable[tuple[BlobHash, bytes]]) -> None:
+        """Place what was read out of a pack, where it is not there already; what is damaged is left out."""
+
+        def place() -> None:
+            for blob, content in contents:
+                path = self._path_of(blob)
+                if not _is_whole(path, blob) and hash_content(content) == blob:
+                    arriving = self._new_file()
+                    try:
+                        arriving.write_bytes(content)
+                        self._place(arriving, path, _READ_ONLY)
+                    finally:
+                        arriving.unlink(missing_ok=True)
+
+        await self._in_thread(place)
+
     async def _make_room_for(self, blob: BlobHash) -> None:
         """The disk is full: how much is needed is asked only now."""
         key = object_key(blob)
         sizes = [found.size_bytes for found in await self._store.list_objects(key) if found.key == key]
-        if not sizes:
-            raise blob_missing(blob)
-        await self._in_thread(lambda: self._space.require(sizes[0]))
+        # What has no object of its own stands in a pack, or is missing, which the next try says.
+        await self._in_thread(lambda: self._space.require(sizes[0] if sizes else PACKED_BYTES_MAX))
 
     async def _copy_executable(self, blob: BlobHash, path: Path) -> Path:
         with self.lease() as lease:
@@ -221,10 +251,7 @@ class LocalNodeCache(NodeCache):
         with arriving.open("rb") as file:
             found = hashlib.file_digest(file, _md5).hexdigest()
         if found != blob.removesuffix(TREE_SUFFIX):
-            raise BlobMissing(
-                f"the store is damaged: under the name {blob} it holds content with the hash {found}",
-                hint="`wherry cache fsck` takes it out, so that what made it runs again.",
-            )
+            raise blob_damaged(blob, found)
         self._place(arriving, path, _READ_ONLY)
 
     def _place(self, arriving: Path, path: Path, mode: int) -> None:

@@ -10,6 +10,7 @@ import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Self, TypeVar
 
@@ -110,6 +111,10 @@ class S3ObjectStore(ObjectStore):
     async def get(self, key: str) -> bytes | None:
         """See the port."""
         return await self._run(lambda: self._get(key))
+
+    async def get_range(self, key: str, offset: int, size_bytes: int) -> bytes | None:
+        """See the port."""
+        return await self._run(lambda: self._get_range(key, offset, size_bytes))
 
     async def get_file(self, key: str, target: Path) -> bool:
         """See the port. `target` appears, or is replaced, only when it is whole."""
@@ -226,6 +231,22 @@ class S3ObjectStore(ObjectStore):
         except Absent:
             return None
         return target.getvalue()
+
+    def _get_range(self, key: str, offset: int, size_bytes: int) -> bytes | None:
+        try:
+            answer = self._client.get_object(
+                Bucket=self._bucket,
+                Key=self._prefix + key,
+                Range=f"bytes={offset}-{offset + size_bytes - 1}",
+            )
+            with closing(answer["Body"]) as body:
+                return body.read()
+        except ClientError as exc:
+            if code_of(exc) in ABSENT:
+                return None
+            if code_of(exc) == "InvalidRange":
+                return b""  # the object ends before
+            raise
 
     def _get_file(self, key: str, target: Path, stop: threading.Event) -> bool:
         try:

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Row, Select, and_, delete, func, or_, select
 
 from wherry.service.adapters.database import Database
 from wherry.service.adapters.run_cache_sql import result_from
-from wherry.service.adapters.tables import blobs, result_pins, results, runs
+from wherry.service.adapters.tables import blobs, packed_blobs, packs, result_pins, results, runs
 from wherry.service.domain.blob import BlobHash
 from wherry.service.domain.task import StrictKey
 from wherry.service.ports.result_catalog import BlobUse, CatalogTotals, ListedResult, ResultCatalog
@@ -101,6 +101,11 @@ class SqlResultCatalog(ResultCatalog):
             held = connection.execute(
                 select(func.count(), func.coalesce(func.sum(blobs.c.size_bytes), 0)).select_from(blobs)
             ).one()
+            packed = connection.execute(
+                select(func.count(), func.coalesce(func.sum(packed_blobs.c.size_bytes), 0)).select_from(
+                    packed_blobs
+                )
+            ).one()
             counted = select(
                 func.count(),
                 func.coalesce(func.sum(runs.c.compute_s), 0.0),
@@ -117,6 +122,9 @@ class SqlResultCatalog(ResultCatalog):
                 runs=run_count,
                 compute_s=float(compute_s),
                 saved_s=float(saved_s),
+                packs=connection.execute(select(func.count()).select_from(packs)).scalar_one(),
+                packed_blobs=packed[0],
+                packed_bytes=int(packed[1]),
             )
 
         return await self._database.run(work)

@@ -154,6 +154,16 @@ class SqlRunStore(RunStore):
                     continue
                 listener.clear()
 
+    async def list_stopping(self) -> Sequence[RunId]:
+        """See the port."""
+        query = select(runs.c.id).where(
+            runs.c.stop_requested.is_(True),
+            runs.c.state.not_in(_FINAL_STATES),
+            runs.c.owner.in_(sorted({"", self._owner})),
+        )
+        numbers = await self._database.run(lambda connection: connection.execute(query).scalars().all())
+        return [RunId(str(number)) for number in numbers]
+
     async def list_active(self) -> Sequence[Run]:
         """See the port."""
         owners = {"", self._owner}

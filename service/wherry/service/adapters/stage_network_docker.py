@@ -3,8 +3,8 @@
 Not reached from it: the machine itself (whatever address, whatever port is published on it), other containers,
 link-local addresses (the metadata services of clouds), and what the operator denies. The rules stand in the chain
 that the kernel asks first, before anything that Docker or a firewall translates, and name the bridge, so that
-nothing else on the machine is touched. They are put in place again and again: a firewall that was reloaded
-meanwhile is without them until the next container is made.
+nothing else on the machine is touched. They are put in place again and again, because a firewall that is
+reloaded forgets them.
 """
 
 import contextlib

@@ -67,6 +67,30 @@ blobs = Table(
     PrimaryKeyConstraint("hash", name="pk_blobs"),
 )
 
+packs = Table(
+    "packs",
+    metadata,
+    Column("name", Text, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    PrimaryKeyConstraint("name", name="pk_packs"),
+)
+
+packed_blobs = Table(
+    "packed_blobs",
+    metadata,
+    Column("hash", Text, nullable=False),
+    Column("pack", Text, nullable=False),
+    Column("offset_bytes", BigInteger, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("last_used_at", Instant),
+    PrimaryKeyConstraint("hash", name="pk_packed_blobs"),
+    ForeignKeyConstraint(["pack"], ["packs.name"], name="fk_packed_blobs_pack", ondelete="CASCADE"),
+)
+Index("ix_packed_blobs_pack", packed_blobs.c.pack)
+
 runs = Table(
     "runs",
     metadata,

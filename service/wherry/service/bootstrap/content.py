@@ -15,13 +15,17 @@ from wherry.service.usecases.adopt_legacy import AdoptLegacy
 from wherry.service.usecases.direct_blobs import DirectBlobs
 from wherry.service.usecases.find_legacy_hashes import FindLegacyHashes
 from wherry.service.usecases.find_recorded import FindRecorded
+from wherry.service.usecases.find_sources import FindSources
 from wherry.service.usecases.find_vanished import FindVanished
 from wherry.service.usecases.forget_blobs import ForgetBlobs
 from wherry.service.usecases.keep_snapshot import KeepSnapshot
 from wherry.service.usecases.note_use import NoteUse
+from wherry.service.usecases.pack_sources import PackSources
 from wherry.service.usecases.publish_legacy import PublishLegacy
 from wherry.service.usecases.put_blobs import PutBlobs
 from wherry.service.usecases.read_blobs import ReadBlobs
+from wherry.service.usecases.reconcile_packs import ReconcilePacks
+from wherry.service.usecases.unpack_blobs import UnpackBlobs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +33,8 @@ class Content:
     """The use cases about content."""
 
     index: BlobIndex
+    sources: FindSources
+    reconcile: ReconcilePacks
     spool: Path
     """Folder for bodies that are under way."""
     put: PutBlobs
@@ -50,18 +56,36 @@ async def open_content(
     """Build them, and clear away uploads that nobody will finish."""
     index, spool, objects = SqlBlobIndex(parts.database, clock), home / "uploads", parts.objects
     _empty(spool)
-    put = PutBlobs(objects=objects, index=index, node=parts.node, spool=spool, first_stays=parts.first_stays)
+    sources = FindSources(index=index, packs=parts.packs)
+    put = PutBlobs(
+        objects=objects,
+        index=index,
+        node=parts.node,
+        spool=spool,
+        first_stays=parts.first_stays,
+        pack=PackSources(objects=objects, packs=parts.packs, sources=sources),
+    )
+    reconcile = ReconcilePacks(objects=objects, packs=parts.packs, clock=clock, log=log)
+    reconcile.start()
+    stack.push_async_callback(reconcile.close)
     read = ReadBlobs(parts.node)
     direct = DirectBlobs(transfers=parts.transfers, objects=objects, index=index)
     await direct.sweep()
-    adopt = AdoptBlobs(index=index, objects=objects, read=read)
+    adopt = AdoptBlobs(
+        index=index,
+        objects=objects,
+        read=read,
+        unpack=UnpackBlobs(packs=parts.packs, reader=parts.pack_reader, put=put),
+    )
     adopt_legacy = AdoptLegacy(objects=objects, index=index, put=put, spool=spool)
-    note_use = NoteUse(index=index, log=log)
+    note_use = NoteUse(index=index, packs=parts.packs, log=log)
     stack.push_async_callback(note_use.close)
-    legacy = FindLegacyHashes(index=index, read=read, node=parts.node)
+    legacy = FindLegacyHashes(held=sources, read=read, node=parts.node)
     forget = ForgetBlobs(objects=objects, index=index)
     return Content(
         index=index,
+        sources=sources,
+        reconcile=reconcile,
         spool=spool,
         put=put,
         read=read,
@@ -73,7 +97,15 @@ async def open_content(
         legacy=legacy,
         recorded=FindRecorded(index=index, legacy=legacy, adopt=adopt_legacy),
         publish_legacy=PublishLegacy(objects=objects, index=index, read=read, legacy=legacy, log=log),
-        find_vanished=FindVanished(adopt=adopt, forget=forget, index=index, read=read, log=log),
+        find_vanished=FindVanished(
+            adopt=adopt,
+            forget=forget,
+            index=index,
+            packs=reconcile,
+            sources=sources,
+            read=read,
+            log=log,
+        ),
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from wherry.service.adapters.clock_system import SystemIdentities
 from wherry.service.adapters.home_lock import is_at_work
+from wherry.service.adapters.leases_sql import SqlLeases
 from wherry.service.adapters.runs_sql import SqlRunStore
 from wherry.service.adapters.submissions_sql import SqlSubmissionStore
 from wherry.service.adapters.traces_docker import SERVICE_LABEL, DockerTraces
@@ -25,12 +26,14 @@ from wherry.service.rpc.runs import read_submission
 from wherry.service.usecases.attempt_stage import AttemptStage
 from wherry.service.usecases.drive_run import DriveRun
 from wherry.service.usecases.find_leftovers import FindLeftovers
+from wherry.service.usecases.guard_network import GuardNetwork
 from wherry.service.usecases.keep_logs import KeepLogs
 from wherry.service.usecases.keep_succeeded import KeepSucceeded
 from wherry.service.usecases.recover_runs import RecoverRuns
 from wherry.service.usecases.remains import Remains
 from wherry.service.usecases.reopen_run import ReopenRun
 from wherry.service.usecases.restore_inputs import RestoreInputs
+from wherry.service.usecases.watch_stops import WatchStops
 from wherry.service.usecases.write_backs import WriteBacks
 
 
@@ -66,6 +69,7 @@ async def open_driving(
     keep_logs = KeepLogs(logs=parts.logs, archive=parts.log_archive, log=log)
     stack.push_async_callback(keep_logs.close)
     made = RunnerParts(
+        leases=SqlLeases(parts.database),
         cache=projects.cache,
         find=projects.find,
         put=content.put,
@@ -90,7 +94,7 @@ async def open_driving(
         attempt=RestoreInputs(attempt=attempt, find_vanished=content.find_vanished),
         runners=runners,
         runs=runs,
-        keep_succeeded=KeepSucceeded(projects.resolve),
+        keep_succeeded=KeepSucceeded(projects.resolve, clock),
         reopen=ReopenRun(
             submissions=submissions, read_submission=read_submission, open_project=projects.open
         ),
@@ -100,6 +104,7 @@ async def open_driving(
             legacy=content.legacy,
             publish=content.publish_legacy,
         ),
+        logs=parts.logs,
         clock=clock,
         log=log,
     )
@@ -107,7 +112,15 @@ async def open_driving(
         runs=runs, drive=drive, leftovers=runners.leftovers, workspaces=parts.workspaces, clock=clock, log=log
     )
     await recover.start()
+    if parts.database.is_shared:
+        stops = WatchStops(runs=runs, drive=drive, clock=clock)
+        stops.start()
+        stack.push_async_callback(stops.close)
     stack.push_async_callback(_leave, recover, drive, runners.remains)
+    if not parts.network.withheld:
+        guard = GuardNetwork(engine=parts.engine, clock=clock, log=log, is_needed=lambda: bool(runners.going))
+        guard.start()
+        stack.push_async_callback(guard.close)
     leftovers = FindLeftovers(
         traces=DockerTraces(parts.engine),
         machine=LocalTraces(parts.engine),

@@ -8,10 +8,11 @@ import structlog
 from wherry.service.adapters.clock_system import SystemClock
 from wherry.service.adapters.containers_docker import DockerContainerEngine
 from wherry.service.adapters.engine_client import EngineClient
-from wherry.service.adapters.image_maker_docker import BuildLimits, DockerImageMaker, PipSettings
+from wherry.service.adapters.image_maker_docker import BuildLimits, DockerImageMaker
 from wherry.service.adapters.image_store_docker import DockerImageStore
 from wherry.service.adapters.image_uses_file import FileImageUses
 from wherry.service.adapters.installer_pip import pip_program
+from wherry.service.adapters.pip_settings import PipSettings
 from wherry.service.config import Settings
 from wherry.service.ports.workspaces import NodeCache
 from wherry.service.usecases.ready_images import ReadyImages
@@ -42,7 +43,11 @@ def open_images(
         labels=labels,
         image_labels={MADE_BY: labels["wherry.home"]},
         pip=PipSettings(config=settings.pip_config, ca_bundle=settings.pip_ca_bundle),
-        limits=BuildLimits(memory_bytes=int(settings.build_memory_gb * 2**30)),
+        limits=BuildLimits(
+            memory_bytes=int(settings.build_memory_gb * 2**30),
+            cpus=settings.build_cpus,
+            disk_bytes=int(settings.build_disk_gb * 10**9),
+        ),
     )
     trim = TrimImages(
         made=maker,

@@ -19,6 +19,7 @@ from wherry.service.adapters.log_archive_objects import ObjectLogArchive
 from wherry.service.adapters.logs_files import FileLogStore
 from wherry.service.adapters.node_cache_local import LocalNodeCache
 from wherry.service.adapters.objects_http import HttpObjectStore
+from wherry.service.adapters.packs_sql import SqlPackIndex
 from wherry.service.adapters.secrets_sql import SqlSecretStore, read_or_make_key
 from wherry.service.adapters.store_probe_s3 import S3StoreProbe
 from wherry.service.adapters.tokens_sql import SqlTokenStore
@@ -36,6 +37,7 @@ from wherry.service.usecases.check_service import check_reads
 from wherry.service.usecases.check_store import ONLY_NEW, CheckStore
 from wherry.service.usecases.forget_blobs import ForgetBlobs
 from wherry.service.usecases.notice_absent import NoticeAbsent
+from wherry.service.usecases.read_packs import ReadPacks
 from wherry.service.usecases.ready_images import ReadyImages
 from wherry.service.usecases.record_content import RecordContent
 
@@ -55,6 +57,8 @@ class Parts:
     labels: dict[str, str]
     """What containers and networks of this service carry."""
     network: NetworkPolicy
+    packs: SqlPackIndex
+    pack_reader: ReadPacks
     node: LocalNodeCache
     workspaces: LocalWorkspaces
     logs: FileLogStore
@@ -107,12 +111,15 @@ async def open_parts(settings: Settings, store: Store, stack: contextlib.AsyncEx
     stack.push_async_callback(record.close)
     notice = NoticeAbsent(forget=ForgetBlobs(objects=objects, index=index), index=index, log=log)
     stack.push_async_callback(notice.close)
+    packs = SqlPackIndex(database, SystemClock())
+    pack_reader = ReadPacks(objects=objects, packs=packs, log=log)
     node = LocalNodeCache(
         home / "node",
         store=objects,
         bytes_max=None if cache_gb is None else int(cache_gb * 10**9),
         fetched=record,
         absent=notice,
+        packs=pack_reader,
     )
     stack.callback(node.close)
     image_store, images = open_images(settings, engine=engine, node=node, labels=labels, stack=stack)
@@ -135,6 +142,8 @@ async def open_parts(settings: Settings, store: Store, stack: contextlib.AsyncEx
         tokens=SqlTokenStore(database),
         labels=labels,
         network=await network_policy(settings, engine, log, stack),
+        packs=packs,
+        pack_reader=pack_reader,
         node=node,
         workspaces=workspaces,
         logs=logs,

@@ -50,7 +50,7 @@ def build_projects(settings: Settings, parts: Parts, content: Content, machine: 
     put, read, index = content.put, content.read, content.index
     composer, cache = HydraParamComposer(at_once=_COMPOSITIONS_AT_ONCE), SqlRunCache(parts.database)
     read_project = ReadProject(
-        put=put, read=read, set_params=SetParams(put=put, read=read, composer=composer)
+        sources=content.sources, read=read, set_params=SetParams(put=put, read=read, composer=composer)
     )
     open_project = OpenProject(
         read=read_project,
@@ -88,7 +88,7 @@ def build_projects(settings: Settings, parts: Parts, content: Content, machine: 
     )
     return Projects(
         composer=composer,
-        files=ReadDvcFiles(put=put, read=read),
+        files=ReadDvcFiles(sources=content.sources, read=read),
         read=read_project,
         open=open_project,
         resolve=resolve,

@@ -1,22 +1,28 @@
 """The StageRunners, one around the other: their order is chosen here."""
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from wherry.service.adapters.faults_kill import KillAt
-from wherry.service.adapters.leases_sql import SqlLeases
 from wherry.service.adapters.traces_docker import SERVICE_LABEL
-from wherry.service.bootstrap.parts import Parts
 from wherry.service.config import Settings
 from wherry.service.domain.resources import Machine
 from wherry.service.domain.run import Run
 from wherry.service.domain.submission import RunOptions
 from wherry.service.domain.task import AttemptId, RunId
 from wherry.service.ports.clock import Clock, Identities
+from wherry.service.ports.containers import ContainerEngine
 from wherry.service.ports.event_log import EventLog
 from wherry.service.ports.faults import Faults
+from wherry.service.ports.leases import Leases
+from wherry.service.ports.logs import LogStore
+from wherry.service.ports.objects import ObjectStore
 from wherry.service.ports.run_cache import RunCache
+from wherry.service.ports.secrets import SecretStore
 from wherry.service.ports.stages import StageRunner
+from wherry.service.ports.workspaces import Workspaces
 from wherry.service.usecases.adopting_runner import AdoptingStageRunner
 from wherry.service.usecases.caching_runner import CachingStageRunner
 from wherry.service.usecases.container_runner import ContainerStageRunner
@@ -36,6 +42,7 @@ from wherry.service.usecases.patient_runner import PatientStageRunner
 from wherry.service.usecases.put_blobs import PutBlobs
 from wherry.service.usecases.rank_stages import RankStages
 from wherry.service.usecases.read_project import Project
+from wherry.service.usecases.ready_images import ReadyImages
 from wherry.service.usecases.remains import Remains
 from wherry.service.usecases.retrying_runner import RetryingStageRunner
 from wherry.service.usecases.run_container import RunContainer
@@ -43,10 +50,50 @@ from wherry.service.usecases.scheduled_runner import Places, ScheduledStageRunne
 from wherry.service.usecases.tidying_runner import TidyingStageRunner
 
 
+class RunnerPorts(Protocol):
+    """What the runners need of the adapters."""
+
+    @property
+    def engine(self) -> ContainerEngine:
+        """Where containers run."""
+        ...
+
+    @property
+    def workspaces(self) -> Workspaces:
+        """Where they find their files."""
+        ...
+
+    @property
+    def images(self) -> ReadyImages:
+        """What they are made of."""
+        ...
+
+    @property
+    def objects(self) -> ObjectStore:
+        """Where results go for stock DVC."""
+        ...
+
+    @property
+    def secrets(self) -> SecretStore:
+        """What stages may be told."""
+        ...
+
+    @property
+    def logs(self) -> LogStore:
+        """Where output is kept."""
+        ...
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """What containers of this service carry."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunnerParts:
     """What the runners are made of, beside the adapters."""
 
+    leases: Leases
     cache: RunCache
     find: FindResult
     put: PutBlobs
@@ -59,11 +106,13 @@ class RunnerParts:
 class Runners(RunnerMaker):
     """Makes runs their runners, and has what all of them share."""
 
-    def __init__(self, settings: Settings, parts: Parts, machine: Machine, made: RunnerParts) -> None:
+    def __init__(self, settings: Settings, parts: RunnerPorts, machine: Machine, made: RunnerParts) -> None:
         """Let stages share `machine`."""
         self._parts = parts
         self._made = made
-        self.remains = Remains(engine=parts.engine, workspaces=parts.workspaces, log=made.log)
+        self.remains = Remains(
+            engine=parts.engine, workspaces=parts.workspaces, clock=made.clock, log=made.log
+        )
         self.leftovers = Leftovers(
             engine=parts.engine,
             workspaces=parts.workspaces,
@@ -89,14 +138,14 @@ class Runners(RunnerMaker):
             secrets=parts.secrets,
             clock=made.clock,
             user=f"{uid}:{gid}",
-            labels=parts.labels,
+            labels=dict(parts.labels),
             remains=self.remains,
         )
         self._faults: Faults | None = KillAt(settings.fault_at) if settings.fault_at else None
         self._places = Places(machine, at_once=settings.jobs)
         self._flights = Flights()
         self.lease = HoldLease(
-            leases=SqlLeases(parts.database),
+            leases=made.leases,
             find=made.find,
             clock=made.clock,
             identities=made.identities,
@@ -129,13 +178,16 @@ class Runners(RunnerMaker):
             begun_with=self.leftovers.gpus_of,
         )
         patient = PatientStageRunner(
-            scheduled, remains=self.remains, clock=made.clock, identities=made.identities
+            ImageStageRunner(scheduled, ready=self._parts.images),
+            remains=self.remains,
+            clock=made.clock,
+            identities=made.identities,
         )
         logged: StageRunner = LoggedStageRunner(patient, made.keep_logs)
         if self._faults is not None:
             logged = FaultyStageRunner(logged, self._faults, before="queued", after="ended")
         caching: StageRunner = CachingStageRunner(
-            ImageStageRunner(logged, ready=self._parts.images),
+            logged,
             find=made.find,
             cache=made.cache,
             objects=self._parts.objects,
@@ -145,6 +197,11 @@ class Runners(RunnerMaker):
             caching = FaultyStageRunner(caching, self._faults, before="leased", after="published")
         tidying = TidyingStageRunner(caching, self.remains)
         merging = MergingStageRunner(
-            tidying, flights=self._flights, lease=self.lease, find=made.find, logs=self._parts.logs
+            tidying,
+            flights=self._flights,
+            lease=self.lease,
+            find=made.find,
+            logs=self._parts.logs,
+            clock=made.clock,
         )
-        return KnownStageRunner(merging, find=made.find)
+        return KnownStageRunner(merging, find=made.find, clock=made.clock)

@@ -28,6 +28,7 @@ from wherry.service.rpc.system import SystemFacts, SystemServicer
 from wherry.service.rpc.tokens import TokenServicer
 from wherry.service.usecases.add_stage import AddStage
 from wherry.service.usecases.check_blobs import CheckBlobs
+from wherry.service.usecases.check_packs import CheckPacks
 from wherry.service.usecases.check_service import CheckService
 from wherry.service.usecases.compare_with_lock import CompareWithLock
 from wherry.service.usecases.describe_pipeline import DescribePipeline
@@ -50,6 +51,8 @@ async def build_server(
 ) -> RpcServer:
     """Put everything together over the parts, and take up what an earlier life of the service left."""
     log, clock = structlog.get_logger("wherry"), SystemClock()
+    # Before anything could run: a runtime class that is not there must not become another one.
+    await parts.engine.lacks_of_isolation()
     machine = allotted(
         await parts.engine.machine(),
         at_once=settings.jobs,
@@ -64,7 +67,7 @@ async def build_server(
     )
     servicers = Servicers(
         blobs=_blobs(parts, content),
-        cache=build_cache_servicer(parts, index=content.index, runs=driving.runs, clock=clock),
+        cache=build_cache_servicer(parts, content=content, runs=driving.runs, clock=clock),
         pipelines=_pipelines(content, projects, driving),
         results=_results(content, projects, driving),
         runs=_runs(parts, content, projects, driving, clock=clock),
@@ -83,11 +86,13 @@ async def build_server(
 def _blobs(parts: Parts, content: Content) -> BlobServicer:
     return BlobServicer(
         put=content.put,
+        sources=content.sources,
         send=SendBlobs(node=parts.node, objects=parts.objects, index=content.index),
         direct=content.direct,
         check=CheckBlobs(
             objects=parts.objects,
             index=content.index,
+            packs=CheckPacks(objects=parts.objects, packs=parts.packs, reconcile=content.reconcile),
             spool=content.spool,
             chance=random.Random(),  # noqa: S311 - chooses samples
         ),
@@ -104,6 +109,7 @@ def _pipelines(content: Content, projects: Projects, driving: Driving) -> Pipeli
         compare=CompareWithLock(
             read_project=projects.read,
             index=content.index,
+            sources=content.sources,
             adopt=content.adopt,
             read=content.read,
             legacy=content.legacy,
@@ -118,7 +124,9 @@ def _pipelines(content: Content, projects: Projects, driving: Driving) -> Pipeli
 def _results(content: Content, projects: Projects, driving: Driving) -> ResultServicer:
     results = ReadResults(
         read=projects.files,
-        find=FindContents(index=content.index, adopt=content.adopt, put=content.put, read=content.read),
+        find=FindContents(
+            index=content.index, adopt=content.adopt, sources=content.sources, read=content.read
+        ),
     )
     return ResultServicer(
         results=results,

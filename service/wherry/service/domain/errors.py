@@ -252,3 +252,19 @@ def blob_missing(blob: str) -> BlobMissing:
         f"the store does not hold {blob}",
         hint="`wherry repro` has its stage make it again, or asks for data that no stage makes.",
     )
+
+
+def blob_damaged(blob: str, found: str) -> BlobMissing:
+    """Say that the store has something else under a blob's name."""
+    return BlobMissing(
+        f"the store is damaged: under the name {blob} it holds content with the hash {found}",
+        hint="`wherry cache fsck` takes it out, so that what made it runs again.",
+    )
+
+
+def hash_collision(blob: str, held: str | None, other: str) -> HashCollision:
+    """Say that a known MD5 came with another content."""
+    return HashCollision(
+        f"{blob} is held with another content: SHA-256 {held}, not {other}",
+        hint="Two different contents with one MD5 are made on purpose. Change one of the files.",
+    )

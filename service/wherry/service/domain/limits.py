@@ -18,6 +18,15 @@ CHUNK_BYTES_MAX = 1024 * 1024
 # Chunks of small blobs packed into one message: half of gRPC's default limit.
 BATCH_BYTES_MAX = 2 * 1024 * 1024
 
+# Files of projects up to this stand in packs. Nearly all sources are shorter; longer ones gain nothing by it.
+PACKED_BYTES_MAX = 256 * 1024
+
+# A pack is held in memory when it is made and when it is read whole. It is closed when its contents reach half of this.
+PACK_BYTES_MAX = 16 * 1024 * 1024
+
+# Of the smallest files. The list at a pack's beginning, about 110 bytes each, stays below a megabyte.
+PACK_MEMBERS_MAX = 8_192
+
 # Files that Wherry itself reads: dvc.yaml, params, dvc.lock, *.dvc. The largest dvc.lock known to us is
 # under 5 MB.
 DVC_FILE_BYTES_MAX = 32 * 1024 * 1024

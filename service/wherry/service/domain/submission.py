@@ -113,4 +113,6 @@ class Needs:
     """What the client must provide before it asks again."""
 
     blobs: tuple[Digest, ...] = ()
+    are_sources: bool = False
+    """Whether the blobs are files of the project, of which the small ones may be kept in packs."""
     data: tuple[DataNeed, ...] = ()

@@ -57,6 +57,10 @@ class ObjectStore(Protocol):
         """Return the bytes, or None when there is no such object. For small objects."""
         ...
 
+    async def get_range(self, key: str, offset: int, size_bytes: int) -> bytes | None:
+        """Return a part of the bytes, at least one, or None when there is no such object; shorter where it ends before."""
+        ...
+
     async def get_file(self, key: str, target: Path) -> bool:
         """Write the object to `target`; False, and no file, when there is no such object."""
         ...

@@ -39,6 +39,10 @@ class CatalogTotals:
     """Of the time that was asked about, as the seconds."""
     compute_s: float
     saved_s: float
+    packs: int
+    packed_blobs: int
+    """Looked for in packs; they may have objects of their own too."""
+    packed_bytes: int
 
 
 class ResultCatalog(Protocol):

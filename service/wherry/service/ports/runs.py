@@ -56,6 +56,10 @@ class RunStore(Protocol):
         """Return once an event after `sequence` exists, or when time is up."""
         ...
 
+    async def list_stopping(self) -> Sequence[RunId]:
+        """The runs of this service that somebody asked to stop, and that have not ended."""
+        ...
+
     async def list_active(self) -> Sequence[Run]:
         """All runs of this service that are in no final state, with stages, oldest first."""
         ...

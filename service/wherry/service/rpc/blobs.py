@@ -9,6 +9,7 @@ from wherry.service.rpc.context import Context
 from wherry.service.rpc.convert import digest_from, digest_to, digests_from, expect_at_most
 from wherry.service.usecases.check_blobs import CheckBlobs
 from wherry.service.usecases.direct_blobs import DirectBlobs, UploadOffer
+from wherry.service.usecases.find_sources import FindSources
 from wherry.service.usecases.put_blobs import Chunk, PutBlobs
 from wherry.service.usecases.send_blobs import SendBlobs
 from wherry.v1 import blobs_pb2, blobs_pb2_grpc
@@ -24,8 +25,20 @@ _KINDS = {
 class BlobServicer(blobs_pb2_grpc.BlobServiceServicer):
     """Moves content."""
 
-    def __init__(self, *, put: PutBlobs, send: SendBlobs, direct: DirectBlobs, check: CheckBlobs) -> None:
-        """Take in through `put`, give out through `send`; `direct` is the way past the service, `check` reads again."""
+    def __init__(
+        self,
+        *,
+        put: PutBlobs,
+        sources: FindSources,
+        send: SendBlobs,
+        direct: DirectBlobs,
+        check: CheckBlobs,
+    ) -> None:
+        """Take in through `put`, give out through `send`; `direct` is the way past the service, `check` reads again.
+
+        What is held of files of projects `sources` says.
+        """
+        self._sources = sources
         self._put = put
         self._send = send
         self._direct = direct
@@ -35,7 +48,9 @@ class BlobServicer(blobs_pb2_grpc.BlobServiceServicer):
         self, request: blobs_pb2.FindMissingBlobsRequest, context: Context
     ) -> blobs_pb2.FindMissingBlobsResponse:
         """Say which blobs are not held."""
-        missing = await self._put.find_missing(digests_from(request.digests))
+        digests = digests_from(request.digests)
+        find = self._sources.missing_of if request.sources else self._put.find_missing
+        missing = await find(digests)
         return blobs_pb2.FindMissingBlobsResponse(missing=[digest_to(digest) for digest in missing])
 
     async def UploadBlobs(  # noqa: N802
@@ -132,4 +147,4 @@ def _signed_to(request: SignedRequest) -> blobs_pb2.SignedRequest:
 async def _chunks_from(requests: AsyncIterator[blobs_pb2.UploadBlobsRequest]) -> AsyncIterator[Chunk]:
     async for request in requests:
         for chunk in request.chunks:
-            yield Chunk(digest_from(chunk.digest), chunk.offset, chunk.data)
+            yield Chunk(digest_from(chunk.digest), chunk.offset, chunk.data, is_source=request.sources)

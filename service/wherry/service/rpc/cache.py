@@ -81,6 +81,9 @@ class CacheServicer(cache_pb2_grpc.CacheServiceServicer):
             runs=totals.runs,
             compute_s=totals.compute_s,
             saved_s=totals.saved_s,
+            packs=totals.packs,
+            packed_blobs=totals.packed_blobs,
+            packed_bytes=totals.packed_bytes,
         )
 
     async def RemoveResults(  # noqa: N802

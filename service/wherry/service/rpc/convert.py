@@ -1,7 +1,7 @@
 """Submissions from the wire and needs to it. Everything from the wire is checked and bounded here."""
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -32,6 +32,9 @@ _COMPOSITION_FROM = {
     pipelines_pb2.COMPOSITION_ALWAYS: Composition.ALWAYS,
     pipelines_pb2.COMPOSITION_NEVER: Composition.NEVER,
 }
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SECOND, _MICROSECOND = timedelta(seconds=1), timedelta(microseconds=1)
 
 
 def digest_from(message: blobs_pb2.BlobDigest) -> Digest:
@@ -88,12 +91,14 @@ def _settings_from(flags: pipelines_pb2.SettingFlags) -> StageSettings:
 
 
 def moment(instant: datetime | None) -> Timestamp | None:
-    """Write a moment; None stays unset."""
+    """Write a moment; None stays unset.
+
+    As Timestamp.FromDatetime does, in a fraction of its time: every event of a run has one.
+    """
     if instant is None:
         return None
-    stamp = Timestamp()
-    stamp.FromDatetime(instant)
-    return stamp
+    since = instant - _EPOCH
+    return Timestamp(seconds=since // _SECOND, nanos=since % _SECOND // _MICROSECOND * 1000)
 
 
 def name_from(text: str, what: str) -> str:
@@ -126,6 +131,7 @@ def needs_to(needs: Needs) -> pipelines_pb2.Needs:
     """Write what the client must provide."""
     return pipelines_pb2.Needs(
         blobs=[digest_to(digest) for digest in needs.blobs],
+        sources=needs.are_sources,
         data=[
             pipelines_pb2.DataNeed(
                 path=need.path,

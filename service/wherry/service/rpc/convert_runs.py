@@ -75,6 +75,9 @@ def run_to(run: Run, *, with_stages: bool) -> runs_pb2.Run:
 
 def stage_to(stage: StageRecord) -> runs_pb2.StageRecord:
     """Write a stage of a run."""
+    if stage.since is None and stage == StageRecord(name=stage.name):
+        # Of these a run that is accepted is made: there may be thousands, and there is nothing more to say.
+        return runs_pb2.StageRecord(name=stage.name, state=runs_pb2.STATE_QUEUED)
     return runs_pb2.StageRecord(
         name=stage.name,
         state=_STATE_TO[stage.state],

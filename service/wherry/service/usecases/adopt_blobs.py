@@ -1,7 +1,7 @@
 """Find blobs that others put into the bucket, such as a laptop's `dvc push`, and record them."""
 
 import asyncio
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from math import ceil
 
 from wherry.service.domain.blob import TREE_SUFFIX, BlobHash, object_key
@@ -22,6 +22,13 @@ _PAGE_GROWTH = 4
 _BLOBS = "files/md5/"
 
 
+Unpack = Callable[[Collection[BlobHash]], Awaitable[set[BlobHash]]]
+
+
+async def _unpack_nothing(_: Collection[BlobHash]) -> set[BlobHash]:
+    return set()
+
+
 class AdoptBlobs:
     """Asks the index what is held, and the bucket once about the rest. For content that others may have stored.
 
@@ -29,8 +36,14 @@ class AdoptBlobs:
     service alone: of them the index knows all, and asking the bucket would be in vain.
     """
 
-    def __init__(self, *, index: BlobIndex, objects: ObjectStore, read: ReadBlobs) -> None:
-        """Record in `index` what is found in `objects`; read trees through `read`."""
+    def __init__(
+        self, *, index: BlobIndex, objects: ObjectStore, read: ReadBlobs, unpack: Unpack = _unpack_nothing
+    ) -> None:
+        """Record in `index` what is found in `objects`; read trees through `read`.
+
+        `unpack` stores, of blobs that are nowhere else, those that are in packs, and says which.
+        """
+        self._unpack = unpack
         self._index = index
         self._objects = objects
         self._read = read
@@ -44,6 +57,7 @@ class AdoptBlobs:
         missing = await self._index.find_missing(hashes)
         if not missing:
             return missing
+        missing = missing - await self._unpack(missing)
         sizes = await self.sizes_in_bucket(missing)
         trees = await self._members(
             blob for blob, size in sizes.items() if blob.endswith(TREE_SUFFIX) and size <= TREE_BYTES_MAX

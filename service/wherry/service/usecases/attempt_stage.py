@@ -1,8 +1,9 @@
 """Give one stage of a run its outputs, and record what happens on the way."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from wherry.service.domain.dvc.stage import Stage, StageName
 from wherry.service.domain.errors import BlobMissing, Unavailable, WherryError
@@ -29,6 +30,7 @@ from wherry.service.usecases.find_recorded import FindRecorded
 from wherry.service.usecases.find_result import FROZEN_WITHOUT_OUTPUTS, FindResult
 from wherry.service.usecases.force_downstream import is_forced, is_up_to_date
 from wherry.service.usecases.note_use import NoteUse
+from wherry.service.usecases.patience import patiently
 from wherry.service.usecases.resolve_stage import ProjectState, ResolveStage
 from wherry.service.usecases.run_progress import RunProgress
 
@@ -75,13 +77,23 @@ class AttemptStage:
         """Return when the stage has ended and that is recorded, or when it cannot go on because an input is gone."""
         record = going.progress.stages[stage.name]
         if stage.frozen:
-            await self.end(going, stage, record, await self._frozen(going, stage))
+            outcome = await self._or_lost(patiently(lambda: self._frozen(going, stage), self._clock))
+            await self.end(going, stage, record, outcome)
             return None
         forced = going.options.force or stage.name in going.options.forced or _is_forced(going, stage)
         use_cache = not (forced or going.options.no_run_cache)
         try:
-            task = await self._resolve(
-                going.state, stage, run_id=going.run.id, use_cache=use_cache, forced=forced
+            task = await patiently(
+                partial(
+                    self._resolve,
+                    going.state,
+                    stage,
+                    run_id=going.run.id,
+                    use_cache=use_cache,
+                    forced=forced,
+                ),
+                self._clock,
+                tell=partial(self._tell_wait, going, stage),
             )
         except BlobMissing as exc:
             return Vanished(reason=exc.message)
@@ -110,12 +122,23 @@ class AttemptStage:
         if not is_up_to_date(task):
             going.progress.renewed.add(stage.name)
         observer = _Observer(self, going, replace(record, node=self._node))
-        outcome = await going.runner.run(task, self._identities.new_attempt_id(), observer)
+        outcome = await self._or_lost(going.runner.run(task, self._identities.new_attempt_id(), observer))
         if not isinstance(outcome, Succeeded):
             return outcome
         # Inputs as they are written here: a result may come from a project that spells them otherwise.
         entry = replace(outcome.entry, cmd=stage.cmd, deps=task.deps, params=task.params)
         return replace(outcome, entry=entry)
+
+    async def _or_lost(self, work: Awaitable[Outcome]) -> Outcome:
+        """What came of it; what was waited for in vain is no fault of the stage."""
+        try:
+            return await work
+        except Unavailable as exc:
+            return Lost(reason=exc.message)
+
+    async def _tell_wait(self, going: GoingRun, stage: Stage, reason: str) -> None:
+        await self.say(going.run.id, stage, f"{reason}; it is tried again")
+        going.progress.note(replace(going.progress.stages[stage.name], reason=reason))
 
     async def end(self, going: GoingRun, stage: Stage, record: StageRecord, outcome: Outcome) -> None:
         """Record how a stage ended."""
@@ -123,14 +146,16 @@ class AttemptStage:
             going.state.add_outputs(stage, outcome.entry)
             going.progress.entries[stage.name] = outcome.entry
             self._note_use(out.hash for out in outcome.entry.outs)
-        await self._tell_end(going.run.id, stage, outcome)
+        if not _is_hit(outcome):
+            await self._tell_end(going.run.id, stage, outcome)
         latest = going.progress.stages[stage.name]
         ended = _ended(latest, record, stage, outcome)
         if ended.undeclared:
             read = [file.path for file in ended.undeclared]
             ended = replace(ended, undeclared_deps=deps_to_add(stage, read, going.state.outputs))
-        if ended.cache == CacheUse.HIT:
-            going.progress.note(ended)
+        if _is_hit(outcome):
+            # Nobody waits for these to be kept, one by one: of a run of known results they are kept many at once.
+            going.progress.note(ended, said=_of_hit(outcome))
         else:
             await going.progress.save(ended)
 
@@ -155,12 +180,6 @@ class AttemptStage:
                 await self.say(run_id, stage, reason)
             case Succeeded(cache=CacheUse.MERGED, from_run=str(origin), from_user=user):
                 await self.say(run_id, stage, f"computed once, in run {origin} of {user}")
-            case Succeeded(cache=CacheUse.HIT, from_run=str(origin), from_user=user):
-                await self.say(run_id, stage, f"cached: computed in run {origin} by {user}")
-            case Succeeded(cache=CacheUse.HIT, source=HitSource.DVC_LOCK):
-                await self.say(run_id, stage, "cached: as dvc.lock records it")
-            case Succeeded(cache=CacheUse.HIT, source=HitSource.DVC_RUN_CACHE):
-                await self.say(run_id, stage, "cached: taken from DVC's run cache (run_cache.trust_dvc)")
             case _:
                 pass
 
@@ -217,6 +236,23 @@ class _Observer(StageObserver):
     async def _take_output_of(self, attempt: AttemptId | None) -> None:
         after = await self._keeper.last_line(self._going.run.id)
         self._record = replace(self._record, attempt_id=attempt, output_after=after)
+
+
+def _is_hit(outcome: Outcome) -> bool:
+    return isinstance(outcome, Succeeded) and outcome.cache == CacheUse.HIT
+
+
+def _of_hit(outcome: Outcome) -> str:
+    """What is said of a known result: who vouches for it."""
+    match outcome:
+        case Succeeded(from_run=str(origin), from_user=user):
+            return f"cached: computed in run {origin} by {user}"
+        case Succeeded(source=HitSource.DVC_LOCK):
+            return "cached: as dvc.lock records it"
+        case Succeeded(source=HitSource.DVC_RUN_CACHE):
+            return "cached: taken from DVC's run cache (run_cache.trust_dvc)"
+        case _:
+            return ""
 
 
 def _is_forced(going: GoingRun, stage: Stage) -> bool:

@@ -31,7 +31,7 @@ class CachingStageRunner(StageRunner):
 
     async def run(self, task: StageTask, attempt: AttemptId, observer: StageObserver) -> Outcome:
         """Return the known outcome, or a new one that is known from now on."""
-        known = await self._find(task)
+        known = await patiently(lambda: self._find(task), self._clock)
         if known is not None:
             return as_known(known, task)
         outcome = await self._inner.run(task, attempt, observer)

@@ -20,6 +20,7 @@ from wherry.service.domain.tree import parse_tree
 from wherry.service.ports.blob_index import BlobIndex, BlobRecord
 from wherry.service.ports.objects import ObjectStore
 from wherry.service.usecases.check_legacy import CheckLegacy
+from wherry.service.usecases.check_packs import CheckPacks
 from wherry.service.usecases.forget_blobs import ForgetBlobs
 
 # Objects read at once, each to a file of its own; and checked between two messages of progress.
@@ -46,13 +47,23 @@ class _Wanted:
 
     hash: BlobHash
     is_legacy: bool = False
+    is_pack: bool = False
 
 
 class CheckBlobs:
-    """Checks blobs that the index says are held, and what DVC 2 left at the root of the remote."""
+    """Checks blobs that the index says are held, what DVC 2 left at the root of the remote, and packs of sources."""
 
-    def __init__(self, *, objects: ObjectStore, index: BlobIndex, spool: Path, chance: random.Random) -> None:
-        """Read objects into files of `spool`; samples are drawn with `chance`."""
+    def __init__(
+        self,
+        *,
+        objects: ObjectStore,
+        index: BlobIndex,
+        packs: CheckPacks,
+        spool: Path,
+        chance: random.Random,
+    ) -> None:
+        """Read objects into files of `spool`, and packs through `packs`; samples are drawn with `chance`."""
+        self._packs = packs
         self._objects = objects
         self._forget = ForgetBlobs(objects=objects, index=index)
         self._legacy = CheckLegacy(objects=objects, index=index)
@@ -67,8 +78,12 @@ class CheckBlobs:
         legacy = await self._legacy.names()
         wanted = [_Wanted(blob) async for blob in self._forget.all_known()]
         wanted += [_Wanted(name, is_legacy=True) for name in legacy]
+        wanted += [_Wanted(BlobHash(name), is_pack=True) for name in await self._packs.names()]
         if sample and sample < len(wanted):
             wanted = sorted(self._chance.sample(wanted, sample), key=lambda one: one.hash)
+        total = len(wanted)
+        packs = [one.hash for one in wanted if one.is_pack]
+        wanted = [one for one in wanted if not one.is_pack]
         # Trees last: what is wrong with their members is known by then.
         wanted.sort(key=lambda one: one.hash.endswith(TREE_SUFFIX))
         names = frozenset(legacy)
@@ -84,8 +99,12 @@ class CheckBlobs:
                 )
                 faults += [each.fault for each in old if each.fault is not None]
                 checked, read = checked + len(part), read + sum(each.size_bytes for each in (*looked, *old))
-                yield CheckProgress(checked=checked, total=len(wanted), bytes_read=read, faults=tuple(faults))
-        if not wanted:
+                yield CheckProgress(checked=checked, total=total, bytes_read=read, faults=tuple(faults))
+        for pack in packs:
+            size, faults = await self._packs(pack)
+            checked, read = checked + 1, read + size
+            yield CheckProgress(checked=checked, total=total, bytes_read=read, faults=tuple(faults))
+        if not total:
             yield CheckProgress(checked=0, total=0, bytes_read=0, faults=())
 
     async def _look_at(self, hashes: Sequence[BlobHash], copies: Path) -> list[_Looked]:

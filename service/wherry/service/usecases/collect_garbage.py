@@ -19,6 +19,7 @@ from wherry.service.ports.clock import Clock
 from wherry.service.ports.objects import ObjectStore
 from wherry.service.ports.result_catalog import ListedResult, ResultCatalog
 from wherry.service.ports.runs import RunStore
+from wherry.service.usecases.collect_packs import NO_SOURCES, CollectPacks
 from wherry.service.usecases.forget_blobs import ForgetBlobs
 
 _RESULTS_PAGE = 500
@@ -59,9 +60,14 @@ class CollectGarbage:
         runs: RunStore,
         objects: ObjectStore,
         index: BlobIndex,
+        packs: CollectPacks,
         clock: Clock,
     ) -> None:
-        """Go through `catalog`, spare what `runs` that are going on need, read trees from `objects`."""
+        """Go through `catalog`, spare what `runs` that are going on need, read trees from `objects`.
+
+        Files of projects in `packs` are inputs, as those with objects of their own.
+        """
+        self._packs = packs
         self._catalog = catalog
         self._runs = runs
         self._objects = objects
@@ -82,8 +88,12 @@ class CollectGarbage:
         found.kept |= await self._in_use()
         doomed = await self._doomed(found, cutoff, inputs=inputs)
         sizes = {blob: use.size_bytes for blob, use in (await self._catalog.uses(doomed)).items()}
+        sources = await self._packs.measure(cutoff, found.kept) if inputs else NO_SOURCES
         total = Collected(
-            results=len(found.expired), blobs=len(sizes), bytes=sum(sizes.values()), total_blobs=len(sizes)
+            results=len(found.expired),
+            blobs=len(sizes) + sources.blobs,
+            bytes=sum(sizes.values()) + sources.bytes,
+            total_blobs=len(sizes) + sources.blobs,
         )
         if dry:
             yield total
@@ -98,6 +108,11 @@ class CollectGarbage:
             await self._delete(batch)
             blobs, size = blobs + len(batch), size + sum(sizes[blob] for blob in batch)
             yield Collected(results=total.results, blobs=blobs, bytes=size, total_blobs=total.blobs)
+        if inputs:
+            dropped = await self._packs.drop(cutoff, found.kept)
+            blobs, size = blobs + dropped.blobs, size + dropped.bytes
+        await self._packs.tidy()
+        yield Collected(results=total.results, blobs=blobs, bytes=size, total_blobs=total.blobs)
 
     async def _sort(self, cutoff: datetime) -> _Sorted:
         found, alive, stale = _Sorted(), set[StrictKey](), defaultdict[StrictKey, set[BlobHash]](set)

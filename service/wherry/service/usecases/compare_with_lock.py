@@ -29,6 +29,7 @@ from wherry.service.ports.blob_index import BlobIndex
 from wherry.service.usecases.adopt_blobs import AdoptBlobs
 from wherry.service.usecases.adopt_legacy import AdoptLegacy
 from wherry.service.usecases.find_legacy_hashes import FindLegacyHashes
+from wherry.service.usecases.find_sources import FindSources
 from wherry.service.usecases.read_blobs import ReadBlobs
 from wherry.service.usecases.read_project import Project, ReadProject
 
@@ -104,16 +105,21 @@ class CompareWithLock:
         *,
         read_project: ReadProject,
         index: BlobIndex,
+        sources: FindSources,
         adopt: AdoptBlobs,
         read: ReadBlobs,
         legacy: FindLegacyHashes,
         adopt_legacy: AdoptLegacy,
     ) -> None:
-        """Ask `index`, and about recorded data the two that adopt, what the store holds; read through `read`."""
+        """Ask `index`, and about recorded data the two that adopt, what the store holds; read through `read`.
+
+        Whether a file of the project can be read `sources` says.
+        """
         self._adopt_legacy = adopt_legacy
         self._adopt = adopt
         self._read_project = read_project
         self._index = index
+        self._sources = sources
         self._read = read
         self._legacy = legacy
 
@@ -221,7 +227,7 @@ class CompareWithLock:
         """Read them all into the scene; return those that must be uploaded first."""
         paths = {params.project_path for stage in scene.stages for params in stage.params}
         entries = {path: scene.entry(path, path) for path in paths}
-        missing = await self._index.find_missing({entry.hash for entry in entries.values() if entry})
+        missing = await self._sources.find_missing({entry.hash for entry in entries.values() if entry})
         lacking: dict[BlobHash, Digest] = {}
         for path, entry in entries.items():
             if entry is None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Coroutine, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ from wherry.service.usecases.put_blobs import LocalBlob, PutBlobs
 from wherry.service.usecases.remains import Remains
 from wherry.service.usecases.run_container import Ended, RunContainer
 from wherry.service.usecases.undeclared_reads import find_undeclared, tell_hidden
+from wherry.service.usecases.whole_calls import whole
 from wherry.service.usecases.workspace_contents import (
     at_in_workspace,
     contents_of,
@@ -119,8 +121,9 @@ class ContainerStageRunner(StageRunner):
     async def _run(self, task: StageTask, attempt: AttemptId, observer: StageObserver) -> Outcome:
         await observer.began(attempt)
         await observer.entered(State.PREPARING, Phase.FETCHING)
-        workspace = await self._workspaces.create(attempt)
-        self._remains.add_workspace(attempt, workspace)
+        workspace = await whole(
+            self._workspaces.create(attempt), partial(self._remains.add_workspace, attempt)
+        )
         secrets = await self._reveal_secrets(task)
         contents = contents_of(task)
         mounts = await self._workspaces.lay_out(

@@ -1,8 +1,10 @@
 """Drive runs to their end: start every stage whose inputs are ready, record how each ends."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 from typing import Protocol
 
 from wherry.service.domain.dvc.addresses import address_from
@@ -15,11 +17,12 @@ from wherry.service.domain.submission import RunOptions
 from wherry.service.domain.task import RunId
 from wherry.service.ports.clock import Clock
 from wherry.service.ports.event_log import EventLog
+from wherry.service.ports.logs import LogStore
 from wherry.service.ports.runs import RunStore
 from wherry.service.ports.stages import StageRunner
 from wherry.service.usecases.attempt_stage import GoingRun
 from wherry.service.usecases.keep_succeeded import KeepSucceeded
-from wherry.service.usecases.patience import patiently
+from wherry.service.usecases.patience import patiently, until_kept
 from wherry.service.usecases.read_project import Project
 from wherry.service.usecases.resolve_stage import ProjectState
 from wherry.service.usecases.restore_inputs import RestoreInputs
@@ -48,6 +51,9 @@ def _timed_out(options: RunOptions) -> RunError:
 # How long the parts of the service are waited for before a run that was going on is given up: about ten minutes.
 _REOPEN_AGAIN_S = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, *(30.0 for _ in range(19)))
 
+# How long a service that is about to end waits for a database that does not answer.
+_SETTLE_S = 5.0
+
 _Opened = Callable[[], Awaitable[tuple[ProjectState, RunOptions]]]
 
 
@@ -66,7 +72,7 @@ class RunnerMaker(Protocol):
 class DriveRun:
     """Owns the runs that are going on in this process."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - every part has its name
         self,
         *,
         attempt: RestoreInputs,
@@ -75,6 +81,7 @@ class DriveRun:
         keep_succeeded: KeepSucceeded,
         reopen: Callable[[Run], Awaitable[tuple[ProjectState, RunOptions]]],
         write_backs: WriteBacks,
+        logs: LogStore,
         clock: Clock,
         log: EventLog,
     ) -> None:
@@ -85,6 +92,7 @@ class DriveRun:
         self._attempt = attempt
         self._runs = runs
         self._write_backs = write_backs
+        self._logs = logs
         self._clock = clock
         self._log = log
         self._going: dict[RunId, asyncio.Task[None]] = {}
@@ -139,12 +147,13 @@ class DriveRun:
             clock=self._clock,
             stages=run.stages,
             address_of=lambda name: addresses.get(name, name),
+            logs=self._logs,
         )
         run = replace(run, state=State.RUNNING, started_at=run.started_at or self._clock.now())
         state: ProjectState | None = None
         error: RunError | None = None
         try:
-            await patiently(lambda: self._runs.save_run(run), self._clock)
+            await until_kept(lambda: self._runs.save_run(run), self._clock)
             state, options = await opened()
             project = state.project
             folder = project.submission.working_folder
@@ -163,7 +172,7 @@ class DriveRun:
                 error = _timed_out(options)
         except asyncio.CancelledError:
             if self._is_closing:
-                await asyncio.shield(progress.settle())
+                await self._settle_at_close(progress)
                 return
             error = _CANCELLED
         except WherryError as exc:
@@ -173,6 +182,12 @@ class DriveRun:
             error = _BUG
         # The end is recorded even while this task is being cancelled a second time.
         await asyncio.shield(self._finish(run, state, progress, error))
+
+    async def _settle_at_close(self, progress: RunProgress) -> None:
+        """Keep what was noted, unless the database is away: the next life of the service finds it out again."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_SETTLE_S):
+                await progress.settle()
 
     async def _go_through_within(self, going: GoingRun, timeout_s: float | None) -> bool:
         """Go through the run's stages; False when time was up before their end, and they were stopped."""
@@ -232,9 +247,12 @@ class DriveRun:
         write_backs: tuple[WriteBack, ...] = ()
         try:
             if state is not None:
-                write_backs = await self._write_backs(
-                    state.project, progress.entries, state.legacy, state.placed
+                write_backs = await patiently(
+                    partial(self._write_backs, state.project, progress.entries, state.legacy, state.placed),
+                    self._clock,
                 )
+        except Unavailable as exc:
+            error = RunError(reason=exc.reason, message=exc.message, hint=exc.hint)
         except Exception:  # noqa: BLE001 - a run must end even when its lock cannot be written; told
             self._log.exception("write-backs could not be made", run_id=run.id)
             error = _BUG
@@ -253,4 +271,4 @@ class DriveRun:
             error=None if final == State.SUCCEEDED else error or progress.error(run),
         )
         await self._runners.cleared(run.id)
-        await patiently(lambda: self._runs.save_run(ended), self._clock)
+        await until_kept(lambda: self._runs.save_run(ended), self._clock)

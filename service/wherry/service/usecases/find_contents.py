@@ -14,7 +14,7 @@ from wherry.service.domain.submission import DataNeed, Needs
 from wherry.service.domain.tree import Tree
 from wherry.service.ports.blob_index import BlobIndex
 from wherry.service.usecases.adopt_blobs import AdoptBlobs
-from wherry.service.usecases.put_blobs import PutBlobs
+from wherry.service.usecases.find_sources import FindSources
 from wherry.service.usecases.read_blobs import ReadBlobs
 
 
@@ -43,11 +43,11 @@ class Revision:
 class FindContents:
     """Looks for files in a snapshot, with the client, and in the store."""
 
-    def __init__(self, *, index: BlobIndex, adopt: AdoptBlobs, put: PutBlobs, read: ReadBlobs) -> None:
-        """Ask `adopt`, about recorded data, and `put` what is held; read through `read`."""
+    def __init__(self, *, index: BlobIndex, adopt: AdoptBlobs, sources: FindSources, read: ReadBlobs) -> None:
+        """Ask `adopt`, about recorded data, and `sources` what is held; read through `read`."""
         self._index = index
         self._adopt = adopt
-        self._put = put
+        self._sources = sources
         self._read = read
 
     async def __call__(
@@ -63,7 +63,7 @@ class FindContents:
         unheld = await self._adopt.find_missing(unsure) if unsure else set()
         seen = revision.snapshot.data
         placed = {path: data for path, data in placed.items() if data.hash not in unheld or seen.get(path)}
-        missing = await self._put.find_missing(
+        missing = await self._sources.missing_of(
             [
                 found.digest
                 for path in placed
@@ -93,19 +93,19 @@ class FindContents:
             file for file in found if file.digest is not None and file.digest.size_bytes <= DVC_FILE_BYTES_MAX
         ]
         own = [file.digest for file in files if file.digest is not None and _is_own(revision, file.path)]
-        missing = await self._put.find_missing(own)
+        missing = await self._sources.missing_of(own)
         if missing:
-            return Needs(blobs=tuple(dict.fromkeys(missing)))
+            return Needs(blobs=tuple(dict.fromkeys(missing)), are_sources=True)
         contents = await asyncio.gather(
             *(self._read.read_dvc_file(file.digest.hash) for file in files if file.digest is not None)
         )
         return {file.path: content for file, content in zip(files, contents, strict=True)}
 
     async def held(self, found: Sequence[FoundFile]) -> list[FoundFile]:
-        """Those whose content is in the bucket still, whatever the index says."""
+        """Those whose content is in the bucket still, whatever the index says of objects; of packs it is right."""
         wanted = {file.digest.hash for file in found if file.digest is not None}
-        sizes = await self._adopt.sizes_in_bucket(wanted)
-        return [file for file in found if file.digest is not None and file.digest.hash in sizes]
+        there = set(await self._adopt.sizes_in_bucket(wanted)) | await self._sources.packed(wanted)
+        return [file for file in found if file.digest is not None and file.digest.hash in there]
 
     def _place(
         self, revision: Revision, paths: Sequence[ProjectPath]

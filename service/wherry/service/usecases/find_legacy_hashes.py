@@ -14,8 +14,8 @@ from wherry.service.domain.dvc.legacy_hash import (
 from wherry.service.domain.errors import BlobMissing
 from wherry.service.domain.limits import LEGACY_HASH_BYTES_MAX
 from wherry.service.domain.tree import Tree
-from wherry.service.ports.blob_index import BlobIndex
 from wherry.service.ports.workspaces import NodeCache
+from wherry.service.usecases.find_sources import FindSources
 from wherry.service.usecases.read_blobs import ReadBlobs
 
 # Two hashes and their places in memory are about 250 bytes.
@@ -27,9 +27,9 @@ _READS_AT_ONCE = 8
 class FindLegacyHashes:
     """Finds hashes of DVC 2 by the content's own hash."""
 
-    def __init__(self, *, index: BlobIndex, read: ReadBlobs, node: NodeCache) -> None:
-        """Read files out of the node's own copy; trees through `read`."""
-        self._index = index
+    def __init__(self, *, held: FindSources, read: ReadBlobs, node: NodeCache) -> None:
+        """Know from `held` what there is; read files out of the node's own copy; trees through `read`."""
+        self._held = held
         self._read = read
         self._node = node
         self._known: dict[BlobHash, BlobHash] = {}
@@ -53,7 +53,7 @@ class FindLegacyHashes:
         return found
 
     async def _held_tree(self, blob: BlobHash) -> Tree | None:
-        if await self._index.find_missing({blob}):
+        if await self._held.find_missing({blob}):
             return None
         return await self._read.read_tree(blob)
 
@@ -61,7 +61,7 @@ class FindLegacyHashes:
         """All of them, or nothing when one is not held or they are too long together."""
         wanted = set(blobs)
         unknown = wanted - self._known.keys()
-        records = await self._index.find(unknown)
+        records = await self._held.find(unknown)
         if len(records) < len(unknown):
             return {}
         if sum(record.size_bytes for record in records.values()) > LEGACY_HASH_BYTES_MAX:

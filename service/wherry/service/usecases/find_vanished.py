@@ -8,17 +8,32 @@ from wherry.service.domain.errors import BlobMissing, InvalidInput
 from wherry.service.ports.blob_index import BlobIndex
 from wherry.service.ports.event_log import EventLog
 from wherry.service.usecases.adopt_blobs import AdoptBlobs
+from wherry.service.usecases.find_sources import FindSources
 from wherry.service.usecases.forget_blobs import ForgetBlobs
 from wherry.service.usecases.read_blobs import ReadBlobs
+from wherry.service.usecases.reconcile_packs import ReconcilePacks
 
 
 class FindVanished:
     """Compares what the index says with the bucket, for some blobs."""
 
     def __init__(
-        self, *, adopt: AdoptBlobs, forget: ForgetBlobs, index: BlobIndex, read: ReadBlobs, log: EventLog
+        self,
+        *,
+        adopt: AdoptBlobs,
+        forget: ForgetBlobs,
+        index: BlobIndex,
+        packs: ReconcilePacks,
+        sources: FindSources,
+        read: ReadBlobs,
+        log: EventLog,
     ) -> None:
-        """Ask the bucket through `adopt`, and of trees `read`; tell in `log` what was forgotten."""
+        """Ask the bucket through `adopt` and `packs`, and of trees `read`; tell in `log` what was forgotten.
+
+        What stands in packs is known to `sources`.
+        """
+        self._packs = packs
+        self._sources = sources
         self._adopt = adopt
         self._forget = forget
         self._index = index
@@ -31,14 +46,19 @@ class FindVanished:
         async with self._one_at_a_time:
             members = {blob: await self._members(blob) for blob in hashes if blob.endswith(TREE_SUFFIX)}
             everything = set(hashes).union(*members.values())
-            absent = everything - (await self._adopt.sizes_in_bucket(everything)).keys()
+            await self._packs.forget_vanished()
+            packed = await self._sources.packed(everything)
+            loose = everything - (packed & await self._index.find_missing(packed))
+            absent = loose - (await self._adopt.sizes_in_bucket(loose)).keys()
             if not absent:
                 return set()
             believed = absent - await self._index.find_missing(absent)
             await self._forget.vanished(absent)
             if believed:
                 self._log.warning("blobs have gone from the bucket", blobs=len(believed), first=min(believed))
-            return {blob for blob in hashes if blob in absent or not absent.isdisjoint(members.get(blob, ()))}
+            # What stands in a pack too can be read. That it has no object of its own any more is forgotten all the same.
+            gone = absent - packed
+            return {blob for blob in hashes if blob in gone or not absent.isdisjoint(members.get(blob, ()))}
 
     async def _members(self, tree: BlobHash) -> frozenset[BlobHash]:
         """What it lists, as far as anybody can tell."""

@@ -18,8 +18,8 @@ _PAGE = 500
 # how long a follower lives on after its caller has gone.
 _WAIT_S = 20.0
 
-# News within so short a time are told in one go: nobody sees the delay, and a run of known results is not
-# read back event by event.
+# What comes within so short a time of the last look is told in one go: nobody sees the delay, and a run of known
+# results is not read back event by event. After a longer silence news are told at once.
 _TOGETHER_S = 0.01
 
 
@@ -124,11 +124,14 @@ class _Life:
         self._runs = runs
         self._run_id = run.id
         self._after = after
+        self._loop = asyncio.get_running_loop()
+        self._looked_at = 0.0
         self.ended = run.state.is_final
         self.stages = dict(run.stages)
 
     async def news(self) -> Sequence[Event]:
         """The next events, none when there are no more now."""
+        self._looked_at = self._loop.time()
         events = await self._runs.events_after(self._run_id, self._after, _PAGE)
         if events:
             self._after = events[-1].sequence
@@ -140,9 +143,9 @@ class _Life:
         return events
 
     async def wait(self, at_most_s: float) -> None:
-        """Return when there may be news; a moment later, so that what comes together is told together."""
+        """Return when there may be news, but not too soon after the last look: what comes together is told together."""
         await self._runs.wait_for_events(self._run_id, self._after, at_most_s)
-        await asyncio.sleep(_TOGETHER_S)
+        await asyncio.sleep(max(0.0, self._looked_at + _TOGETHER_S - self._loop.time()))
 
 
 async def _first_of(*calls: Coroutine[None, None, None]) -> None:

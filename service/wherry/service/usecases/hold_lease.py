@@ -25,6 +25,7 @@ from wherry.service.ports.event_log import EventLog
 from wherry.service.ports.leases import Leases
 from wherry.service.ports.stages import OutputPlace, StageObserver
 from wherry.service.usecases.find_result import FindResult
+from wherry.service.usecases.patience import patiently
 
 # A service that has not been heard of for so long is taken for dead. Everything else is derived from it: three renewals
 # may fail before, and whoever waits looks ten times in that time.
@@ -83,13 +84,17 @@ class HoldLease:
         return Lost(reason=f"another service took the stage over, {_TIMES_MAX} times")
 
     async def _once(self, task: StageTask, observer: StageObserver, execute: Execute) -> Outcome | None:
-        wanted = self._wanted(task)
-        standing = await self._leases.acquire(wanted, now=self._clock.now())
+        # Made anew for each try: what expires meanwhile is of no use.
+        wanted, standing = await patiently(lambda: self._acquire(task), self._clock)
         if standing.token == wanted.token:
             return await self._hold(wanted, task, execute)
         if not task.may_share:
             return await execute(task)  # what others have begun is not what was asked for
         return await self._wait_for(standing, task, observer)
+
+    async def _acquire(self, task: StageTask) -> tuple[Lease, Lease]:
+        wanted = self._wanted(task)
+        return wanted, await self._leases.acquire(wanted, now=self._clock.now())
 
     def _wanted(self, task: StageTask) -> Lease:
         return Lease(
@@ -144,14 +149,14 @@ class HoldLease:
         await observer.attached(origin, State.RUNNING)
         while True:
             await self._clock.sleep(_LOOK_S)
-            standing = await self._leases.find(task.key)
+            standing = await patiently(lambda: self._leases.find(task.key), self._clock)
             if standing is not None and standing.token == lease.token:
                 if standing.failure is None and standing.expires_at > self._clock.now():
                     continue
                 if standing.failure is not None and standing.files == _fingerprint(task.files):
                     return standing.failure
                 return None
-            known = await self._find(task)
+            known = await patiently(lambda: self._find(task), self._clock)
             if known is None or known.result is None:
                 return None
             return Succeeded(

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from wherry.service.domain.errors import BlobMissing, ImageNotFound, ImageNotMade, Unavailable
+from wherry.service.domain.errors import BlobMissing, DiskFull, ImageNotFound, ImageNotMade, Unavailable
 from wherry.service.domain.states import State
 from wherry.service.domain.task import AttemptId, Failed, Lost, Outcome, StageTask, Vanished
 from wherry.service.ports.logs import LogStream
@@ -37,4 +37,4 @@ class ImageStageRunner(StageRunner):
         except BlobMissing as exc:
             return Vanished(reason=exc.message)
         except Unavailable as exc:
-            return Lost(reason=exc.message)
+            return Lost(reason=exc.message, may_pass=not isinstance(exc, DiskFull))

@@ -1,6 +1,7 @@
 """After a restart: what stages of a run have made before it stands, and is not made again."""
 
 from dataclasses import replace
+from functools import partial
 
 from wherry.service.domain.dvc.graph import active_upstream
 from wherry.service.domain.dvc.stage import Stage
@@ -8,17 +9,20 @@ from wherry.service.domain.errors import NotFound, Precondition
 from wherry.service.domain.records import FileEntry, StageEntry
 from wherry.service.domain.run import StageRecord
 from wherry.service.domain.states import State
+from wherry.service.ports.clock import Clock
 from wherry.service.usecases.attempt_stage import GoingRun
 from wherry.service.usecases.force_downstream import is_up_to_date
+from wherry.service.usecases.patience import patiently
 from wherry.service.usecases.resolve_stage import ResolveStage
 
 
 class KeepSucceeded:
     """Brings a run to where it was, by the records of its stages."""
 
-    def __init__(self, resolve: ResolveStage) -> None:
+    def __init__(self, resolve: ResolveStage, clock: Clock) -> None:
         """Find inputs with `resolve`, which gives what it gave before."""
         self._resolve = resolve
+        self._clock = clock
 
     async def __call__(self, going: GoingRun) -> None:
         """Place what stages have made. One whose inputs are no longer to be had goes again."""
@@ -44,7 +48,10 @@ class KeepSucceeded:
         if any(name in going.progress.stages and name not in going.progress.entries for name in upstream):
             return None
         try:
-            task = await self._resolve(going.state, stage, run_id=going.run.id, use_cache=True, forced=False)
+            task = await patiently(
+                partial(self._resolve, going.state, stage, run_id=going.run.id, use_cache=True, forced=False),
+                self._clock,
+            )
         except (NotFound, Precondition):
             return None
         if not is_up_to_date(task):

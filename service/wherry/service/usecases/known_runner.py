@@ -3,21 +3,24 @@
 from wherry.service.domain.states import CacheUse
 from wherry.service.domain.task import AttemptId, Outcome, StageTask, Succeeded
 from wherry.service.domain.usage import NOTHING_COUNTED
+from wherry.service.ports.clock import Clock
 from wherry.service.ports.stages import StageObserver, StageRunner
 from wherry.service.usecases.find_result import FindResult, Known
+from wherry.service.usecases.patience import patiently
 
 
 class KnownStageRunner(StageRunner):
     """Answers what is known at once; leaves the rest to the inner runner."""
 
-    def __init__(self, inner: StageRunner, *, find: FindResult) -> None:
+    def __init__(self, inner: StageRunner, *, find: FindResult, clock: Clock) -> None:
         """Wrap `inner`."""
+        self._clock = clock
         self._inner = inner
         self._find = find
 
     async def run(self, task: StageTask, attempt: AttemptId, observer: StageObserver) -> Outcome:
         """Return the known outcome, or what the inner runner makes of the stage."""
-        known = await self._find(task)
+        known = await patiently(lambda: self._find(task), self._clock)
         return await self._inner.run(task, attempt, observer) if known is None else as_known(known, task)
 
 

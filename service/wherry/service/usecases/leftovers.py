@@ -1,6 +1,6 @@
 """What an earlier life of the service has left running, and which of it is taken up again."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from wherry.service.domain.run import Run
@@ -64,8 +64,10 @@ class Leftovers:
         self._labels = labels
         self._waiting: list[Leftover] = []
 
-    async def sort(self, active: Sequence[Run], left: Iterable[AttemptId]) -> None:
+    async def sort(self, active: Sequence[Run], left: Collection[AttemptId]) -> None:
         """Keep what the runs that go on may want; remove the other containers, and of the workspaces `left` theirs.
+
+        A container whose workspace is gone was given up already: only the engine did not answer then.
 
         Raises:
             EngineUnavailable: if the engine does not answer.
@@ -78,7 +80,8 @@ class Leftovers:
         }
         for found in await self._engine.list_labelled(self._labels):
             leftover = _leftover(found)
-            if leftover is not None and found.has_started and leftover.key in wanted:
+            is_whole = leftover is not None and found.has_started and leftover.attempt in left
+            if leftover is not None and is_whole and leftover.key in wanted:
                 self._waiting.append(leftover)
             else:
                 await self._engine.remove(found.id)

@@ -4,11 +4,13 @@ from dataclasses import replace
 
 from wherry.service.domain.states import CacheUse
 from wherry.service.domain.task import AttemptId, Failed, Outcome, StageTask, StrictKey, Succeeded
+from wherry.service.ports.clock import Clock
 from wherry.service.ports.logs import LogStore
 from wherry.service.ports.stages import StageObserver, StageRunner
 from wherry.service.usecases.find_result import FindResult
 from wherry.service.usecases.flight import Flight
 from wherry.service.usecases.hold_lease import HoldLease
+from wherry.service.usecases.patience import patiently
 from wherry.service.usecases.shared_output import SharedOutput
 
 
@@ -41,7 +43,14 @@ class MergingStageRunner(StageRunner):
     """
 
     def __init__(
-        self, inner: StageRunner, *, flights: Flights, lease: HoldLease, find: FindResult, logs: LogStore
+        self,
+        inner: StageRunner,
+        *,
+        flights: Flights,
+        lease: HoldLease,
+        find: FindResult,
+        logs: LogStore,
+        clock: Clock,
     ) -> None:
         """Wrap `inner`. All runs of the service share `flights`; what others execute, `lease` knows."""
         self._inner = inner
@@ -49,6 +58,7 @@ class MergingStageRunner(StageRunner):
         self._lease = lease
         self._find = find
         self._logs = logs
+        self._clock = clock
 
     async def run(self, task: StageTask, attempt: AttemptId, observer: StageObserver) -> Outcome:
         """Execute the stage, or wait for whoever does."""
@@ -82,7 +92,7 @@ class MergingStageRunner(StageRunner):
         """What somebody else's outcome means for a task; None: nothing, it has to be executed."""
         if isinstance(outcome, Succeeded):
             # Looked up as any result is: it may not be one for what this project has.
-            known = await self._find(task)
+            known = await patiently(lambda: self._find(task), self._clock)
             if known is None:
                 return None
             return replace(

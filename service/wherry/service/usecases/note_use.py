@@ -7,6 +7,7 @@ from wherry.service.domain.blob import BlobHash
 from wherry.service.domain.errors import Unavailable
 from wherry.service.ports.blob_index import BlobIndex
 from wherry.service.ports.event_log import EventLog
+from wherry.service.ports.packs import PackIndex
 
 
 class NoteUse:
@@ -16,8 +17,9 @@ class NoteUse:
     an output of a stage that succeeded, computed or known. Plans, uploads and downloads do not count.
     """
 
-    def __init__(self, *, index: BlobIndex, log: EventLog) -> None:
-        """Keep the uses in `index`."""
+    def __init__(self, *, index: BlobIndex, packs: PackIndex, log: EventLog) -> None:
+        """Keep the uses in both, wherever a blob is known."""
+        self._packs = packs
         self._index = index
         self._log = log
         self._pending: set[BlobHash] = set()
@@ -39,6 +41,7 @@ class NoteUse:
             batch, self._pending = self._pending, set()
             try:
                 await self._index.note_use(batch)
+                await self._packs.note_use(batch)
             except Unavailable as exc:
                 # A use that is not kept is noted with the next one; no run has to fail for it.
                 self._log.warning("uses of blobs were not kept", blobs=len(batch), reason=exc.message)

@@ -10,11 +10,12 @@ from typing import IO, Self
 
 from wherry.service.domain.blob import TREE_SUFFIX, BlobHash, Digest, digest_content
 from wherry.service.domain.errors import BlobMismatch, HashCollision, TooMany, TreeIncomplete
-from wherry.service.domain.limits import CHUNK_BYTES_MAX, TREE_BYTES_MAX
+from wherry.service.domain.limits import CHUNK_BYTES_MAX, PACK_MEMBERS_MAX, TREE_BYTES_MAX
 from wherry.service.domain.tree import parse_tree
 from wherry.service.ports.blob_index import BlobIndex, BlobRecord
 from wherry.service.ports.objects import ObjectStore
 from wherry.service.ports.workspaces import NodeCache
+from wherry.service.usecases.pack_sources import PACK_CLOSED_AT_BYTES, PackSources, SourceBody, is_packed
 from wherry.service.usecases.store_content import StoreContent
 
 # Puts under way at once for one caller: enough to hide the latency of a bucket, few enough that
@@ -25,6 +26,9 @@ _PUTS_AT_ONCE = 16
 _BATCH_BLOBS = 128
 _BATCH_BYTES = 4 * CHUNK_BYTES_MAX
 _BATCHES_AT_ONCE = 3
+
+# A pack goes to the bucket while the next comes together.
+_PACKS_AT_ONCE = 2
 
 # Longer bodies are spooled to disk instead of held in memory.
 _SPOOL_BYTES = CHUNK_BYTES_MAX
@@ -40,6 +44,8 @@ class Chunk:
     digest: Digest
     offset: int
     data: bytes
+    is_source: bool = False
+    """Whether the blob is a file of a project and nothing else, so that it may stand in a pack."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,8 +68,13 @@ class PutBlobs:
         node: NodeCache,
         spool: Path,
         first_stays: bool = True,
+        pack: PackSources | None = None,
     ) -> None:
-        """Use `spool` for bodies that are too long for memory; `first_stays`: the store knows If-None-Match."""
+        """Use `spool` for bodies that are too long for memory; `first_stays`: the store knows If-None-Match.
+
+        Small files of projects go through `pack`; None: each gets an object of its own, as all else.
+        """
+        self._pack = pack
         self._store = StoreContent(objects=objects, spool=spool, first_stays=first_stays)
         self._index = index
         self._node = node
@@ -167,18 +178,28 @@ class PutBlobs:
             if isinstance(failure, BaseException):
                 raise failure
 
-    def open_body(self, digest: Digest) -> "_Body":
+    def goes_into_pack(self, body: "_Body") -> bool:
+        """Whether a body is stored by `pack_received`."""
+        return self._pack is not None and body.is_source and is_packed(body.digest.hash, body.received)
+
+    async def pack_received(self, bodies: Collection["_Body"]) -> None:
+        """Put verified small files of projects into packs, those that are not held."""
+        assert self._pack is not None, "only what goes into a pack comes here"
+        await self._pack(SourceBody(body.digest.hash, body.sha256, body.content()) for body in bodies)
+
+    def open_body(self, digest: Digest, *, is_source: bool) -> "_Body":
         """Begin to receive one blob."""
         if digest.is_tree and digest.size_bytes > TREE_BYTES_MAX:
             raise TooMany(f"a tree of {digest.size_bytes} bytes is more than {TREE_BYTES_MAX}")
-        return _Body(digest, self._spool)
+        return _Body(digest, self._spool, is_source=is_source)
 
 
 class _Body:
     """One blob while it arrives: hashed on the way, in memory while short, on disk when long."""
 
-    def __init__(self, digest: Digest, spool: Path) -> None:
+    def __init__(self, digest: Digest, spool: Path, *, is_source: bool) -> None:
         self.digest = digest
+        self.is_source = is_source
         self.sha256 = ""
         self.received = 0
         self._md5 = hashlib.md5(usedforsecurity=False)
@@ -235,6 +256,18 @@ class _Body:
             self._file.close()
 
 
+class _Batch:
+    """Bodies that are stored together."""
+
+    def __init__(self) -> None:
+        self.bodies: dict[BlobHash, _Body] = {}
+        self.size_bytes = 0
+
+    def add(self, body: _Body) -> None:
+        self.bodies[body.digest.hash] = body
+        self.size_bytes += body.received
+
+
 class _Intake:
     """The blobs of one upload: several on their way to the bucket while the next arrive.
 
@@ -244,8 +277,7 @@ class _Intake:
     def __init__(self, put: PutBlobs) -> None:
         self._put = put
         self._open: _Body | None = None
-        self._batch: dict[BlobHash, _Body] = {}
-        self._batch_bytes = 0
+        self._batch, self._sources = _Batch(), _Batch()
         self._under_way: dict[asyncio.Task[None], Collection[BlobHash]] = {}
         self._gate = asyncio.Semaphore(_PUTS_AT_ONCE)
 
@@ -282,7 +314,7 @@ class _Intake:
 
     def _body_of(self, chunk: Chunk) -> _Body:
         if self._open is None:
-            self._open = self._put.open_body(chunk.digest)
+            self._open = self._put.open_body(chunk.digest, is_source=chunk.is_source)
         elif self._open.digest != chunk.digest:
             self.expect_nothing_open()
         return self._open
@@ -298,29 +330,47 @@ class _Intake:
         except BaseException:
             body.close()
             raise
-        self._batch[body.digest.hash] = body
-        self._batch_bytes += body.received
-        if len(self._batch) >= _BATCH_BLOBS or self._batch_bytes >= _BATCH_BYTES:
+        if self._put.goes_into_pack(body):
+            self._sources.add(body)
+            if (
+                self._sources.size_bytes >= PACK_CLOSED_AT_BYTES
+                or len(self._sources.bodies) >= PACK_MEMBERS_MAX
+            ):
+                self._send_sources()
+                await self._wait_until_under(_PACKS_AT_ONCE)
+            return
+        self._batch.add(body)
+        if len(self._batch.bodies) >= _BATCH_BLOBS or self._batch.size_bytes >= _BATCH_BYTES:
             self._send_batch()
-            while len(self._under_way) >= _BATCHES_AT_ONCE:
-                await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)
-                self._collect()
+            await self._wait_until_under(_BATCHES_AT_ONCE)
+
+    async def _wait_until_under(self, count: int) -> None:
+        while len(self._under_way) >= count:
+            await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)
+            self._collect()
 
     def _send_batch(self) -> None:
-        batch, self._batch, self._batch_bytes = self._batch, {}, 0
-        if not batch:
-            return
+        batch, self._batch = self._batch, _Batch()
+        if batch.bodies:
+            self._send(batch, self._put.keep_received(batch.bodies.values(), self._gate))
 
+    def _send_sources(self) -> None:
+        batch, self._sources = self._sources, _Batch()
+        if batch.bodies:
+            self._send(batch, self._put.pack_received(batch.bodies.values()))
+
+    def _send(self, batch: "_Batch", keeping: Coroutine[None, None, None]) -> None:
         def close(_: "asyncio.Task[None]") -> None:
-            for body in batch.values():
+            for body in batch.bodies.values():
                 body.close()
 
-        task = asyncio.create_task(self._put.keep_received(batch.values(), self._gate))
+        task = asyncio.create_task(keeping)
         task.add_done_callback(close)
-        self._under_way[task] = batch.keys()
+        self._under_way[task] = batch.bodies.keys()
 
     def _is_on_its_way(self, blob: BlobHash) -> bool:
-        return blob in self._batch or any(blob in batch for batch in self._under_way.values())
+        waiting = (self._batch.bodies, self._sources.bodies, *self._under_way.values())
+        return any(blob in batch for batch in waiting)
 
     def _collect(self) -> None:
         done = [task for task in self._under_way if task.done()]
@@ -331,6 +381,7 @@ class _Intake:
 
     async def _settle(self) -> None:
         self._send_batch()
+        self._send_sources()
         if self._under_way:
             await asyncio.wait(self._under_way)
             self._collect()

@@ -12,7 +12,7 @@ from wherry.service.domain.dvc.project_files import DvcFiles, find_dvc_files
 from wherry.service.domain.paths import ProjectPath
 from wherry.service.domain.snapshot import Snapshot
 from wherry.service.domain.submission import DataNeed, Needs
-from wherry.service.usecases.put_blobs import PutBlobs
+from wherry.service.usecases.find_sources import FindSources
 from wherry.service.usecases.read_blobs import ReadBlobs
 
 AnswerT = TypeVar("AnswerT")
@@ -21,9 +21,9 @@ AnswerT = TypeVar("AnswerT")
 class ReadDvcFiles:
     """Reads files of a snapshot for a pure function that says which it lacks. Data is not looked at."""
 
-    def __init__(self, *, put: PutBlobs, read: ReadBlobs) -> None:
-        """Ask `put` what is held, and read through `read`."""
-        self._put = put
+    def __init__(self, *, sources: FindSources, read: ReadBlobs) -> None:
+        """Ask `sources` what is held, and read through `read`."""
+        self._sources = sources
         self._read = read
 
     async def __call__(self, snapshot: Snapshot, ask: Callable[[DvcFiles, Load], AnswerT]) -> AnswerT | Needs:
@@ -66,11 +66,11 @@ class ReadDvcFiles:
                 data=tuple(DataNeed(path=path, recorded_hash="", declared_in="dvc.yaml") for path in unseen)
             )
         wanted = {path: file for path in paths if (file := snapshot.file_at(path)) is not None}
-        missing = await self._put.find_missing(
+        missing = await self._sources.missing_of(
             [Digest(file.hash, file.size_bytes) for file in wanted.values()]
         )
         if missing:
-            return Needs(blobs=tuple(dict.fromkeys(missing)))
+            return Needs(blobs=tuple(dict.fromkeys(missing)), are_sources=True)
         for path, file in wanted.items():
             contents[path] = await self._read.read_project_file(path, file)
         return None

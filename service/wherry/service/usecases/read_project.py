@@ -10,9 +10,8 @@ from wherry.service.domain.dvc.data_file import parse_data_file
 from wherry.service.domain.dvc.dvc_config import CONFIG_FILE, ParsingSettings, parse_parsing_settings
 from wherry.service.domain.dvc.graph import build_pipeline
 from wherry.service.domain.dvc.ignore import Hidden
-from wherry.service.domain.dvc.lockfile import parse_lock
 from wherry.service.domain.dvc.outside_paths import find_obstacle
-from wherry.service.domain.dvc.pipeline_file import PIPELINE_FILE_NAME, parse_pipeline_file
+from wherry.service.domain.dvc.pipeline_file import PIPELINE_FILE_NAME
 from wherry.service.domain.dvc.project_files import find_dvc_files, lock_path
 from wherry.service.domain.dvc.stage import DataSource, Pipeline, Stage, StageName
 from wherry.service.domain.dvc.targets import select_stages
@@ -28,7 +27,8 @@ from wherry.service.domain.settings import (
 )
 from wherry.service.domain.snapshot import Snapshot, SnapshotFile
 from wherry.service.domain.submission import DataNeed, Needs, Submission
-from wherry.service.usecases.put_blobs import PutBlobs
+from wherry.service.usecases.find_sources import FindSources
+from wherry.service.usecases.parsed_files import ParsedFiles
 from wherry.service.usecases.read_blobs import ReadBlobs
 from wherry.service.usecases.set_params import SetParams
 
@@ -80,11 +80,12 @@ class Project:
 class ReadProject:
     """Turns a submission into a project. Runs nothing and keeps nothing but changed params files."""
 
-    def __init__(self, *, put: PutBlobs, read: ReadBlobs, set_params: SetParams) -> None:
-        """Ask `put` what is held, read through `read`, and change parameters with `set_params`."""
-        self._put = put
+    def __init__(self, *, sources: FindSources, read: ReadBlobs, set_params: SetParams) -> None:
+        """Ask `sources` what is held, read through `read`, and change parameters with `set_params`."""
+        self._sources = sources
         self._read = read
         self._set_params = set_params
+        self._parsed = ParsedFiles()
 
     async def __call__(self, submission: Submission) -> Project | Needs:
         """Read the project; Needs when files of it are not held yet.
@@ -167,7 +168,7 @@ class ReadProject:
 
         while True:
             try:
-                return parse_pipeline_file(
+                return self._parsed.pipeline(
                     contents[path], path, load=load, parsing=parsing, around=snapshot.around
                 )
             except FilesNeeded as exc:
@@ -187,8 +188,8 @@ class ReadProject:
         return await self._lacking(file for path in paths if (file := snapshot.file_at(path)) is not None)
 
     async def _lacking(self, files: Iterable[SnapshotFile]) -> Needs | None:
-        missing = await self._put.find_missing([Digest(file.hash, file.size_bytes) for file in files])
-        return Needs(blobs=tuple(dict.fromkeys(missing))) if missing else None
+        missing = await self._sources.missing_of([Digest(file.hash, file.size_bytes) for file in files])
+        return Needs(blobs=tuple(dict.fromkeys(missing)), are_sources=True) if missing else None
 
     async def _read_settings(self, snapshot: Snapshot) -> ProjectSettings:
         if SETTINGS_FILE not in snapshot.files:
@@ -205,7 +206,7 @@ class ReadProject:
             path = lock_path(file)
             if path in snapshot.files:
                 content = await self._read.read_project_file(path, snapshot.files[path])
-                locks[file] = Lock(path=path, content=content, entries=parse_lock(content, path))
+                locks[file] = Lock(path=path, content=content, entries=self._parsed.lock(content, path))
             else:
                 locks[file] = Lock(path=path, content=None, entries={})
         return locks

@@ -5,9 +5,13 @@ from pathlib import Path
 
 from wherry.service.domain.errors import Unavailable
 from wherry.service.domain.task import AttemptId, RunId
+from wherry.service.ports.clock import Clock
 from wherry.service.ports.containers import ContainerEngine, ContainerId
 from wherry.service.ports.event_log import EventLog
 from wherry.service.ports.workspaces import Workspaces
+
+# How long the engine is left alone before it is asked again to remove what it could not remove.
+_AGAIN_S = 10.0
 
 # So many may wait to be cleared; then whoever has more waits too. What nobody needs any more must not fill the disk.
 _LATER_MAX = 16
@@ -23,14 +27,18 @@ class Remains:
     Then nobody waits for them to go, except the end of their run.
     """
 
-    def __init__(self, *, engine: ContainerEngine, workspaces: Workspaces, log: EventLog) -> None:
-        """Remove containers from `engine`; tell `log` of what it does not remove."""
+    def __init__(
+        self, *, engine: ContainerEngine, workspaces: Workspaces, clock: Clock, log: EventLog
+    ) -> None:
+        """Remove containers from `engine`; tell `log` of what it does not remove, and try that again later."""
+        self._clock = clock
         self._engine = engine
         self._workspaces = workspaces
         self._log = log
         self._containers: dict[AttemptId, ContainerId] = {}
         self._folders: dict[AttemptId, Path] = {}
         self._stuck: dict[AttemptId, ContainerId] = {}
+        self._settling: asyncio.Task[None] | None = None
         self._clearing: dict[RunId, set[asyncio.Task[None]]] = {}
         self.attempts: set[AttemptId] = set()
         """Those that have, or may have, left something."""
@@ -69,6 +77,9 @@ class Remains:
     async def close(self) -> None:
         """Stop and remove nothing any more; what is being removed may end."""
         self.stay = True
+        if self._settling is not None:
+            self._settling.cancel()
+            await asyncio.wait([self._settling])
         if going := [task for tasks in self._clearing.values() for task in tasks]:
             await asyncio.wait(going, timeout=_CLOSE_S)
 
@@ -92,10 +103,22 @@ class Remains:
             except Unavailable as exc:
                 self._stuck[attempt] = container
                 self._log.warning("container not removed", attempt=attempt, reason=exc.message)
+                self._settle_later()
         if workspace is not None:
             await self._workspaces.remove(workspace)
         if attempt not in self._stuck:
             self.attempts.discard(attempt)
+
+    def _settle_later(self) -> None:
+        """See to it that nothing goes on for nobody: a stage that was stopped may still run."""
+        if self._settling is None or self._settling.done():
+            self._settling = asyncio.create_task(self._settle_at_last(), name="remove containers")
+
+    async def _settle_at_last(self) -> None:
+        while not self.stay:
+            await self._clock.sleep(_AGAIN_S)
+            if await self.settle():
+                return
 
     async def settle(self) -> bool:
         """Remove containers that could not be removed before; returns whether none is left."""

@@ -1,5 +1,6 @@
 """Make a stage ready: find the content of every input, and from that the keys of its result."""
 
+import asyncio
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -51,6 +52,8 @@ class ProjectState:
     parser: ParamsParser = field(default_factory=ParamsParser)
     params_files: dict[BlobHash, bytes] = field(default_factory=dict)
     """Contents of params files that were needed so far."""
+    reading: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
+    """Held while contents are read: stages that go side by side need the same ones, and one of them reads for all."""
     _file_order: PathOrder = field(init=False, repr=False)
     _placed_order: PathOrder = field(init=False, repr=False)
 
@@ -181,13 +184,19 @@ class ResolveStage:
         """The project with all that is needed to resolve the stage's inputs loaded."""
         view = state.view()
         paths = _input_paths(stage)
-        for blob in set[BlobHash]().union(*(view.trees_needed(path) for path in paths)) - state.trees.keys():
-            state.trees[blob] = await self._read.read_tree(blob)
+        await self._read_trees(state, set[BlobHash]().union(*(view.trees_needed(path) for path in paths)))
         members = set[BlobHash]().union(*(view.sizes_needed(path) for path in paths))
         if not members:
             return view
         records = await self._index.find(members)
         return replace(view, sizes={blob: record.size_bytes for blob, record in records.items()})
+
+    async def _read_trees(self, state: ProjectState, needed: set[BlobHash]) -> None:
+        if needed <= state.trees.keys():
+            return
+        async with state.reading:
+            for blob in needed - state.trees.keys():
+                state.trees[blob] = await self._read.read_tree(blob)
 
     def _deps(self, view: ProjectView, stage: Stage) -> Iterator[FileEntry]:
         for dep in stage.deps:
@@ -229,10 +238,15 @@ class ResolveStage:
                 raise PipelineInvalid(
                     f"stage {stage.name!r}: the params file {params.path!r} is a folder", place=stage.place
                 )
-            if entry.hash not in state.params_files:
-                state.params_files[entry.hash] = await self._read.read_dvc_file(entry.hash)
-            contents[params.project_path] = state.params_files[entry.hash]
+            contents[params.project_path] = await self._params_file(state, entry.hash)
         return contents
+
+    async def _params_file(self, state: ProjectState, blob: BlobHash) -> bytes:
+        if blob not in state.params_files:
+            async with state.reading:
+                if blob not in state.params_files:
+                    state.params_files[blob] = await self._read.read_dvc_file(blob)
+        return state.params_files[blob]
 
 
 def _dvc_key(stage: Stage, deps: tuple[FileEntry, ...], params: Params) -> str | None:

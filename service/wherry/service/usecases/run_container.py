@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -29,12 +31,16 @@ from wherry.service.ports.stages import StageObserver
 from wherry.service.usecases.disk_limit import DiskLimit
 from wherry.service.usecases.measure_usage import UsageMeter
 from wherry.service.usecases.remains import Remains
+from wherry.service.usecases.whole_calls import whole
 
 # What a process gets to put its things in order after SIGTERM; Docker's own default.
 _STOP_GRACE_S = 10.0
 
 # Between two tries to reach an engine that does not answer.
 _STOP_AGAIN_S = 5.0
+
+# A container whose output has ended has ended, unless its engine broke off. Then the end is not told either.
+_END_OF_OUTPUT_S = 1.0
 
 _STREAM_OF = {Source.STDOUT: LogStream.STDOUT, Source.STDERR: LogStream.STDERR}
 
@@ -87,8 +93,9 @@ class RunContainer:
             Unavailable: if the engine does not answer.
             ImageNotFound: if the image is gone, or cannot run the command.
         """
-        container = await self._engine.create(spec)
-        self._remains.add_container(attempt, container)
+        # By its name first: it may be there though the engine's answer was lost.
+        self._remains.add_container(attempt, ContainerId(spec.name))
+        container = await whole(self._engine.create(spec), partial(self._remains.add_container, attempt))
         await observer.entered(State.RUNNING)
         output = _Output(observer, spec.secrets)
         pieces = self._engine.start(container, stdin=output.stdin)
@@ -137,11 +144,13 @@ class RunContainer:
                 self._disk.watched(container, workspace) as disk,
             ):
                 await output.pass_on(pieces)
-                ended = await self._engine.wait(container)
+                ended = await self._end_of(container, output)
                 wall_s = self._clock.monotonic_s() - started
         except asyncio.CancelledError:
             if not self._remains.stay:
-                await asyncio.shield(self._engine.stop(container, grace_s=_STOP_GRACE_S))
+                # An engine that is away changes nothing about the wish: the container is removed when it is back.
+                with contextlib.suppress(Unavailable):
+                    await asyncio.shield(self._engine.stop(container, grace_s=_STOP_GRACE_S))
             raise
         return Ended(
             exit=ended,
@@ -151,6 +160,17 @@ class RunContainer:
             usage=meter.usage,
             failed_command=output.failed_command,
         )
+
+    async def _end_of(self, container: ContainerId, output: "_Output") -> Exit:
+        """Wait for the end. Output that broke off before, because its engine was restarted, is read on."""
+        waiting = asyncio.ensure_future(self._engine.wait(container))
+        try:
+            while not (await asyncio.wait({waiting}, timeout=_END_OF_OUTPUT_S))[0]:
+                await output.pass_on(self._engine.output(container), from_start=True)
+            await output.finish()
+            return waiting.result()
+        finally:
+            waiting.cancel()
 
 
 class _TimeLimit:
@@ -195,18 +215,30 @@ class _Output:
         self._masks = {source: SecretMask(secrets.values()) for source in Source}
         self._splitters = {source: LineSplitter(LOG_LINE_BYTES_MAX) for source in Source}
         self._bytes = 0
+        self._taken = Counter[Source]()
         self.failed_command: int | None = None
 
-    async def pass_on(self, pieces: AsyncGenerator[OutputPiece]) -> None:
-        """Hand on everything until the container has ended."""
+    async def pass_on(self, pieces: AsyncGenerator[OutputPiece], *, from_start: bool = False) -> None:
+        """Hand on everything until the container has ended, or its engine breaks off.
+
+        With `from_start` what was taken already comes once more, first.
+        """
+        known = Counter(self._taken) if from_start else Counter[Source]()
         async with contextlib.aclosing(pieces):
             async for piece in pieces:
-                await self._take(piece)
+                again = min(known[piece.source], len(piece.data))
+                known[piece.source] -= again
+                if again < len(piece.data):
+                    await self._take(OutputPiece(piece.source, piece.data[again:]))
+
+    async def finish(self) -> None:
+        """Hand on a last line without an end."""
         for source, splitter in self._splitters.items():
             rest = splitter.feed(self._masks[source].finish())
             await self._hand_on(source, [*rest, *splitter.finish()])
 
     async def _take(self, piece: OutputPiece) -> None:
+        self._taken[piece.source] += len(piece.data)
         clean = self._masks[piece.source].feed(piece.data)
         await self._hand_on(piece.source, self._splitters[piece.source].feed(clean))
 

@@ -1,12 +1,14 @@
 """How far a run has come: the records of its stages, and which can go next."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 
 from wherry.service.domain.dvc.graph import active_upstream
 from wherry.service.domain.dvc.stage import Pipeline, Stage, StageName
+from wherry.service.domain.errors import Unavailable
 from wherry.service.domain.records import StageEntry
 from wherry.service.domain.run import Run, RunError, StageRecord
 from wherry.service.domain.states import CacheUse, State
@@ -14,8 +16,9 @@ from wherry.service.domain.submission import RunOptions
 from wherry.service.domain.task import RunId
 from wherry.service.domain.waiting import WaitingStages
 from wherry.service.ports.clock import Clock
+from wherry.service.ports.logs import LogStore, LogStream, NewLine
 from wherry.service.ports.runs import RunStore
-from wherry.service.usecases.patience import patiently
+from wherry.service.usecases.patience import until_kept
 
 _COMPUTED_ELSEWHERE = frozenset({CacheUse.HIT, CacheUse.MERGED})
 
@@ -35,6 +38,7 @@ class RunProgress:
         clock: Clock,
         stages: Mapping[StageName, StageRecord],
         address_of: Callable[[StageName], str],
+        logs: LogStore,
     ) -> None:
         """Begin with the records of a run, which may have come some way in an earlier life of the service.
 
@@ -55,6 +59,8 @@ class RunProgress:
         self._failed = [name for name, stage in stages.items() if stage.state in {State.FAILED, State.LOST}]
         self._waiting: WaitingStages | None = None
         self._unsaved: list[StageRecord] = []
+        self._logs = logs
+        self._unwritten: list[NewLine] = []
         self._writing: asyncio.Task[None] | None = None
 
     @property
@@ -76,11 +82,19 @@ class RunProgress:
             stage.wall_s or 0.0 for stage in self._stages.values() if stage.cache in _COMPUTED_ELSEWHERE
         )
 
-    def note(self, record: StageRecord) -> None:
-        """Keep a stage's new state soon, without waiting for it. It carries the time at which it came about."""
+    def note(self, record: StageRecord, *, said: str = "") -> None:
+        """Keep a stage's new state soon, without waiting for it. It carries the time at which it came about.
+
+        What is `said` of it is a line of the stage's output, which is kept before the state is.
+        """
         known = self._stages[record.name]
         is_new = known.since is None or (known.state, known.phase) != (record.state, record.phase)
-        record = replace(record, since=self._clock.now() if is_new else known.since)
+        now = self._clock.now()
+        record = replace(record, since=now if is_new else known.since)
+        if said:
+            self._unwritten.append(
+                NewLine(time=now, stage=record.name, stream=LogStream.SYSTEM, text=said.encode())
+            )
         self._stages[record.name] = record
         if self._waiting is not None:
             self._waiting.note(record.name, has_succeeded=record.state == State.SUCCEEDED)
@@ -115,7 +129,12 @@ class RunProgress:
     async def _write(self) -> None:
         while self._unsaved:
             batch, self._unsaved = self._unsaved, []
-            await patiently(partial(self._runs.save_stages, self._run_id, batch), self._clock)
+            lines, self._unwritten = self._unwritten, []
+            if lines:
+                # The states say the same: they must not be lost with the notes, nor wait for them.
+                with contextlib.suppress(Unavailable):
+                    await self._logs.append(self._run_id, lines)
+            await until_kept(partial(self._runs.save_stages, self._run_id, batch), self._clock)
 
     def let_wait(self, stages: Iterable[Stage], pipeline: Pipeline) -> WaitingStages:
         """Let stages wait for their producers; how those end is followed from here on."""
