@@ -61,16 +61,22 @@ proto-check: setup
 	$(call generate,"$$fresh"); \
 	diff -r --exclude=__pycache__ --exclude=py.typed "$$fresh" proto/gen || { echo 'proto/gen is not what proto/ says: make proto' >&2; exit 1; }
 
-bench: setup image ## against DVC, rclone, s5cmd and the bare engine: overhead, cached runs, reading, large inputs, moving content
+bench: setup image ## against DVC, rclone, s5cmd and the bare engine: overhead, cached runs, many at once, reading, large inputs, moving content
 	python -m bench.chain
 	python -m bench.fan_out
+	python -m bench.cached
 	python bench/reading.py --stages 200
 	python bench/reading.py --stages 1000 --no-dvc
 	python bench/layout.py
 	python bench/container.py
 	python bench/transfer.py
+	python -m bench.bounds
 	python bench/cli.py
 	python -m bench.watching
+	python -m bench.submissions
+	python -m bench.twice
+	python -m bench.watchers
+	python -m bench.growth
 
 # Each list is held to dev.txt, so that what is shipped is what was tested.
 COMPILE = .venv/uv/bin/uv pip compile -q --upgrade --generate-hashes --universal --python-version 3.11 --no-header

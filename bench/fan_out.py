@@ -1,9 +1,10 @@
 """How fast many small stages go, how fast a large run of known results is, and whether the service keeps its size.
 
-    python -m bench.fan_out [--stages N] [--json] [--check]
+    python -m bench.fan_out [--stages N] [--no-dvc] [--json] [--check]
 
-Three figures. The rate of a fan-out of one-line stages against a bare thread pool of the same containers at the same
-width. The time of `wherry repro` of the same from start to exit once all is known. And the memory of the service before, after,
+Four figures. The rate of a fan-out of one-line stages against a bare thread pool of the same containers at the same
+width, and against `dvc repro` of the same project, which runs the commands on the machine, without containers, one after
+the other. The time of `wherry repro` of the same from start to exit once all is known. And the memory of the service before, after,
 and after as many stages again: it must not grow with them.
 
 As many stages run at once as the machine has processors. The service is one of its own and is stopped at the end.
@@ -21,7 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from bench.stand import WHERRY, Shell, Stage, bare_config, bare_stage, make_project, wherry_container
+from bench.stand import DVC, WHERRY, Shell, Stage, bare_config, bare_stage, make_project, wherry_container
 from docker import APIClient
 from docker.utils import kwargs_from_env
 
@@ -38,6 +39,9 @@ class Figures:
     bare_per_s: float
     wherry_per_s: float
     rate: float
+    dvc_per_s: float | None
+    """None: DVC was not asked."""
+    dvc_noop_s: float | None
     cached_s: float
     service_mb_before: float
     service_mb_after: float
@@ -81,7 +85,7 @@ def _resident_mb(pid: int) -> float:
     return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:")) / 1024
 
 
-def measure(*, stages: int, repeats: int, scratch: Path, shell: Shell) -> Figures:
+def measure(*, stages: int, repeats: int, with_dvc: bool, scratch: Path, shell: Shell) -> Figures:
     """Measure everything in `scratch`, with the service that `shell` reaches."""
     width = os.cpu_count() or 1
     client = APIClient(version="auto", **kwargs_from_env())
@@ -100,7 +104,8 @@ def measure(*, stages: int, repeats: int, scratch: Path, shell: Shell) -> Figure
     wherry_per_s = stages / run["wall_s"]
     bare_per_s = statistics.harmonic_mean(bare)
 
-    cached_s = statistics.median(_seconds(shell, project) for _ in range(repeats))
+    cached_s = statistics.median(_seconds(shell, project, WHERRY) for _ in range(repeats))
+    dvc_per_s, dvc_noop_s = _dvc(stages, scratch / "wide-dvc", shell) if with_dvc else (None, None)
     shell.run(WHERRY, "repro", "--force", cwd=project)
     return Figures(
         stages=stages,
@@ -108,6 +113,8 @@ def measure(*, stages: int, repeats: int, scratch: Path, shell: Shell) -> Figure
         bare_per_s=round(bare_per_s, 2),
         wherry_per_s=round(wherry_per_s, 2),
         rate=round(wherry_per_s / bare_per_s, 3),
+        dvc_per_s=dvc_per_s,
+        dvc_noop_s=dvc_noop_s,
         cached_s=round(cached_s, 3),
         service_mb_before=round(before_mb, 1),
         service_mb_after=round(after_mb, 1),
@@ -117,10 +124,27 @@ def measure(*, stages: int, repeats: int, scratch: Path, shell: Shell) -> Figure
     )
 
 
-def _seconds(shell: Shell, folder: Path) -> float:
+def _seconds(shell: Shell, folder: Path, program: Path) -> float:
     before = time.perf_counter()
-    shell.run(WHERRY, "repro", cwd=folder)
+    shell.run(program, "repro", cwd=folder)
     return time.perf_counter() - before
+
+
+def _dvc(stages: int, project: Path, shell: Shell) -> tuple[float, float]:
+    """Stages a second of `dvc repro`, and seconds once there is nothing to do."""
+    make_project(project, _wide(stages, "w"), shell)
+    return round(stages / _seconds(shell, project, DVC), 2), round(_seconds(shell, project, DVC), 3)
+
+
+def _dvc_rows(figures: Figures) -> list[tuple[str, str, str, str]]:
+    if figures.dvc_per_s is None or figures.dvc_noop_s is None:
+        return []
+    over = figures.wherry_per_s / figures.dvc_per_s
+    return [
+        ("dvc repro, no containers", f"{figures.dvc_per_s:.1f} /s", "", ""),
+        ("Wherry's rate over DVC's", f"{over:.2f}", "", ""),
+        ("dvc repro, nothing to do", f"{figures.dvc_noop_s:.2f} s", "", ""),
+    ]
 
 
 def _table(figures: Figures) -> str:
@@ -129,6 +153,7 @@ def _table(figures: Figures) -> str:
         ("bare SDK", f"{figures.bare_per_s:.1f} /s", "", ""),
         ("Wherry", f"{figures.wherry_per_s:.1f} /s", "", ""),
         ("Wherry's rate over the bare", f"{figures.rate:.2f}", f">= {_RATE_MIN}", met[figures.rate_met]),
+        *_dvc_rows(figures),
         (
             "the same, all known",
             f"{figures.cached_s:.2f} s",
@@ -152,6 +177,7 @@ def main() -> int:
     parser.add_argument(
         "--repeats", type=int, default=5, help="cached runs to take the median of (default: 5)"
     )
+    parser.add_argument("--no-dvc", action="store_true", help="do not ask DVC")
     parser.add_argument("--json", action="store_true", help="write one JSON document to stdout")
     parser.add_argument("--check", action="store_true", help="exit 1 when a bar is missed")
     options = parser.parse_args()
@@ -160,7 +186,13 @@ def main() -> int:
     shell = Shell(scratch / "home")
     try:
         shell.run(WHERRY, "up", cwd=scratch)
-        figures = measure(stages=options.stages, repeats=options.repeats, scratch=scratch, shell=shell)
+        figures = measure(
+            stages=options.stages,
+            repeats=options.repeats,
+            with_dvc=not options.no_dvc,
+            scratch=scratch,
+            shell=shell,
+        )
     finally:
         shell.run(WHERRY, "down", cwd=scratch)
         shutil.rmtree(scratch, ignore_errors=True)

@@ -28,15 +28,15 @@ from pathlib import Path
 import boto3
 
 _TOP = Path(__file__).resolve().parent.parent
-_WHERRY = Path(sys.executable).parent / "wherry"
+WHERRY = Path(sys.executable).parent / "wherry"
 _DVC = _TOP / ".venv-dvc" / "bin" / "dvc"
-_IMAGE = "wherry/base:bookworm"
+IMAGE = "wherry/base:bookworm"
 _MIB = 1024 * 1024
 _FILE_BYTES = 10_000
 _RCLONE = ("--transfers", "32", "--checkers", "32", "--no-traverse", "--s3-no-check-bucket")
 
 
-class _Bench:
+class Bench:
     """A service of its own, its keys, and programs that talk to it."""
 
     def __init__(self, folder: Path) -> None:
@@ -125,7 +125,7 @@ def main() -> None:
     options = parser.parse_args()
     chosen = options.only or ["files", "large", "sources"]
     figures: dict[str, float] = {}
-    with _service() as bench:
+    with started() as bench:
         if "files" in chosen:
             figures |= _moved(bench, "files", lambda data: _many(data, options.files))
         if "large" in chosen:
@@ -146,15 +146,16 @@ def _unit(name: str) -> str:
 
 
 @contextmanager
-def _service() -> Iterator[_Bench]:
+def started() -> Iterator[Bench]:
+    """A service, ended at the end."""
     with tempfile.TemporaryDirectory(prefix="wherry-bench-", ignore_cleanup_errors=True) as folder:
-        bench = _Bench(Path(folder))
-        bench.run(_WHERRY, "up", cwd=bench.folder)
+        bench = Bench(Path(folder))
+        bench.run(WHERRY, "up", cwd=bench.folder)
         try:
             bench.connect()
             yield bench
         finally:
-            bench.run(_WHERRY, "down", cwd=bench.folder)
+            bench.run(WHERRY, "down", cwd=bench.folder)
 
 
 def _many(data: Path, count: int) -> None:
@@ -169,7 +170,7 @@ def _one(data: Path, mib: int) -> None:
             stream.write(random.randbytes(_MIB))
 
 
-def _moved(bench: _Bench, name: str, fill: Callable[[Path], None]) -> dict[str, float]:
+def _moved(bench: Bench, name: str, fill: Callable[[Path], None]) -> dict[str, float]:
     source = bench.folder / f"source-{name}"
     fill(source)
     push: dict[str, float] = {}
@@ -189,7 +190,7 @@ def _moved(bench: _Bench, name: str, fill: Callable[[Path], None]) -> dict[str, 
     return figures
 
 
-def _project(bench: _Bench, folder: Path, source: Path) -> None:
+def _project(bench: Bench, folder: Path, source: Path) -> None:
     """A DVC project whose data is tracked and hashed, with a stage that would read it."""
     folder.mkdir()
     bench.run("git", "init", "-q", cwd=folder)
@@ -200,29 +201,29 @@ def _project(bench: _Bench, folder: Path, source: Path) -> None:
     bench.run(_DVC, "add", "-q", "data", cwd=folder)
 
 
-def _by_wherry(bench: _Bench, name: str, source: Path) -> tuple[float, float]:
+def _by_wherry(bench: Bench, name: str, source: Path) -> tuple[float, float]:
     folder = bench.folder / f"wherry-{name}"
     _project(bench, folder, source)
-    (folder / ".dvc" / "wherry.toml").write_text(f'[defaults]\nimage = "{_IMAGE}"\n')
+    (folder / ".dvc" / "wherry.toml").write_text(f'[defaults]\nimage = "{IMAGE}"\n')
     # The stage that reads the data never begins, or the node would fetch it while the pull is measured.
     (folder / "dvc.yaml").write_text(
         "stages: {wait: {cmd: sleep 600 && touch gate, outs: [gate]}, use: {cmd: 'true', deps: [gate, data]}}\n"
     )
-    bench.run(_WHERRY, "status", cwd=folder)
+    bench.run(WHERRY, "status", cwd=folder)
     began = time.perf_counter()
-    run = bench.run(_WHERRY, "repro", "--detach", cwd=folder).split()
+    run = bench.run(WHERRY, "repro", "--detach", cwd=folder).split()
     pushed = time.perf_counter() - began
     number = next(word for word in run if word.isdigit())
-    bench.run(_WHERRY, "stop", number, cwd=folder)
-    subprocess.run([_WHERRY, "wait", number], cwd=folder, env=bench.environment, check=False)
+    bench.run(WHERRY, "stop", number, cwd=folder)
+    subprocess.run([WHERRY, "wait", number], cwd=folder, env=bench.environment, check=False)
     bench.forget_node()
     _remove(folder / "data", folder / ".dvc" / "cache")
-    pulled = bench.timed(_WHERRY, "pull", "data", cwd=folder)
+    pulled = bench.timed(WHERRY, "pull", "data", cwd=folder)
     _expect_same(bench, source, folder / "data")
     return pushed, pulled
 
 
-def _by_dvc(bench: _Bench, name: str, source: Path) -> tuple[float, float]:
+def _by_dvc(bench: Bench, name: str, source: Path) -> tuple[float, float]:
     folder = bench.folder / f"dvc-{name}"
     _project(bench, folder, source)
     bucket = bench.bucket(f"dvc-{name}")
@@ -233,7 +234,7 @@ def _by_dvc(bench: _Bench, name: str, source: Path) -> tuple[float, float]:
     return pushed, bench.timed(_DVC, "pull", "-q", cwd=folder)
 
 
-def _by_rclone(bench: _Bench, name: str, source: Path) -> tuple[float, float]:
+def _by_rclone(bench: Bench, name: str, source: Path) -> tuple[float, float]:
     bucket, target = bench.bucket(f"rclone-{name}"), bench.folder / f"rclone-{name}"
     verb = "copy" if source.is_dir() else "copyto"
     remote = f"bench:{bucket}/data"
@@ -241,7 +242,7 @@ def _by_rclone(bench: _Bench, name: str, source: Path) -> tuple[float, float]:
     return pushed, bench.timed("rclone", verb, *_RCLONE, remote, target, cwd=bench.folder)
 
 
-def _by_s5cmd(bench: _Bench, name: str, source: Path) -> tuple[float, float]:
+def _by_s5cmd(bench: Bench, name: str, source: Path) -> tuple[float, float]:
     bucket, target = bench.bucket(f"s5cmd-{name}"), bench.folder / f"s5cmd-{name}"
     if not source.is_dir():
         pushed = bench.timed("s5cmd", "cp", source, f"s3://{bucket}/data", cwd=bench.folder)
@@ -250,12 +251,12 @@ def _by_s5cmd(bench: _Bench, name: str, source: Path) -> tuple[float, float]:
     return pushed, bench.timed("s5cmd", "cp", f"s3://{bucket}/data/*", f"{target}/", cwd=bench.folder)
 
 
-def _sources(bench: _Bench, count: int) -> dict[str, float]:
+def _sources(bench: Bench, count: int) -> dict[str, float]:
     folder = bench.folder / "sources"
     folder.mkdir()
     bench.run("git", "init", "-q", cwd=folder)
     bench.run(_DVC, "init", "-q", cwd=folder)
-    (folder / ".dvc" / "wherry.toml").write_text(f'[defaults]\nimage = "{_IMAGE}"\n')
+    (folder / ".dvc" / "wherry.toml").write_text(f'[defaults]\nimage = "{IMAGE}"\n')
     (folder / "dvc.yaml").write_text("stages: {use: {cmd: sleep 1, deps: [src/000/0000.py]}}\n")
     for number in range(count):
         file = folder / "src" / f"{number // 100:03d}" / f"{number % 100:04d}.py"
@@ -267,16 +268,16 @@ def _sources(bench: _Bench, count: int) -> dict[str, float]:
     start_wall, start_cpu = _least(bench, folder, "version")
     before = bench.stored()
     began = time.perf_counter()
-    run = bench.run(_WHERRY, "repro", "--detach", cwd=folder).split()
+    run = bench.run(WHERRY, "repro", "--detach", cwd=folder).split()
     first = time.perf_counter() - began - start_wall
     begun = next(word for word in run if word.isdigit())
     after = bench.stored()
-    bench.run(_WHERRY, "wait", begun, cwd=folder)
+    bench.run(WHERRY, "wait", begun, cwd=folder)
     wall, cpu = _least(bench, folder, "status")
     file = folder / "src" / "000" / "0001.py"
     file.write_text("changed = True\n")
     unchanged = bench.stored()
-    changed = bench.timed(_WHERRY, "repro", "--detach", cwd=folder) - start_wall
+    changed = bench.timed(WHERRY, "repro", "--detach", cwd=folder) - start_wall
     return {
         "first sources, wherry": first,
         **_copied_by_others(bench, folder / "src"),
@@ -290,7 +291,7 @@ def _sources(bench: _Bench, count: int) -> dict[str, float]:
     }
 
 
-def _copied_by_others(bench: _Bench, folder: Path) -> dict[str, float]:
+def _copied_by_others(bench: Bench, folder: Path) -> dict[str, float]:
     """Seconds in which others copy the files to buckets of their own."""
     seconds: dict[str, float] = {}
     if shutil.which("rclone"):
@@ -304,18 +305,18 @@ def _copied_by_others(bench: _Bench, folder: Path) -> dict[str, float]:
     return seconds
 
 
-def _least(bench: _Bench, folder: Path, *command: str) -> tuple[float, float]:
+def _least(bench: Bench, folder: Path, *command: str) -> tuple[float, float]:
     """The least wall and CPU seconds of a few runs."""
     walls, cpus = [], []
     for _ in range(3):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        walls.append(bench.timed(_WHERRY, *command, cwd=folder))
+        walls.append(bench.timed(WHERRY, *command, cwd=folder))
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         cpus.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     return min(walls), min(cpus)
 
 
-def _expect_same(bench: _Bench, one: Path, other: Path) -> None:
+def _expect_same(bench: Bench, one: Path, other: Path) -> None:
     bench.run("diff", "-r", "-q", one, other, cwd=bench.folder)
 
 

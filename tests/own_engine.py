@@ -24,7 +24,18 @@ def own_engine(*, runtimes: Mapping[str, Path]) -> Iterator[str]:
     # Not below the test's folder: the path of a socket must be short.
     folder = Path(tempfile.mkdtemp(prefix="own-engine-"))
     address = f"unix://{folder}/docker.sock"
-    command: list[str | Path] = ["dockerd", "--data-root", folder / "data", "--exec-root", folder / "exec"]
+    # In a network and with mounts of its own: told to have no bridge an engine takes away the machine's, and it may leave
+    # its folder mounted.
+    command: list[str | Path] = [
+        "unshare",
+        "--net",
+        "--mount",
+        "dockerd",
+        "--data-root",
+        folder / "data",
+        "--exec-root",
+        folder / "exec",
+    ]
     command += ["--pidfile", folder / "pid", "--host", address]
     command += ["--bridge", "none", "--iptables=false", "--ip6tables=false"]
     command += [f"--add-runtime={name}={program}" for name, program in runtimes.items()]

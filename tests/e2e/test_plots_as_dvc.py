@@ -4,6 +4,7 @@ import base64
 import json
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -141,3 +142,27 @@ def test_the_page_holds_all_that_it_needs(project: Project, service: Service) ->
     assert not re.findall(r'(?:src|href)="https?:', page)
     # The libraries themselves.
     assert len(page) > 800_000
+
+
+def test_each_plot_is_drawn_as_a_file_and_images_stay_what_they_are(
+    project: Project, service: Service
+) -> None:
+    """Every template of the project, by a renderer of its own."""
+    (done,) = ask_wherry(service, project.root, [("", ("plots", "show", "--format", "svg", "-o", "figures"))])
+    files = [Path(line) for line in done.expect(0).out.splitlines()]
+    folder = project.root / "figures"
+    assert sorted(files) == sorted(folder.iterdir())
+    assert {"confusion.yaml.svg", "bars.svg", "one_file.svg"} <= {file.name for file in files}
+    assert any(file.name.endswith("curves.svg") for file in files)
+    for file in files:
+        content = file.read_bytes()
+        assert content == _PIXEL if file.suffix == ".png" else content.startswith(b"<svg")
+    assert any(file.suffix == ".png" for file in files)
+
+
+def test_a_page_of_the_user_is_filled(project: Project, service: Service) -> None:
+    project.write({"ours.html": "<html>{scripts}<h1>Ours</h1>{plot_divs}</html>"})
+    words = ("plots", "show", "out.csv", "--html-template", str(project.root / "ours.html"), "-o", "own")
+    (done,) = ask_wherry(service, project.root, [("", words)])
+    assert done.expect(0).out.strip() == (project.root / "own" / "index.html").as_uri()
+    assert "<h1>Ours</h1><section" in (project.root / "own" / "index.html").read_text()

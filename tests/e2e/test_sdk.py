@@ -48,6 +48,7 @@ stages:
 """,
     "source": "a\n",
     "params.yaml": "lr: 1\n",
+    "points.yaml": "point: 0\n",
 }
 
 
@@ -126,6 +127,23 @@ def test_runs_are_watched_and_stopped_without_threads(project: Project) -> None:
         assert [line.text async for line in runs[0].logs("slow")][-1:] != []
 
     in_loop(project, work)
+
+
+def test_fifty_points_compute_what_they_share_once(project: Project) -> None:
+    """All at once, and waited for at once: of what does not depend on the point there is one execution."""
+    project.write({"source": "of the fifty\n"})
+
+    async def work(client: AsyncClient) -> list[tuple[str, dict[str, Any]]]:
+        runs = await client.sweep(
+            Selection(targets=("train",), set_params=("points.yaml:point=range(0,50)",))
+        )
+        ended = await asyncio.gather(*(run.wait() for run in runs))
+        return [(run.state, dict(await run.stages)) for run in ended]
+
+    ended = in_loop(project, work)
+    assert [state for state, _ in ended] == ["succeeded"] * 50
+    for name in ("prepare", "train"):
+        assert [stages[name].cache for _, stages in ended].count("miss") == 1
 
 
 def test_a_cancelled_task_leaves_nothing_behind(project: Project) -> None:

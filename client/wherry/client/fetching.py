@@ -11,18 +11,21 @@ import hashlib
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import IO
 
 from wherry.client.bucket import Bucket, BucketTrouble
 from wherry.client.direct import DirectWay
 from wherry.client.errors import FileTrouble, ProtocolBroken
+from wherry.client.reserving import reserve
 from wherry.v1.blobs_pb2 import BlobDigest, SignedRequest
 
 _RANGE_BYTES = 16 * 1024 * 1024
 _STREAMS = 4
+# So many ranges may be on their way, or wait to be hashed, at once.
+_AHEAD = 8
 _ATTEMPTS = 5
 _BREAK_S = 0.5
 _BLOCK_BYTES = 1024 * 1024
@@ -89,18 +92,17 @@ class Fetcher:
     ) -> tuple[Path, Path | None]:
         with self._claim(blob) as (name, journal), contextlib.ExitStack() as stack:
             copy = None if copy_executable is None else self._folder / f"{name}.copy"
-            writer = (
-                None
-                if copy is None
-                else stack.enter_context(_written(copy, executable=bool(copy_executable)))
-            )
+            writer = None
+            if copy is not None:
+                writer = stack.enter_context(_written(copy, executable=bool(copy_executable)))
+                reserve(writer, size)
             count = -(-size // _RANGE_BYTES)
             come = bytearray(os.pread(journal, count, 0).ljust(count, b"\0"))
             target = os.open(self._folder / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
                 if os.fstat(target).st_size != size:
                     come = bytearray(count)
-                    os.ftruncate(target, size)
+                    reserve(target, size)
                 self._advanced(sum(_length(index, size) for index in range(count) if come[index]))
                 md5 = self._fill(target, size, request, journal=journal, come=come, copy=writer)
             finally:
@@ -138,40 +140,44 @@ class Fetcher:
         *,
         journal: int,
         come: bytearray,
-        copy: IO[bytes] | None,
+        copy: int | None,
     ) -> str:
-        """Fetch the ranges that lack, and hash and copy all of them in order while later ones are still coming."""
+        """Fetch the ranges that lack, and hash all of them in order while later ones are still coming."""
         md5 = hashlib.md5(usedforsecurity=False)
+        count = len(come)
 
         def one(index: int) -> None:
-            if not come[index]:
-                self._range(target, index, size, request)
-                os.pwrite(journal, b"\1", index)
+            if come[index]:
+                return
+            self._range((target,) if copy is None else (target, copy), index, size, request)
+            os.pwrite(journal, b"\1", index)
 
         with ThreadPoolExecutor(max_workers=_STREAMS) as pool:
-            jobs = [pool.submit(one, index) for index in range(len(come))]
+            # Hashing takes one core, in order; fetching without bound takes it away, and leaves the hash for the end.
+            jobs = deque(pool.submit(one, index) for index in range(min(_AHEAD, count)))
             try:
-                for index, job in enumerate(jobs):
-                    job.result()
-                    begin = index * _RANGE_BYTES
-                    for offset in range(begin, begin + _length(index, size), _BLOCK_BYTES):
-                        data = os.pread(target, min(_BLOCK_BYTES, size - offset), offset)
+                for index in range(count):
+                    jobs.popleft().result()
+                    if index + _AHEAD < count:
+                        jobs.append(pool.submit(one, index + _AHEAD))
+                    for data, offset in _blocks(target, index, size):
                         md5.update(data)
-                        if copy is not None:
-                            copy.write(data)
+                        if come[index] and copy is not None:
+                            _write_at(copy, memoryview(data), offset)
             except BaseException:
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise
         return md5.hexdigest()
 
-    def _range(self, target: int, index: int, size: int, request: SignedRequest) -> None:
+    def _range(self, targets: Sequence[int], index: int, size: int, request: SignedRequest) -> None:
         begin, length = index * _RANGE_BYTES, _length(index, size)
         for attempt in range(_ATTEMPTS):
             written = 0
 
             def take(data: memoryview) -> None:
                 nonlocal written
-                os.pwrite(target, data, begin + written)
+                for target in targets:
+                    _write_at(target, data, begin + written)
                 written += len(data)
                 self._advanced(len(data))
 
@@ -187,18 +193,31 @@ class Fetcher:
 
 
 @contextlib.contextmanager
-def _written(file: Path, *, executable: bool) -> Iterator[IO[bytes]]:
+def _written(file: Path, *, executable: bool) -> Iterator[int]:
     """Write a file, with the mode of a new one; it is removed when that breaks off."""
     file.unlink(missing_ok=True)
     mode = 0o777 if executable else 0o666
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
-        with os.fdopen(
-            os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode), "wb"
-        ) as stream:
-            yield stream
+        yield descriptor
     except BaseException:
         file.unlink(missing_ok=True)
         raise
+    finally:
+        os.close(descriptor)
+
+
+def _blocks(file: int, index: int, size: int) -> Iterator[tuple[bytes, int]]:
+    """What there is of one range, block by block, with where it begins."""
+    begin = index * _RANGE_BYTES
+    for offset in range(begin, begin + _length(index, size), _BLOCK_BYTES):
+        yield os.pread(file, min(_BLOCK_BYTES, size - offset), offset), offset
+
+
+def _write_at(file: int, data: memoryview, offset: int) -> None:
+    while data:
+        count = os.pwrite(file, data, offset)
+        data, offset = data[count:], offset + count
 
 
 def _sweep(folder: Path) -> None:

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from wherry.client.connection import LONG_S, Connection
@@ -155,12 +156,16 @@ def _large_file(source: Source) -> LargeFile:
 
 def find_missing(connection: Connection, wanted: Sequence[Source], *, sources: bool = False) -> list[Source]:
     """Ask which of them the store lacks; `sources` as in `upload`."""
-    missing: set[str] = set()
-    for start in range(0, len(wanted), DIGESTS_PER_CALL):
+
+    def ask(start: int) -> list[str]:
         part = wanted[start : start + DIGESTS_PER_CALL]
         request = FindMissingBlobsRequest(digests=[source.digest() for source in part], sources=sources)
         answer = connection.unary(connection.blobs.FindMissingBlobs, request, LONG_S)
-        missing.update(digest.hash for digest in answer.missing)
+        return [digest.hash for digest in answer.missing]
+
+    # Two calls at once: one is written and read here while the service answers the other.
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        missing = set(chain.from_iterable(pool.map(ask, range(0, len(wanted), DIGESTS_PER_CALL))))
     return [source for source in wanted if source.hash in missing]
 
 

@@ -60,6 +60,27 @@ def test_the_file_that_the_project_has_is_named() -> None:
 
 
 @pytest.mark.parametrize(
+    ("files", "listed"),
+    [
+        (("requirements-dev.txt", "a.txt"), "requirements-dev.txt"),
+        (("requirements/base.txt", "sub/reqs.txt"), "requirements/base.txt"),
+        (("conda.yaml", "data/required.txt"), "conda.yaml"),
+    ],
+)
+def test_a_list_under_another_name_is_found(files: tuple[str, ...], listed: str) -> None:
+    found = _find("ModuleNotFoundError: No module named 'pandas'", files=files)
+    assert found is not None
+    assert f'requirements = "{listed}"' in found.advice
+
+
+def test_what_runs_a_command_in_an_environment_is_to_be_left_out() -> None:
+    found = _find("bash: line 1: poetry: command not found", code=127, files=("poetry.lock",))
+    assert found is not None
+    assert "leave 'poetry run' out of the command" in found.advice
+    assert 'requirements = "poetry.lock"' in found.advice
+
+
+@pytest.mark.parametrize(
     ("files", "folder"),
     [(("src/lib/a.py",), "src"), (("lib/a.py", "x/lib/b.py"), "."), (("tools/lib.py",), "tools")],
 )

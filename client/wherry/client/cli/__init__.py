@@ -42,7 +42,11 @@ COMMANDS = {
     "ps": ("runs", "ps", "List runs, newest first."),
     "show": ("runs", "show", "Show one run and its stages."),
     "logs": ("runs", "logs", "Print what the stages of a run wrote."),
-    "open": ("open", "open_run", "Look at a run in the browser: stages, when they ran, metrics, output."),
+    "open": (
+        "open",
+        "open_run",
+        "Look at a run in the browser: stages, when they ran, metrics, parameters, and the end of what they wrote.",
+    ),
     "attach": ("runs", "attach", "Watch a run that is under way, as `wherry repro` does."),
     "wait": ("runs", "wait", "Wait until runs have ended."),
     "stop": ("runs", "stop", "Stop runs."),

@@ -177,8 +177,11 @@ def _chosen(model: RunModel, room: int) -> list[WatchedStage]:
     for stage in (*islice(reversed(model.bad.values()), half), *islice(model.going.values(), room)):
         if len(chosen) < room:
             chosen[stage.name] = stage
+    # What those that are going have written goes before what has ended, on half of the screen.
+    each = min(_TAIL_MAX, room // 2 // len(model.going)) if model.going else 0
+    kept = sum(min(each, len(stage.tail)) for stage in model.going.values()) and each * len(model.going)
     for stage in reversed(model.latest):
-        if len(chosen) >= room:
+        if len(chosen) >= room - kept:
             break
         chosen.setdefault(stage.name, stage)
     # What has ended stands above what is going.

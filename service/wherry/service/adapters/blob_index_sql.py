@@ -1,10 +1,11 @@
 """The index of blobs in SQL. It knows nothing of the bucket: who adds a blob has put it there."""
 
+import json
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 
-from sqlalchemy import Connection, bindparam, delete, or_, select, update
+from sqlalchemy import Connection, bindparam, delete, func, or_, select, update
 
 from wherry.service.adapters.database import Database
 from wherry.service.adapters.gathered_reads import GatheredReads
@@ -21,6 +22,10 @@ _IN_MAX = 500
 _TRANSACTION_MAX = 10_000
 
 _HELD = select(blobs.c.hash).where(blobs.c.hash.in_(bindparam("hashes", expanding=True)))
+# SQLite takes all of them as one value: a third less time than with a parameter for each.
+_HELD_OF_JSON = select(blobs.c.hash).where(
+    blobs.c.hash.in_(select(func.json_each(bindparam("hashes")).table_valued("value").c.value))
+)
 _RECORDS = select(blobs.c.hash, blobs.c.size_bytes, blobs.c.sha256).where(
     blobs.c.hash.in_(bindparam("hashes", expanding=True))
 )
@@ -147,6 +152,9 @@ def _compare_with_packed(connection: Connection, new: Sequence[BlobRecord]) -> N
 
 
 def _held(connection: Connection, hashes: Sequence[BlobHash]) -> set[BlobHash]:
+    if connection.dialect.name == "sqlite":
+        found = connection.execute(_HELD_OF_JSON, {"hashes": json.dumps(hashes)}).scalars()
+        return {BlobHash(blob) for blob in found}
     return {
         BlobHash(found)
         for part in _cut(hashes, _IN_MAX)

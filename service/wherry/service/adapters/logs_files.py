@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from wherry.service.adapters.log_lines_json import decode_line, encode_line
+from wherry.service.adapters.shared_reads import SharedReads
 from wherry.service.domain.errors import RunUnknown, Unavailable
 from wherry.service.domain.task import RunId
 from wherry.service.ports.logs import LogLine, LogStore, NewLine
@@ -101,6 +102,7 @@ class FileLogStore(LogStore):
         self._pool = ThreadPoolExecutor(threads, "log")
         self._appending: set[asyncio.Task[None]] = set()
         self._batches: dict[RunId, _Batch] = {}
+        self._pages = SharedReads[Sequence[LogLine]]()
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     async def append(self, run_id: RunId, lines: Sequence[NewLine]) -> None:
@@ -129,12 +131,21 @@ class FileLogStore(LogStore):
         async with self._use(run_id) as log:
             if sequence >= log.count or limit <= 0:
                 return ()
-            start, end = log.place_after(max(sequence, 0), stage), log.size
-            read = _Read(log.path, start, end, after=sequence, stage=stage, limit=limit)
-            lines = await self._in_thread(read.run)
-            reached = lines[-1].sequence if lines else sequence
-            log.remember(stage, reached, read.place)
-            return lines
+            # Nobody changes what stands there: a longer log is another question.
+            question = (sequence, stage, limit, log.size)
+            return await self._pages(
+                run_id, question, lambda: self._read_after(log, sequence, stage=stage, limit=limit)
+            )
+
+    async def _read_after(
+        self, log: _Log, sequence: int, *, stage: str | None, limit: int
+    ) -> Sequence[LogLine]:
+        start, end = log.place_after(max(sequence, 0), stage), log.size
+        read = _Read(log.path, start, end, after=sequence, stage=stage, limit=limit)
+        lines = await self._in_thread(read.run)
+        reached = lines[-1].sequence if lines else sequence
+        log.remember(stage, reached, read.place)
+        return lines
 
     async def last_sequence(self, run_id: RunId) -> int:
         """Number of the newest line, 0 when there is none."""

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Row, bindparam, exists, func, insert, select,
 from wherry.service.adapters import records_json
 from wherry.service.adapters.database import Database
 from wherry.service.adapters.names import make_up_name
+from wherry.service.adapters.shared_reads import SharedReads
 from wherry.service.adapters.submissions_sql import submission_row
 from wherry.service.adapters.tables import events, run_stages, runs, submissions
 from wherry.service.adapters.wakeups import Wakeups
@@ -72,6 +73,8 @@ class SqlRunStore(RunStore):
         self._owner = owner
         self._chance = chance
         self._wakeups = Wakeups()
+        self._news = SharedReads[Sequence[Event]]()
+        self._has_news = SharedReads[bool]()
 
     async def create(self, new: NewRun) -> tuple[Run, bool]:
         """See the port. Creating a run appends no event: event 1 is its first change.
@@ -113,7 +116,7 @@ class SqlRunStore(RunStore):
             RunUnknown: if there is no such run.
         """
         await self._database.run(lambda connection: _save_run(connection, run))
-        self._wakeups.wake(run.id)
+        self._tell(run.id)
 
     async def request_stop(self, run_id: RunId) -> None:
         """See the port."""
@@ -130,10 +133,15 @@ class SqlRunStore(RunStore):
         if not stages:
             return
         await self._database.run(lambda connection: _save_stages(connection, run_id, stages))
-        self._wakeups.wake(run_id)
+        self._tell(run_id)
 
     async def events_after(self, run_id: RunId, sequence: int, limit: int) -> Sequence[Event]:
-        """See the port. An unknown run has none."""
+        """See the port. An unknown run has none. Events of another process may be told half a second late."""
+        return await self._news(
+            run_id, (sequence, limit), lambda: self._events_after(run_id, sequence, limit)
+        )
+
+    async def _events_after(self, run_id: RunId, sequence: int, limit: int) -> Sequence[Event]:
         values = {"number": _number(run_id), "after": sequence, "most": limit}
         rows = await self._database.run(lambda connection: connection.execute(_EVENTS_AFTER, values).all())
         return [Event(sequence=row.sequence, about=records_json.load_event(row.payload)) for row in rows]
@@ -143,7 +151,9 @@ class SqlRunStore(RunStore):
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_s
         with self._wakeups.listen(run_id) as listener:
-            while not await self._has_events_after(run_id, sequence):
+            while not await self._has_news(
+                run_id, sequence, lambda: self._has_events_after(run_id, sequence)
+            ):
                 remaining_s = deadline - loop.time()
                 if remaining_s <= 0:
                     return
@@ -153,6 +163,12 @@ class SqlRunStore(RunStore):
                 except TimeoutError:
                     continue
                 listener.clear()
+
+    def _tell(self, run_id: RunId) -> None:
+        """Something new of a run is in the database."""
+        self._news.changed(run_id)
+        self._has_news.changed(run_id)
+        self._wakeups.wake(run_id)
 
     async def list_stopping(self) -> Sequence[RunId]:
         """See the port."""

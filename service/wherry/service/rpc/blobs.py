@@ -48,10 +48,12 @@ class BlobServicer(blobs_pb2_grpc.BlobServiceServicer):
         self, request: blobs_pb2.FindMissingBlobsRequest, context: Context
     ) -> blobs_pb2.FindMissingBlobsResponse:
         """Say which blobs are not held."""
-        digests = digests_from(request.digests)
         find = self._sources.missing_of if request.sources else self._put.find_missing
-        missing = await find(digests)
-        return blobs_pb2.FindMissingBlobsResponse(missing=[digest_to(digest) for digest in missing])
+        missing = {digest.hash for digest in await find(digests_from(request.digests))}
+        # The messages that came, not new ones: there may be a hundred thousand.
+        return blobs_pb2.FindMissingBlobsResponse(
+            missing=[digest for digest in request.digests if digest.hash in missing]
+        )
 
     async def UploadBlobs(  # noqa: N802
         self, request: AsyncIterator[blobs_pb2.UploadBlobsRequest], context: Context

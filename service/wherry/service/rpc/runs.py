@@ -18,7 +18,8 @@ from wherry.service.ports.submissions import SubmissionStore
 from wherry.service.rpc.caller import user_of
 from wherry.service.rpc.context import Context
 from wherry.service.rpc.convert import expect_at_most, name_from, needs_to, note_from, submission_from
-from wherry.service.rpc.convert_runs import event_to, line_to, run_to
+from wherry.service.rpc.convert_runs import event_to, run_to
+from wherry.service.rpc.shared_pages import SharedPages
 from wherry.service.usecases.follow_run import FollowRun
 from wherry.service.usecases.stop_run import StopRun
 from wherry.service.usecases.submit_run import Accepted, SubmitRun
@@ -45,6 +46,7 @@ class RunServicer(runs_pb2_grpc.RunServiceServicer):
         self._runs = runs
         self._stop = stop
         self._follow = follow
+        self._pages = SharedPages()
 
     async def SubmitRun(  # noqa: N802 - named by the protocol
         self, request: runs_pb2.SubmitRunRequest, context: Context
@@ -144,7 +146,7 @@ class RunServicer(runs_pb2_grpc.RunServiceServicer):
             follow=request.follow,
             wait_s=_wait_from(request.wait_s),
         ):
-            yield runs_pb2.TailLogsResponse(lines=[line_to(line) for line in page.lines], done=page.is_last)
+            yield self._pages.message_of(page)
 
 
 def read_submission(content: bytes, user: str) -> tuple[Submission, RunOptions]:

@@ -1,7 +1,8 @@
 """Follow a run: its events and its output, first what was, then what comes."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Sequence
+import contextlib
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 
 from wherry.service.domain.dvc.stage import StageName
@@ -22,6 +23,11 @@ _WAIT_S = 20.0
 # results is not read back event by event. After a longer silence news are told at once.
 _TOGETHER_S = 0.01
 
+# With many followers longer, for each of them so much: what is told to a thousand is told twice a second, so that the
+# service has time for the stages too.
+_TOGETHER_S_EACH = 0.0005
+_TOGETHER_S_MAX = 1.0
+
 
 @dataclass(frozen=True, slots=True)
 class Page:
@@ -40,6 +46,7 @@ class FollowRun:
         self._runs = runs
         self._logs = logs
         self._replay = replay
+        self._followers = 0
 
     async def events(self, run: str, *, after: int, wait_s: float | None = None) -> AsyncIterator[Event]:
         """Events after a sequence number, until the run has ended and all were given, or for `wait_s` seconds.
@@ -48,15 +55,17 @@ class FollowRun:
             RunUnknown: if there is no such run.
         """
         life, patience = _Life(self._runs, await self._runs.get(run), after), _Patience(wait_s)
-        while True:
-            has_ended = life.ended
-            events = await life.news()
-            for event in events:
-                yield event
-            if not events:
-                if has_ended or patience.is_over:
-                    return
-                await life.wait(patience.left_s)
+        with self._following():
+            while True:
+                has_ended = life.ended
+                events = await life.news()
+                for event in events:
+                    yield event
+                if not events:
+                    if has_ended or patience.is_over:
+                        return
+                    await life.wait(patience.left_s)
+                    await self._let_gather(life)
 
     async def lines(
         self, run: str, *, stage: str | None, after: int, follow: bool, wait_s: float | None = None
@@ -74,30 +83,45 @@ class FollowRun:
         if stage is not None:
             _expect_stage(found, stage)
         life, patience = _Life(self._runs, found, 0), _Patience(wait_s)
-        while True:
-            # In this order: lines written before the end are there once the end is seen.
-            while await life.news():
-                pass
-            has_ended, record = life.ended, life.stages.get(StageName(stage or ""))
-            newest = await self._logs.last_sequence(found.id)
-            lines = await self._logs.read_after(found.id, after, stage=stage, limit=_PAGE)
-            if lines:
-                yield Page(lines)
-            if len(lines) == _PAGE:
-                after = lines[-1].sequence
-                continue
-            if record is not None and record.cache is CacheUse.HIT and record.state.is_final:
-                async for lines in self._replay(record, after=after):
+        with self._following():
+            while True:
+                # In this order: lines written before the end are there once the end is seen.
+                while await life.news():
+                    pass
+                has_ended, record = life.ended, life.stages.get(StageName(stage or ""))
+                newest = await self._logs.last_sequence(found.id)
+                lines = await self._logs.read_after(found.id, after, stage=stage, limit=_PAGE)
+                if lines:
                     yield Page(lines)
-                break
-            after = max(after, newest, lines[-1].sequence if lines else 0)
-            if has_ended or not follow:
-                break
-            if patience.is_over:
-                return
-            left_s = patience.left_s
-            await _first_of(self._logs.wait_for_lines(found.id, after, left_s), life.wait(left_s))
+                if len(lines) == _PAGE:
+                    after = lines[-1].sequence
+                    continue
+                if record is not None and record.cache is CacheUse.HIT and record.state.is_final:
+                    async for lines in self._replay(record, after=after):
+                        yield Page(lines)
+                    break
+                after = max(after, newest, lines[-1].sequence if lines else 0)
+                if has_ended or not follow:
+                    break
+                if patience.is_over:
+                    return
+                left_s = patience.left_s
+                await _first_of(self._logs.wait_for_lines(found.id, after, left_s), life.wait(left_s))
+                await self._let_gather(life)
         yield Page((), is_last=True)
+
+    @contextlib.contextmanager
+    def _following(self) -> Iterator[None]:
+        self._followers += 1
+        try:
+            yield
+        finally:
+            self._followers -= 1
+
+    async def _let_gather(self, life: "_Life") -> None:
+        """Return not too soon after the last look: what comes together is told together."""
+        gather_s = min(max(_TOGETHER_S, self._followers * _TOGETHER_S_EACH), _TOGETHER_S_MAX)
+        await asyncio.sleep(max(0.0, life.looked_at + gather_s - asyncio.get_running_loop().time()))
 
 
 class _Patience:
@@ -125,13 +149,14 @@ class _Life:
         self._run_id = run.id
         self._after = after
         self._loop = asyncio.get_running_loop()
-        self._looked_at = 0.0
+        self.looked_at = 0.0
+        """When news were last asked for, by the loop's clock."""
         self.ended = run.state.is_final
         self.stages = dict(run.stages)
 
     async def news(self) -> Sequence[Event]:
         """The next events, none when there are no more now."""
-        self._looked_at = self._loop.time()
+        self.looked_at = self._loop.time()
         events = await self._runs.events_after(self._run_id, self._after, _PAGE)
         if events:
             self._after = events[-1].sequence
@@ -143,9 +168,8 @@ class _Life:
         return events
 
     async def wait(self, at_most_s: float) -> None:
-        """Return when there may be news, but not too soon after the last look: what comes together is told together."""
+        """Return when there may be news."""
         await self._runs.wait_for_events(self._run_id, self._after, at_most_s)
-        await asyncio.sleep(max(0.0, self._looked_at + _TOGETHER_S - self._loop.time()))
 
 
 async def _first_of(*calls: Coroutine[None, None, None]) -> None:

@@ -20,6 +20,17 @@ LISTS = (
 )
 """Files at the top of a project from which packages can be installed, what is preferred first."""
 
+# Lists under other names: requirements/base.txt, requirements-dev.txt, reqs.txt, conda.yml.
+_OTHER_LIST = re.compile(
+    r"(?:.*/)?(?:reqs?|requirements?)(?:[-_.][\w.-]*)?\.txt|(?:.*/)?requirements/[\w.-]+\.txt|(?:conda|env)(?:[-_.][\w.-]*)?\.ya?ml",
+    re.IGNORECASE,
+)
+
+# They run a command in an environment of their own, and a stage's packages are in its image.
+_ENVIRONMENT_TOOLS = frozenset(
+    {"poetry", "uv", "pipenv", "pdm", "hatch", "rye", "conda", "mamba", "micromamba"}
+)
+
 _MODULE = re.compile(
     r"(?:ModuleNotFoundError|ImportError|python[\d.]*): No module named '?(?P<name>[\w.]+)'?"
 )
@@ -76,6 +87,12 @@ def _missing_program(name: str, image: Image, files: Collection[ProjectPath]) ->
     what = f"no program {name!r}"
     if name == "python":
         return Missing(what, f"{_name(image)} may have 'python3'; else {_OTHER_IMAGE}.")
+    if name in _ENVIRONMENT_TOOLS:
+        return Missing(
+            what,
+            f"A stage has its packages in its image, where nothing is to be activated: leave '{name} run' out of the "
+            f"command. {_advice(name, image, files)}",
+        )
     if "/" in name or name in files:
         return Missing(what, f"{name!r} is looked for in the stage's wdir: paths of dvc.yaml are from there.")
     advice = _advice(name, image, files)
@@ -91,7 +108,8 @@ def _advice(name: str, image: Image, files: Collection[ProjectPath]) -> str:
             return f"Its image has what {listed_in} lists: add what brings {name!r} there."
         case DockerfileRecipe():
             return f"Its image is what {image.name} describes: install {name!r} there."
-    listed = next((path for path in LISTS if path in files), None)
+    others = sorted((path for path in files if _OTHER_LIST.fullmatch(path)), key=_depth)
+    listed = next((path for path in (*LISTS, *others) if path in files), None)
     if listed is not None:
         return (
             f'{_name(image)} has none of the project\'s packages: with requirements = "{listed}" under [defaults] of '
