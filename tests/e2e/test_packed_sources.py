@@ -16,7 +16,7 @@ PIPELINE = """stages:
 
 
 def test_sources_cost_one_object_and_outputs_equal_to_them_are_pulled_by_dvc(
-    make_project: Callable[[dict[str, str]], Project], tmp_path: Path
+    make_project: Callable[[dict[str, str]], Project],
 ) -> None:
     sources = {f"src/{number}.py": f"packed = {number}\n" for number in range(20)}
     project = make_project(
@@ -56,21 +56,39 @@ def test_sources_cost_one_object_and_outputs_equal_to_them_are_pulled_by_dvc(
     assert sorted(path.name for path in (project.root / "all").iterdir()) == sorted(
         Path(path).name for path in sources
     )
-
-    # The project that was kept can be taken up, out of the packs.
-    (project.root / "source.txt").write_text("changed\n")
-    shutil.rmtree(project.service.home / "node" / "files")
-    again = project.repro()
-    assert states(again)["copy"] == ("succeeded", "miss")
-    stats = project.wherry("cache", "stats", "--json").expect(0).json()
-    assert stats["packs"] >= 2
-    assert stats["packed_blobs"] >= len(contents)
-    assert "of sources: " in project.wherry("cache", "stats").expect(0).out
-
-    # All packs are lost: the client is asked for what it has.
-    for key in asyncio.run(store.list_keys("wherry/packs/")):
-        asyncio.run(store.delete(key))
-    shutil.rmtree(project.service.home / "node" / "files")
-    project.write({"source.txt": "changed again\n"})
-    assert states(project.repro())["copy"] == ("succeeded", "miss")
     asyncio.run(store.close())
+
+
+def test_packs_are_read_counted_and_put_together_and_those_that_are_lost_are_asked_for_again(
+    make_project: Callable[[dict[str, str]], Project],
+) -> None:
+    project = make_project(
+        {
+            "dvc.yaml": "stages:\n  one: {cmd: cp a b, deps: [a], outs: [b]}\n",
+            "a": "in a pack\n",
+            "s.py": "s = 1\n",
+        }
+    )
+    store = store_of(project)
+    for number in range(9):
+        project.write({"s.py": f"s = 'anew, {number}'\n"})
+        project.wherry("status").expect(0)
+    many = project.wherry("cache", "stats", "--json").expect(0).json()
+    # Nothing is to be deleted, and short packs become one.
+    project.wherry("cache", "gc", "-y").expect(0)
+    few = project.wherry("cache", "stats", "--json").expect(0).json()
+    assert few["packs"] < many["packs"] - 6
+    assert few["packed_blobs"] == many["packed_blobs"] >= 10
+    assert "of sources: " in project.wherry("cache", "stats").expect(0).out
+    shutil.rmtree(project.service.home / "node" / "files")
+    assert states(project.repro()) == {"one": ("succeeded", "miss")}
+
+    async def lose_all() -> None:
+        for key in await store.list_keys("wherry/packs/"):
+            await store.delete(key)
+        await store.close()
+
+    asyncio.run(lose_all())
+    shutil.rmtree(project.service.home / "node" / "files")
+    project.write({"a": "changed\n"})
+    assert states(project.repro()) == {"one": ("succeeded", "miss")}

@@ -216,6 +216,10 @@ def gc(settings: Settings, unused: int, inputs: bool, dry: bool, as_json: bool) 
     with open_session(settings) as (client, terminal):
         would = _last(client.cache.collect(unused, inputs=inputs, dry=True))
         if dry or not (would.results or would.blobs):
+            if not dry:
+                _last(
+                    client.cache.collect(unused, inputs=inputs)
+                )  # short packs are put together all the same
             _tell_gc(terminal, would, dry=True, as_json=as_json)
             return exits.SUCCESS
         terminal.note(_gc_words(would, dry=True))
