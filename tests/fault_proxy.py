@@ -9,7 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 
 _HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "te", "upgrade"}
 
@@ -34,6 +38,8 @@ class Fault:
     """Break the connection without an answer; the store is not asked."""
     drop_answer: bool = False
     """Ask the store, then break the connection without an answer."""
+    delay_s: float = 0
+    """Ask the store only after so long."""
     hang: bool = False
     """Keep the connection without an answer until the proxy is stopped or the client goes."""
     garble: bool = False
@@ -49,6 +55,10 @@ class FaultProxy:
     faults: deque[Fault] = field(default_factory=deque)
     always: list[Fault] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
+    signing_keys: tuple[str, str] | None = None
+    """Access and secret key, to sign anew what is changed on the way."""
+    ignored_headers: set[str] = field(default_factory=set)
+    """In lower case: what the store is to know nothing of; takes `signing_keys`."""
     body_bytes: int = 0
     """How much was passed on of answers."""
     resumed: threading.Event = field(default_factory=threading.Event)
@@ -66,10 +76,16 @@ class FaultProxy:
         return next(filter(applies, self.always), None)
 
 
+def _is_of_signature(pair: tuple[str, str]) -> bool:
+    return pair[0].startswith("X-Amz-")
+
+
 @contextmanager
-def fault_proxy(upstream: str, *, tls: ssl.SSLContext | None = None) -> Iterator[FaultProxy]:
+def fault_proxy(
+    upstream: str, *, tls: ssl.SSLContext | None = None, signing_keys: tuple[str, str] | None = None
+) -> Iterator[FaultProxy]:
     """Run one."""
-    proxy = FaultProxy(upstream)
+    proxy = FaultProxy(upstream, signing_keys=signing_keys)
 
     class Handler(_Handler):
         owner = proxy
@@ -99,6 +115,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         body = self._read_body()
         self.owner.requests.append(f"{self.command} {self.path}")
         fault = self.owner.fault_for(self.command, self.path) or Fault()
+        if fault.delay_s:
+            self.owner.stopped.wait(fault.delay_s)
         if fault.hang:
             self.owner.stopped.wait(60)
         if fault.hang or fault.drop:
@@ -132,7 +150,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         try:
             # With the client's Host: it is part of what was signed.
             headers = {name: value for name, value in self.headers.items() if name.lower() != "expect"}
-            upstream.request(self.command, self.path, body, headers)
+            path = self.path
+            if self.owner.ignored_headers & {name.lower() for name in headers}:
+                path, headers = self._signed_without(headers)
+            upstream.request(self.command, path, body, headers)
             answer = upstream.getresponse()
             data = answer.read()
         finally:
@@ -141,6 +162,22 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.close_connection = True
             return
         self._answer(answer, data, fault)
+
+    def _signed_without(self, headers: dict[str, str]) -> tuple[str, dict[str, str]]:
+        """The request without the headers that are ignored, signed in its headers."""
+        assert self.owner.signing_keys is not None
+        dropped = self.owner.ignored_headers | {"authorization"}
+        kept = {name: value for name, value in headers.items() if name.lower() not in dropped}
+        address = urlsplit(self.path)
+        query = [
+            pair for pair in parse_qsl(address.query, keep_blank_values=True) if not _is_of_signature(pair)
+        ]
+        path = address.path + (f"?{urlencode(query)}" if query else "")
+        kept["x-amz-content-sha256"] = "UNSIGNED-PAYLOAD"
+        kept.pop("X-Amz-Content-SHA256", None)
+        request = AWSRequest(self.command, f"http://{self.headers['Host']}{path}", headers=kept)
+        S3SigV4Auth(Credentials(*self.owner.signing_keys), "s3", "us-east-1").add_auth(request)
+        return path, dict(request.headers.items())
 
     def _answer(self, answer: http.client.HTTPResponse, data: bytes, fault: Fault) -> None:
         self.send_response(answer.status)

@@ -1,7 +1,8 @@
-"""Clients that are killed in the middle of moving a large file: the next one goes on, nothing is half-written."""
+"""Clients that are killed, or whose file changes, in the middle of moving it: noticed, and nothing is half-written."""
 
 import os
 import random
+import signal
 import subprocess
 import time
 from collections.abc import Callable
@@ -33,20 +34,27 @@ def project(make_project: Make) -> Project:
     return project
 
 
-def _kill_when(project: Project, *command: str, is_time: Callable[[int], bool]) -> None:
+def _start(project: Project, *command: str, is_time: Callable[[int], bool]) -> subprocess.Popen[str]:
+    """Start a client, and return in the middle of what it does."""
     client = subprocess.Popen(
         [WHERRY, *command],
         cwd=project.root,
         env=project.service.environment(project.user),
         stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     deadline = time.monotonic() + _DEADLINE_S
     while not is_time(client.pid):
-        assert client.poll() is None, "it ended before it could be killed"
+        assert client.poll() is None, "it ended too soon"
         assert time.monotonic() < deadline
+    return client
+
+
+def _kill_when(project: Project, *command: str, is_time: Callable[[int], bool]) -> None:
+    client = _start(project, *command, is_time=is_time)
     client.kill()
-    client.wait()
+    client.communicate()
 
 
 def _read_of(pid: int, file: Path) -> int:
@@ -68,6 +76,25 @@ def test_an_upload_that_was_killed_is_done_again(project: Project) -> None:
 
     assert states(run) == {"use": ("succeeded", "miss")}
     assert (project.root / "out").read_text() == f"{_SIZE}\n"
+
+
+def test_a_file_that_changes_while_it_is_sent_is_named(project: Project) -> None:
+    big = project.root / "big"
+
+    client = _start(project, "repro", is_time=lambda pid: _read_of(pid, big) > 32 * _MIB)
+    client.send_signal(signal.SIGSTOP)
+    with big.open("r+b") as file:
+        file.seek(_SIZE - 1)
+        file.write(b"x")
+    client.send_signal(signal.SIGCONT)
+    _, said = client.communicate(timeout=_DEADLINE_S)
+
+    assert client.returncode not in {0, None}
+    assert "big changed while it was being uploaded" in said
+    assert "nothing was submitted" in said
+    project.dvc("add", "-q", "big").expect(0)
+    project.commit()
+    assert states(project.repro()) == {"use": ("succeeded", "miss")}
 
 
 def test_a_pull_that_was_killed_goes_on_and_leaves_nothing_half_written(

@@ -7,17 +7,21 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from wherry.client.errors import FileTrouble
 from wherry.client.memory import FileStamp, StateMemory
+from wherry.client.progress import Progress, Silent
 
 _BLOCK_BYTES = 1024 * 1024
 # Of each block that DVC 2 read, as many bytes tell text from the rest.
 _HEAD_BYTES = 512
 _TEXT_BYTES = bytes(range(32, 127)) + b"\n\r\t\f\b"
 _EXECUTE_BITS = 0o111
+# Less is hashed in a second.
+_TOLD_FROM_BYTES = 256 * 1024 * 1024
 # hashlib releases the GIL on large buffers: a core each; a few more wait for the disk.
 _THREADS_MAX = 16
 
@@ -54,9 +58,10 @@ class FoundFile:
 class Hasher:
     """Hashes files, by memory where it can."""
 
-    def __init__(self, memory: StateMemory) -> None:
-        """Take the memory of this project."""
+    def __init__(self, memory: StateMemory, progress: Progress | None = None) -> None:
+        """Take the memory of this project, and who hears of hashing that takes a while."""
         self._memory = memory
+        self._progress = progress or Silent()
 
     def hash_files(self, found: Sequence[FoundFile]) -> list[LocalFile]:
         """Hash all, in the order given.
@@ -73,10 +78,20 @@ class Hasher:
                 to_read.append(file)
             else:
                 hashes[file.path] = _local(file, file.status, md5)
-        for file, status, md5 in _in_threads(_read, to_read):
+        for file, status, md5 in self._read_all(to_read):
             self._memory.remember(file.path, FileStamp.of(status), md5, hashed_at_ns=time.time_ns())
             hashes[file.path] = _local(file, status, md5)
         return [hashes[file.path] for file in found]
+
+    def _read_all(self, files: Sequence[FoundFile]) -> list[tuple[FoundFile, os.stat_result, str]]:
+        size = sum(file.status.st_size for file in files)
+        if size < _TOLD_FROM_BYTES:
+            return _in_threads(partial(_read, read=lambda _: None), files)
+        self._progress.begin("Hashing", len(files), size)
+        try:
+            return _in_threads(partial(_read, read=self._progress.advance), files)
+        finally:
+            self._progress.end()
 
     def hash_as_dvc_2(self, files: Sequence[LocalFile]) -> list[str]:
         """Hash files as DVC 2 did, in the order given: with the Windows line ends of text made plain.
@@ -118,8 +133,12 @@ def _in_threads(action: Callable[[ItemT], ResultT], items: Sequence[ItemT]) -> l
         return list(pool.map(action, items))
 
 
-def _read(file: FoundFile) -> tuple[FoundFile, os.stat_result, str]:
-    status, md5 = _digest(file.path, file.source, _as_it_is)
+def _read(file: FoundFile, read: Callable[[int], None]) -> tuple[FoundFile, os.stat_result, str]:
+    def counted(block: bytes) -> bytes:
+        read(len(block))
+        return block
+
+    status, md5 = _digest(file.path, file.source, counted)
     return file, status, md5
 
 
@@ -139,7 +158,11 @@ def _digest(path: str, source: Path, convert: Callable[[bytes], bytes]) -> tuple
                 md5.update(convert(block))
             after = os.fstat(stream.fileno())
     except OSError as exc:
-        raise FileTrouble(f"cannot read {path}: {exc.strerror or exc}") from exc
+        raise FileTrouble(
+            f"cannot read {path}: {exc.strerror or exc}",
+            where=path,
+            hint="make it readable for yourself, or add it to .dvcignore",
+        ) from exc
     if FileStamp.of(before) != FileStamp.of(after):
         raise _changed(path)
     return after, md5.hexdigest()
@@ -147,10 +170,6 @@ def _digest(path: str, source: Path, convert: Callable[[bytes], bytes]) -> tuple
 
 def _changed(path: str) -> FileTrouble:
     return FileTrouble(f"{path} changed while it was being read", hint="try again when it is quiet")
-
-
-def _as_it_is(block: bytes) -> bytes:
-    return block
 
 
 def _with_plain_line_ends(block: bytes) -> bytes:

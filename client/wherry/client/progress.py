@@ -18,7 +18,7 @@ class Progress(Protocol):
     def begin(
         self, verb: str, files: int, size_bytes: int | None, largest: Sequence[tuple[str, int]] = ()
     ) -> None:
-        """A transfer begins: "Uploading" or "Downloading"; the size is None when it is not known yet.
+        """A transfer begins: "Uploading", "Downloading" or "Hashing"; the size is None when it is not known yet.
 
         `largest` are a few of the files, by path with their sizes.
         """

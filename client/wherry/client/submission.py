@@ -84,7 +84,7 @@ class Submitter:
         self._connection = connection
         self._progress = progress
         self._memory = StateMemory(project.root / ".dvc" / "tmp" / "wherry" / "state.db")
-        self._hasher = Hasher(self._memory)
+        self._hasher = Hasher(self._memory, progress)
         self._cache = DvcCache(read_cache_settings(project.root), self._hasher)
         self._rules = IgnoreRules(project.root)
         self._holdings = Holdings()

@@ -13,6 +13,11 @@ ABSENT = frozenset({"NoSuchKey", "404", "NotFound"})
 _BODY_REFUSED = frozenset({"BadDigest", "InvalidDigest"})
 _KEYS_REFUSED = frozenset({"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "403"})
 
+_FULL = frozenset(
+    {"QuotaExceeded", "ServiceQuotaExceeded", "InsufficientStorage", "XMinioStorageFull", "507"}
+    | {"XMinioAdminBucketQuotaExceeded", "InsufficientCapacity"}
+)
+
 
 def code_of(exc: ClientError) -> str:
     """What S3 calls an error."""
@@ -41,6 +46,10 @@ def _translated(exc: ClientError) -> BlobMismatch | StoreUnavailable:
     message = f"the object store refused {exc.operation_name} ({code})"
     if code in _KEYS_REFUSED:
         return StoreUnavailable(message, hint="Check the service's keys for the bucket and what they allow.")
+    if code in _FULL:
+        return StoreUnavailable(
+            message, hint="Make room there or raise its quota; `wherry cache gc` removes what nobody needs."
+        )
     if code == "NoSuchBucket":
         return StoreUnavailable(message, hint="Check the name of the bucket, or make it.")
     return StoreUnavailable(message, hint="Try again; if it stays so, see the object store's own log.")

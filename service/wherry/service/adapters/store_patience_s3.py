@@ -20,8 +20,8 @@ _WAIT_MAX_S = 10.0
 
 _BROKEN_FROM = 500
 _TRANSIENT_CODES = frozenset({"SlowDown", "RequestTimeout", "Throttling", "429"})
-_NOT_OURS = 501
-"""Not implemented: that will not change."""
+_STAYS = frozenset({501, 507})
+"""Not implemented, and no room: that will not change within seconds."""
 
 
 def wait_before(attempts: int) -> float:
@@ -57,5 +57,5 @@ def _is_transient(response: Any, caught: Exception | None) -> bool:
     http, parsed = response
     status = int(http.status_code)
     if status >= _BROKEN_FROM:
-        return status != _NOT_OURS
+        return status not in _STAYS
     return parsed.get("Error", {}).get("Code") in _TRANSIENT_CODES

@@ -55,9 +55,7 @@ async def open_content(
 ) -> Content:
     """Build them, and clear away uploads that nobody will finish."""
     index, spool, objects = SqlBlobIndex(parts.database, clock), home / "uploads", parts.objects
-    # Of an earlier life.
-    shutil.rmtree(spool, ignore_errors=True)
-    spool.mkdir()
+    _empty(spool)
     sources = FindSources(index=index, packs=parts.packs)
     put = PutBlobs(
         objects=objects,
@@ -109,3 +107,13 @@ async def open_content(
             log=log,
         ),
     )
+
+
+def _empty(folder: Path) -> None:
+    """Remove what an earlier life left; the folder itself may be a disk of its own."""
+    folder.mkdir(exist_ok=True)
+    for left in folder.iterdir():
+        if left.is_dir() and not left.is_symlink():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink()
