@@ -12,6 +12,7 @@ from wherry.service.adapters.submissions_sql import SqlSubmissionStore
 from wherry.service.domain.blob import BlobHash, Digest
 from wherry.service.domain.dvc.stage import StageName
 from wherry.service.domain.errors import InvalidInput, RunUnknown, StageUnknown
+from wherry.service.domain.images.image import Image, NamedImage, PullPolicy
 from wherry.service.domain.paths import ProjectPath
 from wherry.service.domain.records import OutputKind
 from wherry.service.domain.run import (
@@ -325,13 +326,17 @@ def test_runs_that_are_to_stop_are_listed_until_they_have_ended(store: RunStore)
 def test_what_a_run_was_submitted_with_is_kept_with_the_run(database: Database) -> None:
     store, submissions = SqlRunStore(database, Random(1)), SqlSubmissionStore(database)
     content = bytes(range(256)) * 100
-    run, _ = asyncio.run(store.create(replace(new_run(1), content=content)))
+    tool = Image(name="tool:1", digest="tool@sha256:aa", platform="linux/amd64")
+    images = (NamedImage(policy=PullPolicy.ALWAYS, image=tool),)
+    run, _ = asyncio.run(store.create(replace(new_run(1), content=content, images=images)))
     again, is_new = asyncio.run(store.create(replace(new_run(1), content=b"other")))
     without, _ = asyncio.run(store.create(new_run(2)))
 
     assert (again.id, is_new) == (run.id, False)
     assert asyncio.run(submissions.find(run.id)) == content
+    assert asyncio.run(submissions.find_images(run.id)) == images
     assert asyncio.run(submissions.find(without.id)) is None
+    assert asyncio.run(submissions.find_images(without.id)) == ()
 
 
 def test_a_service_lists_its_own_runs_and_those_of_nobody(database: Database) -> None:

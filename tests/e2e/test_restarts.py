@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.harness import WHERRY, Project, Service, new_project, run, states
+from tests.registry import forget_images, running_registry, shell_files
 from wherry.service.adapters.s3_server_seaweedfs import SeaweedServer
 
 # From the first to the last point of an attempt, and on what is found of it then.
@@ -134,3 +135,33 @@ def test_a_run_survives_a_service_that_is_killed_at_every_point_of_it_and_so_doe
         assert [len(re.findall(rf"(?m)\b{word}$", log)) for word in ("second", "third")] == [1, 1]
     assert restarted.containers("long") == []
     assert list((restarted.service.home / "workspaces").iterdir()) == []
+
+
+def test_a_run_keeps_its_image_over_a_restart_though_its_tag_moves(
+    restarted: Restarted, tmp_path: Path
+) -> None:
+    with running_registry() as registry:
+        first = registry.put("team/tool:1", {**shell_files(), "word": b"first\n"})
+        files = {
+            "dvc.yaml": "stages:\n"
+            "  one: {cmd: echo began; read word </word; echo $word >a, deps: [seed], outs: [a]}\n"
+            "  two: {cmd: read word </word; echo $word >b, deps: [a], outs: [b]}\n",
+            ".dvc/wherry.toml": f'[defaults]\nimage = "{registry.host}/team/tool:1"\nnetwork = false\n',
+            "seed": uuid.uuid4().hex,
+        }
+        dying = restarted.start("collecting")
+        until(restarted.answers)
+        project = new_project(tmp_path / "project", restarted.service, files)
+        started = project.wherry("repro", "--detach", "--json").expect(0).json()
+        assert dying.wait(timeout=_DEADLINE_S) == -signal.SIGKILL
+
+        second = registry.put("team/tool:1", {**shell_files(), "word": b"second\n"})
+        restarted.up()
+        project.wherry("wait", started["id"]).expect(0)
+        shown = project.wherry("show", started["id"], "--json").expect(0).json()
+        later = project.repro()
+        forget_images(registry)
+
+    assert states(shown) == {"one": ("succeeded", "miss"), "two": ("succeeded", "miss")}
+    assert {stage["image"] for stage in shown["stages"]} == {f"{registry.host}/team/tool@{first}"}
+    assert {stage["image"] for stage in later["stages"]} == {f"{registry.host}/team/tool@{second}"}

@@ -1,6 +1,7 @@
 import asyncio
 import re
 import sqlite3
+import zlib
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,10 +18,13 @@ from tests.fakes.clock import FakeClock
 from wherry.service.adapters.blob_index_sql import SqlBlobIndex
 from wherry.service.adapters.database import Database
 from wherry.service.adapters.packs_sql import SqlPackIndex
+from wherry.service.adapters.submissions_sql import SqlSubmissionStore
 from wherry.service.adapters.tables import events, metadata, runs
 from wherry.service.domain.blob import BlobHash, hash_content
 from wherry.service.domain.errors import HashCollision, Unavailable
+from wherry.service.domain.images.image import NamedImage
 from wherry.service.domain.pack import PackMember
+from wherry.service.domain.task import RunId
 from wherry.service.ports.blob_index import BlobRecord
 
 
@@ -42,6 +46,13 @@ def _definitions(statement: str) -> list[str]:
         tail.strip(),
         *sorted(part.strip() for part in re.split(r",(?![^(]*\))", body)),
     ]
+
+
+def migrate_to(version: str, connection: Connection) -> None:
+    config = Config()
+    config.set_main_option("script_location", "wherry.service.adapters:migrations")
+    config.attributes["connection"] = connection
+    command.upgrade(config, version)
 
 
 def test_the_migrations_make_the_tables_that_the_code_expects(database: Database) -> None:
@@ -153,10 +164,7 @@ def test_blobs_of_older_versions_are_kept_and_foreign_ones_can_join_them(
     foreign = BlobRecord(hash=hash_content(b"foreign"), size_bytes=7, sha256=None)
     engine = create_engine(any_database_url)
     with engine.begin() as connection:
-        config = Config()
-        config.set_main_option("script_location", "wherry.service.adapters:migrations")
-        config.attributes["connection"] = connection
-        command.upgrade(config, version)
+        migrate_to(version, connection)
         statement = (
             "INSERT INTO blobs (hash, size_bytes, sha256, created_at) VALUES (:hash, 3, :sha256, :now)"
         )
@@ -180,3 +188,39 @@ def test_blobs_of_older_versions_are_kept_and_foreign_ones_can_join_them(
         return found
 
     assert asyncio.run(migrate_and_look()) == {old.hash: old, foreign.hash: foreign}
+
+
+def test_a_run_of_a_version_that_kept_no_images_can_be_reopened(any_database_url: str) -> None:
+    engine = create_engine(any_database_url)
+    with engine.begin() as connection:
+        migrate_to("0014", connection)
+        columns = {
+            "idempotency_key": "k",
+            "name": "n",
+            "project": "p",
+            "rev": "r",
+            "message": "m",
+            "state": "running",
+            "created_at": "2026-01-02 03:04:05.000000",
+            "write_backs": "[]",
+        }
+        names, values = ", ".join(columns), ", ".join(f":{name}" for name in columns)
+        connection.execute(
+            text(
+                f'INSERT INTO runs (id, "user", dirty, compute_s, saved_s, {names}) '
+                f"VALUES (1, 'u', false, 0, 0, {values})"
+            ),
+            columns,
+        )
+        row = {"run_id": 1, "content": zlib.compress(b"content")}
+        connection.execute(text("INSERT INTO submissions VALUES (:run_id, :content)"), row)
+    engine.dispose()
+
+    async def migrate_and_look() -> tuple[bytes | None, tuple[NamedImage, ...]]:
+        database = await Database.open(any_database_url)
+        submissions = SqlSubmissionStore(database)
+        found = await submissions.find(RunId("1")), await submissions.find_images(RunId("1"))
+        await database.close()
+        return found
+
+    assert asyncio.run(migrate_and_look()) == (b"content", ())

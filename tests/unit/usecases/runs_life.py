@@ -1,7 +1,7 @@
 """One life of a service: the real use cases and runners, over ports that fail, are slow, and fall silent at its death."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar, cast
 
@@ -23,6 +23,7 @@ from wherry.service.bootstrap.runners import RunnerParts, Runners
 from wherry.service.config import Settings
 from wherry.service.domain.dvc.ignore import IgnoreRules
 from wherry.service.domain.errors import EngineUnavailable, StoreUnavailable, Unavailable
+from wherry.service.domain.images.image import NamedImage
 from wherry.service.domain.network import NetworkPolicy
 from wherry.service.domain.submission import RunOptions, Submission
 from wherry.service.ports.blob_index import BlobIndex
@@ -278,7 +279,9 @@ class Life:
         project, options = self.shared.open(content)
         return project.submission, options
 
-    async def _open(self, submission: Submission, *, upload: bool) -> ProjectState:
+    async def _open(
+        self, submission: Submission, *, upload: bool, known: Sequence[NamedImage] = ()
+    ) -> ProjectState:
         """A project that is read already; what that asks may be away all the same."""
         for kind in ("database", "store", "engine"):
             await self.pass_gate(kind)

@@ -18,7 +18,7 @@ from tests.fakes.run_store import FakeRunStore
 from tests.fakes.virtual_time import LoopClock
 from tests.unit.usecases.runs_machine import FakeEngine, FakeWorkspaces
 from wherry.service.domain.errors import LogGone
-from wherry.service.domain.images.image import Image
+from wherry.service.domain.images.image import Image, NamedImage
 from wherry.service.domain.run import NewRun, Run
 from wherry.service.domain.submission import RunOptions
 from wherry.service.domain.task import LeaseToken, LogName, RunId
@@ -128,6 +128,9 @@ class Contents(SubmissionStore):
 
     async def find(self, run_id: RunId) -> bytes | None:
         return self._shared.contents.get(run_id)
+
+    async def find_images(self, run_id: RunId) -> tuple[NamedImage, ...]:
+        return ()
 
 
 class Archive(LogArchive):

@@ -219,7 +219,7 @@ class SqlRunStore(RunStore):
         if new.stages:
             connection.execute(insert(run_stages), _stage_rows(number, new.stages))
         if new.content:
-            connection.execute(insert(submissions), submission_row(number, new.content))
+            connection.execute(insert(submissions), submission_row(number, new))
         row = connection.execute(_RUN, {"number": number}).one()
         return _run(row, {name: StageRecord(name=name) for name in new.stages}), True
 

@@ -231,6 +231,7 @@ submissions = Table(
     metadata,
     Column("run_id", Integer, nullable=False),
     Column("content", LargeBinary, nullable=False),
+    Column("images", Text),
     PrimaryKeyConstraint("run_id", name="pk_submissions"),
     ForeignKeyConstraint(["run_id"], ["runs.id"], name="fk_submissions_run_id", ondelete="CASCADE"),
 )

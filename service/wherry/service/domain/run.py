@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from wherry.service.domain.blob import BlobHash, Digest
 from wherry.service.domain.dvc.stage import StageName
+from wherry.service.domain.images.image import NamedImage
 from wherry.service.domain.paths import ProjectPath
 from wherry.service.domain.records import OutputKind
 from wherry.service.domain.states import CacheUse, HitSource, Phase, State
@@ -131,6 +132,8 @@ class NewRun:
     priority: int = 0
     content: bytes = field(repr=False, default=b"")
     """The submission as it came: whoever took it in knows how to read it."""
+    images: tuple[NamedImage, ...] = ()
+    """What the names of images stand for in it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from wherry.service.domain.images.image import NamedImage
 from wherry.service.domain.task import RunId
 
 
@@ -10,4 +11,8 @@ class SubmissionStore(Protocol):
 
     async def find(self, run_id: RunId) -> bytes | None:
         """What was kept; None: nothing."""
+        ...
+
+    async def find_images(self, run_id: RunId) -> tuple[NamedImage, ...]:
+        """What names of images stood for when the run was submitted; empty too where that was not kept yet."""
         ...

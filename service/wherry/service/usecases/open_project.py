@@ -1,6 +1,9 @@
 """All that planning and submitting have in common: from a submission to a project ready to be gone through."""
 
+from collections.abc import Iterable
+
 from wherry.service.domain.errors import BlobMissing
+from wherry.service.domain.images.image import NamedImage
 from wherry.service.domain.resources import Machine
 from wherry.service.domain.submission import Needs, Submission
 from wherry.service.usecases.check_data import CheckData
@@ -37,17 +40,25 @@ class OpenProject:
         self._images = images
         self._find_vanished = find_vanished
 
-    async def __call__(self, submission: Submission, *, upload: bool) -> ProjectState | Needs:
-        """Return the project, or what is needed first. With `upload`, data must be in the store."""
+    async def __call__(
+        self, submission: Submission, *, upload: bool, known: Iterable[NamedImage] = ()
+    ) -> ProjectState | Needs:
+        """Return the project, or what is needed first. With `upload`, data must be in the store.
+
+        Names of images that are `known` keep what they stood for.
+        """
+        known = tuple(known)
         try:
-            return await self._open(submission, upload=upload)
+            return await self._open(submission, known, upload=upload)
         except BlobMissing:
             # The client has the project's files at hand: it is asked for what has gone.
             if not await self._find_vanished({file.hash for file in submission.snapshot.files.values()}):
                 raise
-            return await self._open(submission, upload=upload)
+            return await self._open(submission, known, upload=upload)
 
-    async def _open(self, submission: Submission, *, upload: bool) -> ProjectState | Needs:
+    async def _open(
+        self, submission: Submission, known: tuple[NamedImage, ...], *, upload: bool
+    ) -> ProjectState | Needs:
         project = await self._read(submission)
         if isinstance(project, Needs):
             return project
@@ -58,4 +69,5 @@ class OpenProject:
         if isinstance(placed, Needs):
             return placed
         ignore = await self._rules(project)
-        return open_state(project, placed, await self._images(project), ignore)
+        images = await self._images(project, known)
+        return open_state(project, placed, images.stages, ignore, named=images.named)

@@ -39,7 +39,8 @@ class ReopenRun:
                 "it was not kept what the run was submitted with", hint="Submit the project again."
             )
         submission, options = self._read_submission(content, run.user)
-        state = await self._open_project(submission, upload=True)
+        known = await self._submissions.find_images(run.id)
+        state = await self._open_project(submission, upload=True, known=known)
         if isinstance(state, Needs):
             raise SubmissionGone(
                 "the store no longer holds all that the run was submitted with",

@@ -1,14 +1,27 @@
 """Find out which image each stage runs in, once for a submission."""
 
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
 from wherry.service.domain.dvc.stage import Stage, StageName
 from wherry.service.domain.errors import ImageNotFound, PipelineInvalid, Place
-from wherry.service.domain.images.image import Image, PullPolicy
+from wherry.service.domain.images.image import Image, NamedImage, PullPolicy
 from wherry.service.domain.paths import ProjectPath
 from wherry.service.domain.settings import BuildSettings, StageSettings
 from wherry.service.ports.images import ImageStore
 from wherry.service.usecases.read_project import Project
 from wherry.service.usecases.resolve_builds import ResolveBuilds
 from wherry.service.usecases.resolve_requirements import ResolveRequirements
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResolvedImages:
+    """The images of a project."""
+
+    stages: Mapping[StageName, Image]
+    """Of each selected stage."""
+    named: tuple[NamedImage, ...]
+    """What the names stand for that occur in the settings and in Dockerfiles."""
 
 
 class ResolveImages:
@@ -33,14 +46,14 @@ class ResolveImages:
         self._requirements = requirements
         self._default_image = default_image
 
-    async def __call__(self, project: Project) -> dict[StageName, Image]:
-        """The image of each selected stage.
+    async def __call__(self, project: Project, known: Iterable[NamedImage] = ()) -> ResolvedImages:
+        """The images. What is `known` already is not asked for again, whatever the name stands for by now.
 
         Raises:
             PipelineInvalid: if a stage has none, or a file that it is made of is wrong.
             ImageNotFound: if one cannot be had.
         """
-        once = _Once(self._images, self._builds, self._requirements, project)
+        once = _Once(self._images, self._builds, self._requirements, project, known=known)
         found = {}
         # One after the other: the engine fetches layers in parallel by itself.
         for stage in project.stages:
@@ -51,7 +64,7 @@ class ResolveImages:
             found[stage.name] = await once.installed(
                 base, settings.requirements, settings.place("requirements", stage.place)
             )
-        return found
+        return ResolvedImages(stages=found, named=once.named)
 
     def _said(self, stage: Stage, settings: StageSettings) -> str | BuildSettings:
         said = settings.build or settings.image or self._default_image
@@ -75,14 +88,23 @@ class _Once:
         builds: ResolveBuilds,
         requirements: ResolveRequirements,
         project: Project,
+        *,
+        known: Iterable[NamedImage],
     ) -> None:
         self._images = images
         self._builds = builds
         self._requirements = requirements
         self._project = project
-        self._named: dict[tuple[str, PullPolicy], Image] = {}
+        self._named = {(one.image.name, one.policy): one.image for one in known}
+        # The server's policy may have been changed since; that moves no name of a run that is known.
+        self._known = {name: image for (name, _), image in self._named.items()}
         self._built: list[tuple[BuildSettings, PullPolicy, Image]] = []
         self._installed: dict[tuple[str, tuple[ProjectPath, ...]], Image] = {}
+
+    @property
+    def named(self) -> tuple[NamedImage, ...]:
+        """All names that were resolved, or known before."""
+        return tuple(NamedImage(policy=policy, image=image) for (_, policy), image in self._named.items())
 
     async def base(self, said: str | BuildSettings, policy: PullPolicy, place: Place) -> Image:
         """The image that is named, or described."""
@@ -113,5 +135,6 @@ class _Once:
 
     async def _resolve(self, name: str, policy: PullPolicy) -> Image:
         if (name, policy) not in self._named:
-            self._named[name, policy] = await self._images.resolve(name, policy)
+            known = self._known.get(name)
+            self._named[name, policy] = known or await self._images.resolve(name, policy)
         return self._named[name, policy]

@@ -13,7 +13,7 @@ from wherry.service.domain.dvc.run_cache import cache_key, is_eligible
 from wherry.service.domain.dvc.stage import Stage, StageName
 from wherry.service.domain.dvc.view import PathOrder, PlacedData, ProjectView
 from wherry.service.domain.errors import DataMissing, PipelineInvalid
-from wherry.service.domain.images.image import Image
+from wherry.service.domain.images.image import Image, NamedImage
 from wherry.service.domain.keys import strict_key
 from wherry.service.domain.network import NetworkPolicy
 from wherry.service.domain.paths import ROOT, PathSet, ProjectPath, is_within, resolve_project_path
@@ -37,6 +37,8 @@ class ProjectState:
     placed: dict[ProjectPath, PlacedData]
     """Data and outputs, growing as stages succeed."""
     images: Mapping[StageName, Image]
+    named: tuple[NamedImage, ...] = ()
+    """What the names of images stand for, for as long as the run lasts."""
     files: Mapping[ProjectPath, SnapshotFile]
     """The project's own files without what stages write: that comes from the stages."""
     project_files: ProjectFiles = field(init=False, repr=False)
@@ -264,6 +266,8 @@ def open_state(
     placed: dict[ProjectPath, PlacedData],
     images: Mapping[StageName, Image],
     ignore: IgnoreRules,
+    *,
+    named: tuple[NamedImage, ...] = (),
 ) -> ProjectState:
     """Begin with the data that no stage makes, and with what persistent outputs are so far."""
     outputs = PathSet(project.pipeline.outputs)
@@ -274,6 +278,7 @@ def open_state(
         # Those who read from the stage wait for what it makes of them.
         placed={path: data for path, data in placed.items() if path not in persistent},
         images=images,
+        named=named,
         files=files,
         ignore=ignore,
         previous={path: data for path, data in placed.items() if path in persistent},

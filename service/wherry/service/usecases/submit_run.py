@@ -79,6 +79,7 @@ class SubmitRun:
                 labels=options.labels,
                 priority=options.priority,
                 content=content,
+                images=state.named,
             )
         )
         if is_new:

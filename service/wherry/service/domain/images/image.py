@@ -46,6 +46,16 @@ class Image:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NamedImage:
+    """What a name stood for when it was resolved."""
+
+    policy: PullPolicy
+    """Under which it was asked for."""
+    image: Image
+    """By that name; without a recipe."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class InstallRecipe:
     """Packages installed on an image, as files of the project list them."""
 
