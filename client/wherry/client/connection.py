@@ -4,6 +4,7 @@ Synchronous stubs and threads: `import grpc` loads its asyncio half in any case,
 by asyncio at start-up, and the transfer and the watching need only a handful of threads.
 """
 
+import json
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -31,6 +32,31 @@ Response = TypeVar("Response")
 
 _MESSAGE_BYTES_MAX = 32 * 1024 * 1024
 _KEEPALIVE_MS = 30_000
+
+_RUN_CALLS = ("GetRun", "ListRuns", "SubmitRun", "RetryRun", "CancelRun")
+# A call that a lost connection took along is made again where that does no harm: it reads, or the service knows it when
+# it comes twice. Streams that are read on by number are resumed by whoever reads them.
+_REPEATABLE = (
+    *({"service": "wherry.v1.RunService", "method": name} for name in _RUN_CALLS),
+    {"service": "wherry.v1.PipelineService"},
+    {"service": "wherry.v1.ResultService"},
+)
+_SERVICE_CONFIG = json.dumps(
+    {
+        "methodConfig": [
+            {
+                "name": _REPEATABLE,
+                "retryPolicy": {
+                    "maxAttempts": 4,
+                    "initialBackoff": "0.1s",
+                    "maxBackoff": "0.5s",
+                    "backoffMultiplier": 2,
+                    "retryableStatusCodes": ["UNAVAILABLE"],
+                },
+            }
+        ]
+    }
+)
 
 QUICK_S = 30.0
 """Deadline of calls that only look something up."""
@@ -157,9 +183,10 @@ class Connection:
         return from_rpc(error, target=endpoint.target, embedded=endpoint.embedded, origin=endpoint.origin)
 
 
-def channel_options(endpoint: Endpoint) -> list[tuple[str, int]]:
+def channel_options(endpoint: Endpoint) -> list[tuple[str, int | str]]:
     """How channels are set up, whichever half of gRPC opens them."""
-    options: list[tuple[str, int]] = [
+    options: list[tuple[str, int | str]] = [
+        ("grpc.service_config", _SERVICE_CONFIG),
         ("grpc.max_receive_message_length", _MESSAGE_BYTES_MAX),
         ("grpc.max_send_message_length", _MESSAGE_BYTES_MAX),
         ("grpc.keepalive_time_ms", _KEEPALIVE_MS),

@@ -58,6 +58,8 @@ class Script:
     refuse: tuple[int, str, str, dict[str, str]] | None = None
     break_streams_after: int = 0
     """Break each watching stream once, after so many messages."""
+    lose_answers: int = 0
+    """Break off the next calls that submit or get a run, so many, once they were heard."""
     never_ends: bool = False
     clock_off_s: float = 0.0
     findings: list[system_pb2.CheckFinding] = field(default_factory=list)
@@ -261,6 +263,7 @@ class FakeService(
         self.metadata = {key: str(value) for key, value in context.invocation_metadata()}
         self._refuse(context)
         self.submit_requests.append(request)
+        self._lose(context)
         needs = self._needs(request.submission)
         if needs is not None:
             return runs_pb2.SubmitRunResponse(needs=needs)
@@ -278,6 +281,7 @@ class FakeService(
         self, request: runs_pb2.GetRunRequest, context: grpc.ServicerContext
     ) -> runs_pb2.GetRunResponse:
         self._refuse(context)
+        self._lose(context)
         self._known(request.run, context)
         return runs_pb2.GetRunResponse(run=self.script.run)
 
@@ -330,6 +334,11 @@ class FakeService(
             self.calls["broken:" + stream] += 1
             if self.calls["broken:" + stream] == 1:
                 context.abort(grpc.StatusCode.UNAVAILABLE, "going away")
+
+    def _lose(self, context: grpc.ServicerContext) -> None:
+        if self.script.lose_answers:
+            self.script.lose_answers -= 1
+            context.abort(grpc.StatusCode.UNAVAILABLE, "connection reset")
 
     def _linger(self, context: grpc.ServicerContext) -> None:
         if self.script.never_ends:

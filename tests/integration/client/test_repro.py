@@ -183,6 +183,26 @@ def test_many_and_large_files_travel_whole(
     assert "Uploading 307 files, " in done.err
 
 
+def test_a_call_whose_answer_is_lost_is_made_again_and_submits_once(
+    wherry: Run, service: FakeService
+) -> None:
+    service.script.lose_answers = 2
+    submitted = wherry("repro", "--detach")
+    service.script.lose_answers = 2
+    shown = wherry("show", "42")
+    # Not for ever: a service that is gone is soon said to be.
+    service.script.lose_answers = 100
+    gone = wherry("show", "42")
+
+    assert submitted.code == 0, submitted.err
+    # Two that were lost, one that was told what is missing, and the one that counts.
+    assert len(service.submit_requests) == 4
+    assert len({request.idempotency_key for request in service.submit_requests}) == 1
+    assert shown.code == 0, shown.err
+    assert gone.code == 69
+    assert service.script.lose_answers == 96
+
+
 def test_streams_that_break_go_on_without_a_line_twice(
     wherry: Run, service: FakeService, succeeded: runs_pb2.Run
 ) -> None:
