@@ -31,6 +31,9 @@ class FakeLogStore(LogStore):
     async def last_sequence(self, run_id: RunId) -> int:
         return len(self.lines[run_id])
 
+    async def was_cleared(self, run_id: RunId) -> bool:
+        return False
+
     async def wait_for_lines(self, run_id: RunId, sequence: int, timeout_s: float) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):

@@ -80,6 +80,10 @@ class Settings(BaseSettings):
     """Runtime class of stages, as the engine calls it, such as runsc; empty: the engine's default."""
     node_cache_gb: float | None = Field(default=None, ge=0)
     """Bound on the node's own copies of blobs, in 10^9 bytes; none: half of the disk that home is on."""
+    logs_days: float = Field(default=30.0, gt=0, le=36500)
+    """How long the logs of ended runs are kept, in days."""
+    logs_gb: float = Field(default=10.0, gt=0)
+    """Bound on the logs of runs, in 10^9 bytes: those of runs that ended first go."""
     s3_bucket: str = ""
     """Bucket of the store; empty: an S3 server is started beside the service, with a bucket of its own."""
     s3_prefix: str = ""

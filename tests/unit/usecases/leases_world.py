@@ -98,6 +98,9 @@ class MemoryLog(LogStore):
     async def last_sequence(self, run_id: RunId) -> int:
         return len(self.lines.get(run_id, []))
 
+    async def was_cleared(self, run_id: RunId) -> bool:
+        return False
+
     async def wait_for_lines(self, run_id: RunId, sequence: int, timeout_s: float) -> None:
         """Nobody waits for lines here."""
 

@@ -860,7 +860,7 @@ class WatchRunRequest(_message.Message):
     """Sequence number of the last event seen; 0: from the beginning."""
     wait_s: _builtins.float
     """Seconds after which the stream ends although the run goes on, to be resumed by number: proxies cut
-    connections on which nothing comes. 0: it lasts until the run has ended.
+    connections on which nothing comes. 0: it lasts until the run has ended. Never longer than an hour.
     """
     def __init__(
         self,
@@ -1045,7 +1045,9 @@ class TailLogsRequest(_message.Message):
     follow: _builtins.bool
     """Keep waiting for more until the run has ended."""
     wait_s: _builtins.float
-    """Seconds after which the stream ends although more may come, to be resumed by number. 0: it does not."""
+    """Seconds after which the stream ends although more may come, to be resumed by number. 0: it does not.
+    Never longer than an hour.
+    """
     def __init__(
         self,
         *,

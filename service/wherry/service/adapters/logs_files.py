@@ -2,8 +2,8 @@
 
 One append-only file a run, `<root>/<run>.jsonl`; one JSON object a line, so the number of a line is its
 sequence number. What a crash of the service cut off in the middle of a write is removed when the file is first
-used again. Not here: compression, retention. Lines are not forced to disk: a loss of power can take the last
-seconds of output, nothing else stands on them.
+used again. Of a log that was cleared away an empty file stays, by which that is known. Not here: compression.
+Lines are not forced to disk: a loss of power can take the last seconds of output, nothing else stands on them.
 """
 
 import asyncio
@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,7 +24,7 @@ from wherry.service.adapters.log_lines_json import decode_line, encode_line
 from wherry.service.adapters.shared_reads import SharedReads
 from wherry.service.domain.errors import RunUnknown, Unavailable
 from wherry.service.domain.task import RunId
-from wherry.service.ports.logs import LogLine, LogStore, NewLine
+from wherry.service.ports.logs import ClearableLogs, KeptLog, LogLine, LogStore, NewLine
 
 _T = TypeVar("_T")
 
@@ -76,6 +77,11 @@ class _Log:
         step = min(sequence // _INDEX_STEP, len(self.index) - 1)
         return step * _INDEX_STEP, self.index[step]
 
+    def empty(self) -> None:
+        """Take into account that no line is there any more."""
+        self.count, self.size, self.index = 0, 0, []
+        self.places.clear()
+
     def remember(self, stage: str | None, sequence: int, place: tuple[int, int]) -> None:
         """Keep where a reader stopped."""
         self.places[stage, sequence] = place
@@ -92,7 +98,7 @@ class _Batch:
     lines: list[NewLine] = field(default_factory=list)
 
 
-class FileLogStore(LogStore):
+class FileLogStore(LogStore, ClearableLogs):
     """Lines in files below one folder. Only one service may use it at a time."""
 
     def __init__(self, root: Path, *, threads: int = 4) -> None:
@@ -159,6 +165,41 @@ class FileLogStore(LogStore):
                 async with asyncio.timeout(timeout_s):
                     while log.count <= sequence:
                         await log.grown.wait()
+
+    async def was_cleared(self, run_id: RunId) -> bool:
+        """Whether there were lines that have been cleared away, and none since."""
+        async with self._use(run_id) as log:
+            return not log.count and await self._in_thread(log.path.exists)
+
+    async def list_kept(self) -> Sequence[KeptLog]:
+        """The logs of all runs that have lines.
+
+        Raises:
+            Unavailable: if the folder cannot be read.
+        """
+        try:
+            return await self._in_thread(lambda: _list_kept(self._root))
+        except OSError as exc:
+            raise Unavailable(f"logs cannot be looked at: {exc.strerror}") from exc
+
+    async def clear(self, run_id: RunId) -> bool:
+        """Remove the lines of a run, unless somebody is at them; say whether they are gone.
+
+        Raises:
+            Unavailable: if the disk does not let them go.
+        """
+        async with self._use(run_id) as log:
+            if log.users > 1:
+                return False
+            async with log.lock:
+                # First the record: whoever comes meanwhile finds no lines, and does not look for them in the file.
+                log.empty()
+                try:
+                    await self._in_thread(lambda: os.truncate(log.path, 0))
+                except OSError as exc:
+                    log.loaded = False
+                    raise Unavailable(f"a log cannot be cleared away: {exc.strerror}") from exc
+        return True
 
     def close(self) -> None:
         """Let go of the threads."""
@@ -289,6 +330,20 @@ def _load(path: Path) -> _Log:
                 log.count_line(len(line))
         file.truncate(log.size)
     return log
+
+
+def _list_kept(root: Path) -> list[KeptLog]:
+    found = []
+    with os.scandir(root) as entries:
+        for entry in entries:
+            name, _, kind = entry.name.partition(".")
+            if kind != "jsonl" or not _RUN.fullmatch(name) or not entry.is_file(follow_symlinks=False):
+                continue
+            seen = entry.stat(follow_symlinks=False)
+            if seen.st_size:
+                written_at = datetime.fromtimestamp(seen.st_mtime, UTC)
+                found.append(KeptLog(run_id=RunId(name), size_bytes=seen.st_size, written_at=written_at))
+    return found
 
 
 def _stage_prefix(stage: str) -> bytes:

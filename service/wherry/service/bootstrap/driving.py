@@ -3,6 +3,7 @@
 import contextlib
 import random
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from wherry.service.adapters.clock_system import SystemIdentities
@@ -24,6 +25,7 @@ from wherry.service.ports.runs import RunStore
 from wherry.service.ports.submissions import SubmissionStore
 from wherry.service.rpc.runs import read_submission
 from wherry.service.usecases.attempt_stage import AttemptStage
+from wherry.service.usecases.clear_logs import ClearLogs
 from wherry.service.usecases.drive_run import DriveRun
 from wherry.service.usecases.find_leftovers import FindLeftovers
 from wherry.service.usecases.guard_network import GuardNetwork
@@ -112,6 +114,17 @@ async def open_driving(
         runs=runs, drive=drive, leftovers=runners.leftovers, workspaces=parts.workspaces, clock=clock, log=log
     )
     await recover.start()
+    clear_logs = ClearLogs(
+        logs=parts.logs,
+        runs=runs,
+        in_use=lambda: keep_logs.runs,
+        age_max=timedelta(days=settings.logs_days),
+        bytes_max=int(settings.logs_gb * 10**9),
+        clock=clock,
+        log=log,
+    )
+    clear_logs.start()
+    stack.push_async_callback(clear_logs.close)
     if parts.database.is_shared:
         stops = WatchStops(runs=runs, drive=drive, clock=clock)
         stops.start()

@@ -58,3 +58,29 @@ class LogStore(Protocol):
     async def wait_for_lines(self, run_id: RunId, sequence: int, timeout_s: float) -> None:
         """Return once a line after `sequence` exists, or when time is up."""
         ...
+
+    async def was_cleared(self, run_id: RunId) -> bool:
+        """Whether there were lines that have been cleared away, and none since."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptLog:
+    """What the lines of a run take."""
+
+    run_id: RunId
+    size_bytes: int
+    written_at: datetime
+    """When the newest line was kept."""
+
+
+class ClearableLogs(Protocol):
+    """Lines of runs, seen by whoever makes room. Every method may raise Unavailable."""
+
+    async def list_kept(self) -> Sequence[KeptLog]:
+        """The logs of all runs that have lines."""
+        ...
+
+    async def clear(self, run_id: RunId) -> bool:
+        """Remove the lines of a run, unless somebody is at them; say whether they are gone."""
+        ...

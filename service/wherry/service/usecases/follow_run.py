@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from wherry.service.domain.dvc.stage import StageName
 from wherry.service.domain.errors import StageUnknown
-from wherry.service.domain.run import Event, Run
+from wherry.service.domain.run import Event, Run, StageRecord
 from wherry.service.domain.states import CacheUse
 from wherry.service.ports.logs import LogLine, LogStore
 from wherry.service.ports.runs import RunStore
@@ -18,6 +18,9 @@ _PAGE = 500
 # How long one wait lasts before the state is looked at again. News wake it at once; this only bounds
 # how long a follower lives on after its caller has gone.
 _WAIT_S = 20.0
+
+# How long a follower is served at most: what is left of those that have gone without a word ends some time.
+STREAM_S_MAX = 3600.0
 
 # What comes within so short a time of the last look is told in one go: nobody sees the delay, and a run of known
 # results is not read back event by event. After a longer silence news are told at once.
@@ -51,6 +54,8 @@ class FollowRun:
     async def events(self, run: str, *, after: int, wait_s: float | None = None) -> AsyncIterator[Event]:
         """Events after a sequence number, until the run has ended and all were given, or for `wait_s` seconds.
 
+        No stream lasts longer than an hour: it is to be resumed.
+
         Raises:
             RunUnknown: if there is no such run.
         """
@@ -73,7 +78,8 @@ class FollowRun:
         """Lines after a sequence number; with `follow` until the run has ended, or for `wait_s` seconds.
 
         Of a single stage whose result was known, the lines of the run that computed it come after its own; then
-        nothing is waited for. The last page says that it is the last; without one there may be more.
+        nothing is waited for. Of a run whose log was cleared away come the lines that are kept with its results.
+        The last page says that it is the last; without one there may be more: no stream lasts longer than an hour.
 
         Raises:
             RunUnknown: if there is no such run.
@@ -96,8 +102,10 @@ class FollowRun:
                 if len(lines) == _PAGE:
                     after = lines[-1].sequence
                     continue
-                if record is not None and record.cache is CacheUse.HIT and record.state.is_final:
-                    async for lines in self._replay(record, after=after):
+                is_cleared = has_ended and not newest and await self._logs.was_cleared(found.id)
+                archived = self._archived(life, record, stage=stage, is_cleared=is_cleared, after=after)
+                if archived is not None:
+                    async for lines in archived:
                         yield Page(lines)
                     break
                 after = max(after, newest, lines[-1].sequence if lines else 0)
@@ -109,6 +117,16 @@ class FollowRun:
                 await _first_of(self._logs.wait_for_lines(found.id, after, left_s), life.wait(left_s))
                 await self._let_gather(life)
         yield Page((), is_last=True)
+
+    def _archived(
+        self, life: "_Life", record: StageRecord | None, *, stage: str | None, is_cleared: bool, after: int
+    ) -> AsyncIterator[Sequence[LogLine]] | None:
+        """What is kept elsewhere and comes after the run's own lines; None when nothing does, or not yet."""
+        if record is not None and record.cache is CacheUse.HIT and record.state.is_final:
+            return self._replay(record, after=after)
+        if is_cleared:
+            return self._replay.cleared(list(life.stages.values()), stage=stage, after=after)
+        return None
 
     @contextlib.contextmanager
     def _following(self) -> Iterator[None]:
@@ -129,16 +147,16 @@ class _Patience:
 
     def __init__(self, wait_s: float | None) -> None:
         self._loop = asyncio.get_running_loop()
-        self._until = None if wait_s is None else self._loop.time() + wait_s
+        self._until = self._loop.time() + min(wait_s or STREAM_S_MAX, STREAM_S_MAX)
 
     @property
     def is_over(self) -> bool:
-        return self._until is not None and self._loop.time() >= self._until
+        return self._loop.time() >= self._until
 
     @property
     def left_s(self) -> float:
         """How long the next wait may last."""
-        return _WAIT_S if self._until is None else min(_WAIT_S, max(0.0, self._until - self._loop.time()))
+        return min(_WAIT_S, max(0.0, self._until - self._loop.time()))
 
 
 class _Life:

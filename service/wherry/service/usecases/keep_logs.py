@@ -24,12 +24,18 @@ class KeepLogs:
         self._log = log
         self._places = asyncio.Semaphore(_AT_ONCE)
         self._keeping: dict[LogName, asyncio.Task[None]] = {}
+        self._runs: dict[LogName, RunId] = {}
 
     def start(self, name: LogName, *, run_id: RunId, stage: str, after: int) -> None:
         """Keep the lines of a stage after a number under a name; returns at once."""
         task = asyncio.create_task(self._keep(name, run_id, stage, after), name=f"keep log {name}")
-        self._keeping[name] = task
-        task.add_done_callback(lambda _: self._keeping.pop(name, None))
+        self._keeping[name], self._runs[name] = task, run_id
+        task.add_done_callback(lambda _: self._forget(name))
+
+    @property
+    def runs(self) -> frozenset[RunId]:
+        """The runs whose lines are being copied, or wait for it."""
+        return frozenset(self._runs.values())
 
     async def settle(self, name: LogName) -> None:
         """Return when the log is kept, if that is under way."""
@@ -39,6 +45,10 @@ class KeepLogs:
     async def close(self) -> None:
         """Return when all logs are kept."""
         await asyncio.gather(*self._keeping.values())
+
+    def _forget(self, name: LogName) -> None:
+        self._keeping.pop(name, None)
+        self._runs.pop(name, None)
 
     async def _keep(self, name: LogName, run_id: RunId, stage: str, after: int) -> None:
         try:
