@@ -19,9 +19,10 @@ from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import make_url
+from sqlalchemy import URL, make_url
 
 from tests.e2e.harness import WHERRY, Project, Service, new_project, run, states
+from tests.postgres_cluster import PostgresCluster
 from wherry.service.adapters.s3_server_seaweedfs import SeaweedServer
 
 _DEADLINE_S = 120
@@ -54,17 +55,6 @@ class KilledStore:
         return sum(file.stat().st_size for file in (self._folder / "data").rglob("*.dat"))
 
 
-def service_on(home: Path, server: SeaweedServer, **more: str) -> Service:
-    given = {
-        "WHERRY_S3_BUCKET": "wherry-tests",
-        "WHERRY_S3_PREFIX": uuid.uuid4().hex,
-        "WHERRY_S3_ENDPOINT": server.endpoint,
-        "WHERRY_S3_ACCESS_KEY": server.access_key,
-        "WHERRY_S3_SECRET_KEY": server.secret_key,
-    }
-    return Service(home, {**given, **more})
-
-
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KilledStore]:
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -76,11 +66,29 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KilledStore]:
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory, store: KilledStore) -> Iterator[Service]:
-    service = service_on(tmp_path_factory.mktemp("home"), store.server)
-    service.wherry("up", cwd=service.home).expect(0)
+def database(postgres: PostgresCluster) -> URL:
+    """A PostgreSQL database of its own."""
+    return make_url(postgres.new_database())
+
+
+@pytest.fixture(scope="module")
+def on_postgres(
+    tmp_path_factory: pytest.TempPathFactory, store: KilledStore, database: URL
+) -> Iterator[Service]:
+    """A service on that database, and on the S3 server that is killed."""
+    home, server = tmp_path_factory.mktemp("home"), store.server
+    settings = {
+        "WHERRY_DATABASE_URL": database.render_as_string(),
+        "WHERRY_S3_BUCKET": "wherry-tests",
+        "WHERRY_S3_PREFIX": uuid.uuid4().hex,
+        "WHERRY_S3_ENDPOINT": server.endpoint,
+        "WHERRY_S3_ACCESS_KEY": server.access_key,
+        "WHERRY_S3_SECRET_KEY": server.secret_key,
+    }
+    service = Service(home, settings)
+    service.wherry("up", cwd=home).expect(0)
     yield service
-    service.wherry("down", cwd=service.home).expect(0)
+    service.wherry("down", cwd=home).expect(0)
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -121,19 +129,19 @@ def numbers(project: Project, shown: Any, *stages: str) -> list[str]:
 
 
 def test_an_s3_server_that_is_killed_under_a_stage_and_while_its_output_is_kept(
-    service: Service, store: KilledStore, tmp_path: Path
+    on_postgres: Service, store: KilledStore, tmp_path: Path
 ) -> None:
     files = {
         "dvc.yaml": "stages:\n"
-        f"  one: {{cmd: '{NUMBER}; sleep 2; head -c 48M /dev/urandom >a', deps: [seed], outs: [a]}}\n"
+        f"  one: {{cmd: '{NUMBER}; sleep 2; head -c 32M /dev/urandom >a', deps: [seed], outs: [a]}}\n"
         "  two: {cmd: md5sum <a >b, deps: [a], outs: [b]}\n",
         ".dvc/wherry.toml": SETTINGS,
         "seed": uuid.uuid4().hex,
     }
-    project = new_project(tmp_path / "project", service, files)
+    project = new_project(tmp_path / "project", on_postgres, files)
     watching = begin(project)
 
-    until(lambda: is_running(service))
+    until(lambda: is_running(on_postgres))
     before = store.stored_bytes()
     store.kill()
     store.start()
@@ -179,12 +187,8 @@ def test_a_database_that_another_program_locks_is_waited_for(service: Service, t
 
 
 def test_a_postgresql_that_ends_all_its_connections_again_and_again_loses_nothing(
-    store: KilledStore, postgres_url: str, tmp_path: Path
+    on_postgres: Service, database: URL, tmp_path: Path
 ) -> None:
-    home = tmp_path / "home"
-    home.mkdir()
-    service = service_on(home, store.server, WHERRY_DATABASE_URL=postgres_url)
-    service.wherry("up", cwd=home).expect(0)
     names = [f"s{number}" for number in range(4)]
     stages = [f"  {name}: {{cmd: '{NUMBER} | tee {name}', deps: [seed], outs: [{name}]}}\n" for name in names]
     files = {
@@ -192,25 +196,21 @@ def test_a_postgresql_that_ends_all_its_connections_again_and_again_loses_nothin
         ".dvc/wherry.toml": SETTINGS,
         "seed": uuid.uuid4().hex,
     }
-    project = new_project(tmp_path / "project", service, files)
-    database = make_url(postgres_url)
+    project = new_project(tmp_path / "project", on_postgres, files)
     kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()"
     killed = 0
-    try:
-        watching = begin(project)
-        until(lambda: is_running(service))
-        with psycopg.connect(
-            host=str(database.query["host"]), user="postgres", dbname="postgres", autocommit=True
-        ) as operator:
-            for _ in range(_TIMES):
-                killed += len(operator.execute(kill, [database.database]).fetchall())
-                with suppress(subprocess.TimeoutExpired):
-                    watching.wait(0.2)
-        shown = ended(watching)
-        project.wherry("pull").expect(0)
-        written = numbers(project, shown)
-    finally:
-        service.wherry("down", cwd=home).expect(0)
+    watching = begin(project)
+    until(lambda: is_running(on_postgres))
+    with psycopg.connect(
+        host=str(database.query["host"]), user="postgres", dbname="postgres", autocommit=True
+    ) as operator:
+        for _ in range(_TIMES):
+            killed += len(operator.execute(kill, [database.database]).fetchall())
+            with suppress(subprocess.TimeoutExpired):
+                watching.wait(0.2)
+    shown = ended(watching)
+    project.wherry("pull").expect(0)
+    written = numbers(project, shown)
 
     assert killed > 0
     assert states(shown) == dict.fromkeys(names, ("succeeded", "miss"))
