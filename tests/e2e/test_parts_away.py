@@ -1,0 +1,217 @@
+"""The database or the S3 server is away for a while under a run: nothing is lost, and no stage is blamed or run twice."""
+
+import asyncio
+import hashlib
+import json
+import os
+import re
+import signal
+import socket
+import sqlite3
+import subprocess
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import psycopg
+import pytest
+from sqlalchemy import URL, make_url
+
+from tests.e2e.harness import WHERRY, Project, Service, new_project, run, states
+from tests.postgres_cluster import PostgresCluster
+from wherry.service.adapters.s3_server_seaweedfs import SeaweedServer
+
+_DEADLINE_S = 120
+# How often PostgreSQL ends all connections, five times a second.
+_TIMES = 15
+MIB = 1024 * 1024
+SETTINGS = '[defaults]\nimage = "wherry/base:bookworm"\nnetwork = false\n'
+
+# Written once for each execution: another number every time.
+NUMBER = "cat /proc/sys/kernel/random/uuid"
+
+
+class KilledStore:
+    """An S3 server that is no child of the service, always at one address."""
+
+    def __init__(self, folder: Path, port: int) -> None:
+        self.server = SeaweedServer(folder, port=port)
+        self._folder = folder
+
+    def start(self) -> None:
+        asyncio.run(self.server.start())
+
+    def kill(self) -> None:
+        """End it at once, and return when it is gone."""
+        os.kill(int((self._folder / "weed.pid").read_text()), signal.SIGKILL)
+        asyncio.run(self.server.stop())
+
+    def stored_bytes(self) -> int:
+        """What its volumes take."""
+        return sum(file.stat().st_size for file in (self._folder / "data").rglob("*.dat"))
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KilledStore]:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    store = KilledStore(tmp_path_factory.mktemp("killed"), port)
+    store.start()
+    yield store
+    asyncio.run(store.server.stop())
+
+
+@pytest.fixture(scope="module")
+def database(postgres: PostgresCluster) -> URL:
+    """A PostgreSQL database of its own."""
+    return make_url(postgres.new_database())
+
+
+@pytest.fixture(scope="module")
+def on_postgres(
+    tmp_path_factory: pytest.TempPathFactory, store: KilledStore, database: URL
+) -> Iterator[Service]:
+    """A service on that database, and on the S3 server that is killed."""
+    home, server = tmp_path_factory.mktemp("home"), store.server
+    settings = {
+        "WHERRY_DATABASE_URL": database.render_as_string(),
+        "WHERRY_S3_BUCKET": "wherry-tests",
+        "WHERRY_S3_PREFIX": uuid.uuid4().hex,
+        "WHERRY_S3_ENDPOINT": server.endpoint,
+        "WHERRY_S3_ACCESS_KEY": server.access_key,
+        "WHERRY_S3_SECRET_KEY": server.secret_key,
+    }
+    service = Service(home, settings)
+    service.wherry("up", cwd=home).expect(0)
+    yield service
+    service.wherry("down", cwd=home).expect(0)
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + _DEADLINE_S
+    while not condition():
+        assert time.monotonic() < deadline
+        Event().wait(0.01)
+
+
+def is_running(service: Service) -> bool:
+    """Whether a container of the service is."""
+    listed = run(["docker", "ps", "-q", "--filter", f"label=wherry.path={service.home}"], cwd=service.home)
+    return bool(listed.expect(0).out.split())
+
+
+def begin(project: Project) -> "subprocess.Popen[str]":
+    """Reproduce, and watch."""
+    return subprocess.Popen(
+        [WHERRY, "repro", "--json"],
+        cwd=project.root,
+        env=project.service.environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def ended(watching: "subprocess.Popen[str]") -> Any:
+    out, err = watching.communicate(timeout=_DEADLINE_S)
+    assert watching.returncode == 0, out + err
+    return json.loads(out)
+
+
+def numbers(project: Project, shown: Any, *stages: str) -> list[str]:
+    """What the executions of stages wrote, one for each."""
+    told = project.wherry("logs", shown["id"], *stages).expect(0).out
+    return re.findall(r"(?m)[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$", told)
+
+
+def test_an_s3_server_that_is_killed_under_a_stage_and_while_its_output_is_kept(
+    on_postgres: Service, store: KilledStore, tmp_path: Path
+) -> None:
+    files = {
+        "dvc.yaml": "stages:\n"
+        f"  one: {{cmd: '{NUMBER}; sleep 2; head -c 32M /dev/urandom >a', deps: [seed], outs: [a]}}\n"
+        "  two: {cmd: md5sum <a >b, deps: [a], outs: [b]}\n",
+        ".dvc/wherry.toml": SETTINGS,
+        "seed": uuid.uuid4().hex,
+    }
+    project = new_project(tmp_path / "project", on_postgres, files)
+    watching = begin(project)
+
+    until(lambda: is_running(on_postgres))
+    before = store.stored_bytes()
+    store.kill()
+    store.start()
+    until(lambda: store.stored_bytes() > before + MIB)
+    store.kill()
+    going = project.wherry("ps", "--json").expect(0).json()["runs"][0]
+    meanwhile = project.wherry("show", going["id"], "--json").expect(0).json()
+    store.start()
+    shown = ended(watching)
+    project.wherry("pull").expect(0)
+
+    assert states(meanwhile)["one"][0] == "running"
+    assert states(shown) == {"one": ("succeeded", "miss"), "two": ("succeeded", "miss")}
+    assert len(numbers(project, shown, "one")) == 1
+    digest = hashlib.md5((project.root / "a").read_bytes(), usedforsecurity=False).hexdigest()
+    assert (project.root / "b").read_text().split()[0] == digest
+    assert project.wherry("cache", "fsck", "--full", "--json").expect(0).json()["faults"] == []
+
+
+def test_a_database_that_another_program_locks_is_waited_for(service: Service, tmp_path: Path) -> None:
+    files = {
+        "dvc.yaml": "stages:\n"
+        f"  one: {{cmd: '{NUMBER} | tee a; sleep 3', deps: [seed], outs: [a]}}\n"
+        "  two: {cmd: cp a b, deps: [a], outs: [b]}\n",
+        ".dvc/wherry.toml": SETTINGS,
+        "seed": uuid.uuid4().hex,
+    }
+    project = new_project(tmp_path / "project", service, files)
+    watching = begin(project)
+
+    until(lambda: is_running(service))
+    # The stage ends, and its output is kept, while nothing can be written or read.
+    with closing(sqlite3.connect(service.home / "wherry.db", isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        until(lambda: not is_running(service))
+        other.execute("ROLLBACK")
+    shown = ended(watching)
+    project.wherry("pull").expect(0)
+
+    assert states(shown) == {"one": ("succeeded", "miss"), "two": ("succeeded", "miss")}
+    (number,) = numbers(project, shown, "one")
+    assert (project.root / "b").read_text() == f"{number}\n"
+
+
+def test_a_postgresql_that_ends_all_its_connections_again_and_again_loses_nothing(
+    on_postgres: Service, database: URL, tmp_path: Path
+) -> None:
+    names = [f"s{number}" for number in range(4)]
+    stages = [f"  {name}: {{cmd: '{NUMBER} | tee {name}', deps: [seed], outs: [{name}]}}\n" for name in names]
+    files = {
+        "dvc.yaml": "stages:\n" + "".join(stages),
+        ".dvc/wherry.toml": SETTINGS,
+        "seed": uuid.uuid4().hex,
+    }
+    project = new_project(tmp_path / "project", on_postgres, files)
+    kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()"
+    killed = 0
+    watching = begin(project)
+    until(lambda: is_running(on_postgres))
+    with psycopg.connect(
+        host=str(database.query["host"]), user="postgres", dbname="postgres", autocommit=True
+    ) as operator:
+        for _ in range(_TIMES):
+            killed += len(operator.execute(kill, [database.database]).fetchall())
+            with suppress(subprocess.TimeoutExpired):
+                watching.wait(0.2)
+    shown = ended(watching)
+    project.wherry("pull").expect(0)
+    written = numbers(project, shown)
+
+    assert killed > 0
+    assert states(shown) == dict.fromkeys(names, ("succeeded", "miss"))
+    assert sorted(written) == sorted((project.root / name).read_text().strip() for name in names)
