@@ -31,7 +31,7 @@ class AsyncRun(RunFacts):
 
     async def refresh(self) -> Self:
         """Ask how it stands; returns itself."""
-        self._record = (await self._client.run(self.id)).record
+        self._hear((await self._client.run(self.id)).record)
         return self
 
     async def wait(self, timeout: float | None = None) -> Self:
@@ -72,7 +72,7 @@ class AsyncRun(RunFacts):
 
     async def stop(self) -> Self:
         """Ask that it be stopped; `wait` waits for that. Returns itself."""
-        self._record = (await self._client.stop(self.id)).record
+        self._hear((await self._client.stop(self.id)).record)
         return self
 
     async def retry(self, *from_stages: str, name: str = "") -> AsyncRun:

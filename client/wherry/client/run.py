@@ -31,7 +31,7 @@ class Run(RunFacts):
 
     def refresh(self) -> Self:
         """Ask how it stands; returns itself."""
-        self._record = self._client.run(self.id).record
+        self._hear(self._client.run(self.id).record)
         return self
 
     def wait(self, timeout: float | None = None) -> Self:
@@ -68,7 +68,7 @@ class Run(RunFacts):
 
     def stop(self) -> Self:
         """Ask that it be stopped; `wait` waits for that. Harmless when it has ended. Returns itself."""
-        self._record = self._client.stop(self.id).record
+        self._hear(self._client.stop(self.id).record)
         return self
 
     def retry(self, *from_stages: str, name: str = "") -> Run:

@@ -81,6 +81,11 @@ class RunFacts:
         """Take the protocol's message."""
         self._record = record
 
+    def _hear(self, record: Run) -> None:
+        """Take news of it. Answers may overtake each other, and nothing comes after the end: what is older is left."""
+        if record.state in ENDED or not self.has_ended:
+            self._record = record
+
     @property
     def record(self) -> Run:
         """The protocol's message, with everything the service tells of a run."""
