@@ -39,12 +39,9 @@ class FakeLeases(Leases):
         else:
             self.standing[key] = replace(self.standing[key], failure=failure, files=files)
 
-    async def sweep(self, *, before: datetime) -> None:
-        self.standing = {
-            key: lease
-            for key, lease in self.standing.items()
-            if lease.failure is None or lease.expires_at >= before
-        }
+    async def sweep(self, *, before: datetime) -> bool:
+        self.standing = {key: lease for key, lease in self.standing.items() if lease.expires_at >= before}
+        return False
 
     def holds(self, key: StrictKey, token: LeaseToken) -> bool:
         standing = self.standing.get(key)

@@ -184,8 +184,8 @@ class MortalLeases(Leases):
         await self._life.is_heard.wait()
         await self._inner.end(key, token, failure=failure, files=files)
 
-    async def sweep(self, *, before: datetime) -> None:
-        await self._inner.sweep(before=before)
+    async def sweep(self, *, before: datetime) -> bool:
+        return await self._inner.sweep(before=before)
 
 
 class MortalCache(FakeRunCache):

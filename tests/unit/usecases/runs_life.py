@@ -68,6 +68,7 @@ from wherry.service.usecases.resolve_stage import ProjectState, ResolveStage, op
 from wherry.service.usecases.restore_inputs import RestoreInputs
 from wherry.service.usecases.stop_run import StopRun
 from wherry.service.usecases.submit_run import SubmitRun
+from wherry.service.usecases.sweep_leases import SweepLeases
 from wherry.service.usecases.trim_images import TrimImages
 from wherry.service.usecases.watch_stops import WatchStops
 from wherry.service.usecases.write_backs import WriteBacks
@@ -214,7 +215,7 @@ class Life:
                 log=log,
             ),
         )
-        self.lease_sweep = self.runners.lease.sweep
+        self.lease_sweep = SweepLeases(leases=leases, clock=clock, log=log)
         open_project = cast(OpenProject, self._open)
         self.drive = DriveRun(
             attempt=RestoreInputs(

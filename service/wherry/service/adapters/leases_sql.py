@@ -17,7 +17,18 @@ _HELD = (leases.c.key == bindparam("wanted"), leases.c.token == bindparam("held"
 _RENEW = update(leases).where(*_HELD).values(expires_at=bindparam("until"))
 _FAIL = update(leases).where(*_HELD).values(failure=bindparam("reason"), files=bindparam("seen"))
 _END = delete(leases).where(*_HELD)
-_SWEEP = delete(leases).where(leases.c.failure.is_not(None), leases.c.expires_at < bindparam("before"))
+_SWEPT_AT_ONCE = 1_000
+_OLD = leases.alias("old")
+_SWEEP = delete(leases).where(
+    leases.c.key.in_(
+        select(_OLD.c.key)
+        .where(_OLD.c.expires_at < bindparam("before"))
+        .order_by(_OLD.c.expires_at)
+        .limit(_SWEPT_AT_ONCE)
+    ),
+    # Once more: PostgreSQL asks only this of a row that somebody has taken or renewed meanwhile.
+    leases.c.expires_at < bindparam("before"),
+)
 
 
 class SqlLeases(Leases):
@@ -82,9 +93,11 @@ class SqlLeases(Leases):
             values |= {"reason": _dump_failure(failure), "seen": files}
         await self._database.run(lambda connection: connection.execute(statement, values))
 
-    async def sweep(self, *, before: datetime) -> None:
+    async def sweep(self, *, before: datetime) -> bool:
         """See the port."""
-        await self._database.run(lambda connection: connection.execute(_SWEEP, {"before": before}))
+        values = {"before": before}
+        swept = await self._database.run(lambda connection: connection.execute(_SWEEP, values).rowcount)
+        return swept == _SWEPT_AT_ONCE
 
 
 def _lease(row: Row[Any]) -> Lease:

@@ -35,6 +35,7 @@ from wherry.service.usecases.recover_runs import RecoverRuns
 from wherry.service.usecases.remains import Remains
 from wherry.service.usecases.reopen_run import ReopenRun
 from wherry.service.usecases.restore_inputs import RestoreInputs
+from wherry.service.usecases.sweep_leases import SweepLeases
 from wherry.service.usecases.watch_stops import WatchStops
 from wherry.service.usecases.write_backs import WriteBacks
 
@@ -81,7 +82,9 @@ async def open_driving(
         log=log,
     )
     runners = Runners(settings, parts, machine, made)
-    await runners.lease.sweep()
+    sweep_leases = SweepLeases(leases=made.leases, clock=clock, log=log)
+    sweep_leases.start()
+    stack.push_async_callback(sweep_leases.close)
     attempt = AttemptStage(
         resolve=projects.resolve,
         recorded=content.recorded,

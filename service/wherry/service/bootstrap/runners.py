@@ -144,7 +144,7 @@ class Runners(RunnerMaker):
         self._faults: Faults | None = KillAt(settings.fault_at) if settings.fault_at else None
         self._places = Places(machine, at_once=settings.jobs)
         self._flights = Flights()
-        self.lease = HoldLease(
+        self._lease = HoldLease(
             leases=made.leases,
             find=made.find,
             clock=made.clock,
@@ -199,7 +199,7 @@ class Runners(RunnerMaker):
         merging = MergingStageRunner(
             tidying,
             flights=self._flights,
-            lease=self.lease,
+            lease=self._lease,
             find=made.find,
             logs=self._parts.logs,
             clock=made.clock,

@@ -34,6 +34,6 @@ class Leases(Protocol):
         """
         ...
 
-    async def sweep(self, *, before: datetime) -> None:
-        """Remove failures whose lease would have expired before an instant."""
+    async def sweep(self, *, before: datetime) -> bool:
+        """Remove leases, and failures, that expired before an instant, up to a bound; say whether there may be more."""
         ...

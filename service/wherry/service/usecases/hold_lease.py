@@ -33,9 +33,6 @@ _LIFE_S = 30.0
 _BEAT_S = _LIFE_S / 4
 _LOOK_S = _LIFE_S / 30
 
-# Failures are kept for those who wait for them, at another service too; nobody waits for one this old.
-_FAILURE_LIFE = timedelta(days=1)
-
 # How often an execution may lose its lease before that is told.
 _TIMES_MAX = 3
 
@@ -62,10 +59,6 @@ class HoldLease:
         self._identities = identities
         self._log = log
         self._owner = owner
-
-    async def sweep(self) -> None:
-        """Forget failures that nobody waits for any more."""
-        await self._leases.sweep(before=self._clock.now() - _FAILURE_LIFE)
 
     async def __call__(self, task: StageTask, observer: StageObserver, execute: Execute) -> Outcome:
         """Return how the execution ended, here or elsewhere."""
