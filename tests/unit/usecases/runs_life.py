@@ -30,7 +30,7 @@ from wherry.service.ports.blob_index import BlobIndex
 from wherry.service.ports.containers import ContainerEngine
 from wherry.service.ports.images import ImageMaker, ImageStore, ImageUses, MadeImages
 from wherry.service.ports.leases import Leases
-from wherry.service.ports.log_archive import LogArchive
+from wherry.service.ports.log_archive import LogArchive, LogsToKeep
 from wherry.service.ports.logs import LogStore
 from wherry.service.ports.objects import ObjectStore
 from wherry.service.ports.run_cache import RunCache
@@ -127,6 +127,7 @@ class Life:
             Unavailable: then it could not be started.
         """
         await self.lease_sweep()
+        await self.keep_logs.resume()
         await self.recover.start()
         self.stops.start()
 
@@ -157,6 +158,7 @@ class Life:
         engine = self._port(ContainerEngine, site.engine, "engine")  # type: ignore[type-abstract]
         images = self._port(ImageStore, Images(), "engine")  # type: ignore[type-abstract]
         workspaces = self._port(Workspaces, site.workspaces, "disk")  # type: ignore[type-abstract]
+        noted = self._port(LogsToKeep, site.noted, "disk")  # type: ignore[type-abstract]
         logs = self._port(LogStore, site.logs, "disk")  # type: ignore[type-abstract]
         node: NodeCache = FakeNode(objects, shared.folder)
         identities, log = shared.identities, shared.log
@@ -177,7 +179,7 @@ class Life:
         resolve = ResolveStage(
             index=index, read=read, legacy=legacy, recorded=recorded, network=NetworkPolicy()
         )
-        self.keep_logs = KeepLogs(logs=logs, archive=archive, log=log)
+        self.keep_logs = KeepLogs(logs=logs, archive=archive, noted=noted, clock=clock, log=log)
         self.note_use = NoteUse(index=index, packs=packs, log=log)
         self.runners = Runners(
             Settings(home=shared.folder, jobs=2, workspace_gb=1),

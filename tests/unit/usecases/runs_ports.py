@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from tests.fakes.blob_index import FakeBlobIndex
 from tests.fakes.leases import FakeLeases
 from tests.fakes.log_store import FakeLogStore
+from tests.fakes.logs_to_keep import FakeLogsToKeep
 from tests.fakes.object_store import FakeObjectStore
 from tests.fakes.run_cache import FakeRunCache
 from tests.fakes.run_store import FakeRunStore
@@ -47,6 +48,7 @@ class Site:
     engine: FakeEngine
     workspaces: FakeWorkspaces
     logs: FakeLogStore
+    noted: FakeLogsToKeep
     down: set[str]
     """Of `database`, `store` and `engine`, those that do not answer."""
 

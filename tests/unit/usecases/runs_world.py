@@ -15,6 +15,7 @@ from tests.fakes.blob_index import FakeBlobIndex
 from tests.fakes.event_log import FakeEventLog
 from tests.fakes.leases import FakeLeases
 from tests.fakes.log_store import FakeLogStore
+from tests.fakes.logs_to_keep import FakeLogsToKeep
 from tests.fakes.object_store import FakeObjectStore
 from tests.fakes.pack_index import FakePackIndex
 from tests.fakes.run_store import FakeRunStore
@@ -110,7 +111,7 @@ class World:
         self.lives: dict[str, Life | None] = dict.fromkeys(owners)
 
     def _site(self, owner: str) -> Site:
-        site = Site(owner, FakeEngine(), FakeWorkspaces(self.folder), FakeLogStore(), set())
+        site = Site(owner, FakeEngine(), FakeWorkspaces(self.folder), FakeLogStore(), FakeLogsToKeep(), set())
         site.engine.when_started = partial(self._check_start, owner)
         return site
 
@@ -330,6 +331,9 @@ class World:
         for site in self.sites.values():
             assert not site.engine.containers, "containers are left"
             assert not site.workspaces.attempts, "workspaces are left"
+            assert not site.noted.noted, "outputs of results are not kept"
+        for result in self.results.values():
+            assert result.log in self.archived, "a result without its output"
         for lease in self.leases.standing.values():
             assert lease.failure is not None or lease.expires_at < self.ended_at, "a lease is held for nobody"
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from wherry.service.adapters.clock_system import SystemIdentities
 from wherry.service.adapters.home_lock import is_at_work
 from wherry.service.adapters.leases_sql import SqlLeases
+from wherry.service.adapters.logs_to_keep_files import FileLogsToKeep
 from wherry.service.adapters.runs_sql import SqlRunStore
 from wherry.service.adapters.submissions_sql import SqlSubmissionStore
 from wherry.service.adapters.traces_docker import SERVICE_LABEL, DockerTraces
@@ -69,8 +70,15 @@ async def open_driving(
         random.Random(),  # noqa: S311 - chooses names for runs
         owner=parts.labels[SERVICE_LABEL],
     )
-    keep_logs = KeepLogs(logs=parts.logs, archive=parts.log_archive, log=log)
+    keep_logs = KeepLogs(
+        logs=parts.logs,
+        archive=parts.log_archive,
+        noted=FileLogsToKeep(settings.home / "logs-to-keep"),
+        clock=clock,
+        log=log,
+    )
     stack.push_async_callback(keep_logs.close)
+    await keep_logs.resume()
     made = RunnerParts(
         leases=SqlLeases(parts.database),
         cache=projects.cache,
