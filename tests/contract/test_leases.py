@@ -76,14 +76,14 @@ def test_a_lease_that_has_expired_is_taken_over(leases: Leases, seconds: float, 
 def test_a_lease_that_was_renewed_lives_on(leases: Leases) -> None:
     asyncio.run(leases.acquire(MINE, now=NOW))
     renewed = LATER + timedelta(seconds=30)
-    assert asyncio.run(leases.renew(KEY, MINE.token, expires_at=renewed))
+    assert asyncio.run(leases.renew(KEY, MINE.token, expires_at=renewed)) == replace(MINE, expires_at=renewed)
     assert asyncio.run(leases.acquire(THEIRS, now=LATER)) == replace(MINE, expires_at=renewed)
 
 
 def test_who_was_taken_over_can_neither_renew_nor_end_the_lease(leases: Leases) -> None:
     asyncio.run(leases.acquire(MINE, now=NOW))
     asyncio.run(leases.acquire(THEIRS, now=LATER))
-    assert not asyncio.run(leases.renew(KEY, MINE.token, expires_at=LATER + timedelta(days=1)))
+    assert asyncio.run(leases.renew(KEY, MINE.token, expires_at=LATER + timedelta(days=1))) is None
     asyncio.run(leases.end(KEY, MINE.token))
     asyncio.run(leases.end(KEY, MINE.token, failure=FAILURE))
     assert asyncio.run(leases.find(KEY)) == THEIRS
@@ -108,6 +108,21 @@ def test_a_failure_can_be_read_until_somebody_takes_the_lease(leases: Leases) ->
     assert asyncio.run(leases.find(KEY)) == replace(MINE, failure=FAILURE, files="f1")
     assert not asyncio.run(leases.renew(KEY, MINE.token, expires_at=LATER))
     assert asyncio.run(leases.acquire(THEIRS, now=NOW)) == THEIRS
+
+
+@pytest.mark.parametrize("failure", [None, FAILURE])
+def test_a_watched_lease_is_given_up_only_by_who_knows_that_it_is(
+    leases: Leases, failure: Failed | None
+) -> None:
+    asyncio.run(leases.acquire(MINE, now=NOW))
+    assert asyncio.run(leases.watch(KEY, MINE.token))
+    assert not asyncio.run(leases.end(KEY, MINE.token, failure=failure, watched=False))
+    assert asyncio.run(leases.renew(KEY, MINE.token, expires_at=LATER)) == replace(MINE, watched=True)
+    assert asyncio.run(leases.end(KEY, MINE.token, failure=failure))
+    assert not asyncio.run(leases.watch(KEY, MINE.token)), "too late"
+    assert not asyncio.run(leases.end(KEY, MINE.token))
+    assert asyncio.run(leases.acquire(THEIRS, now=NOW)) == THEIRS, "nobody watches it yet"
+    assert asyncio.run(leases.end(KEY, THEIRS.token, watched=False))
 
 
 def test_what_expired_long_ago_is_swept_away_and_what_lives_is_not(leases: Leases) -> None:

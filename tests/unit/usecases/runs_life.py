@@ -33,6 +33,7 @@ from wherry.service.ports.leases import Leases
 from wherry.service.ports.log_archive import LogArchive, LogsToKeep
 from wherry.service.ports.logs import LogStore
 from wherry.service.ports.objects import ObjectStore
+from wherry.service.ports.passed_output import PassedOutput
 from wherry.service.ports.run_cache import RunCache
 from wherry.service.ports.runs import RunStore
 from wherry.service.ports.secrets import SecretStore
@@ -149,6 +150,7 @@ class Life:
         shared, site, clock = self.shared, self.site, self.shared.clock
         self.runs = self._port(RunStore, OwnRuns(shared, site.owner), "database")  # type: ignore[type-abstract]
         leases = self._port(Leases, shared.leases, "database")  # type: ignore[type-abstract]
+        passed = self._port(PassedOutput, shared.passed, "database")  # type: ignore[type-abstract]
         cache = self._port(RunCache, CheckedCache(shared), "database")  # type: ignore[type-abstract]
         index = self._port(BlobIndex, shared.index, "database")  # type: ignore[type-abstract]
         secrets = self._port(SecretStore, NoSecrets(), "database")  # type: ignore[type-abstract]
@@ -208,6 +210,7 @@ class Life:
             MACHINE,
             RunnerParts(
                 leases=leases,
+                passed=passed,
                 cache=cache,
                 find=find,
                 put=put,
@@ -217,7 +220,7 @@ class Life:
                 log=log,
             ),
         )
-        self.lease_sweep = SweepLeases(leases=leases, clock=clock, log=log)
+        self.lease_sweep = SweepLeases(leases=leases, passed=passed, clock=clock, log=log)
         open_project = cast(OpenProject, self._open)
         self.drive = DriveRun(
             attempt=RestoreInputs(

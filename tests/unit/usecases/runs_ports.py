@@ -14,6 +14,7 @@ from tests.fakes.leases import FakeLeases
 from tests.fakes.log_store import FakeLogStore
 from tests.fakes.logs_to_keep import FakeLogsToKeep
 from tests.fakes.object_store import FakeObjectStore
+from tests.fakes.passed_output import FakePassedOutput
 from tests.fakes.run_cache import FakeRunCache
 from tests.fakes.run_store import FakeRunStore
 from tests.fakes.virtual_time import LoopClock
@@ -63,6 +64,7 @@ class Shared(Protocol):
     owners: dict[RunId, str]
     contents: dict[RunId, bytes]
     leases: FakeLeases
+    passed: FakePassedOutput
     results: dict[Any, Result]
     index: FakeBlobIndex
     objects: FakeObjectStore

@@ -10,6 +10,7 @@ from wherry.service.adapters.clock_system import SystemIdentities
 from wherry.service.adapters.home_lock import is_at_work
 from wherry.service.adapters.leases_sql import SqlLeases
 from wherry.service.adapters.logs_to_keep_files import FileLogsToKeep
+from wherry.service.adapters.passed_output_sql import SqlPassedOutput
 from wherry.service.adapters.runs_sql import SqlRunStore
 from wherry.service.adapters.submissions_sql import SqlSubmissionStore
 from wherry.service.adapters.traces_docker import SERVICE_LABEL, DockerTraces
@@ -81,6 +82,7 @@ async def open_driving(
     await keep_logs.resume()
     made = RunnerParts(
         leases=SqlLeases(parts.database),
+        passed=SqlPassedOutput(parts.database),
         cache=projects.cache,
         find=projects.find,
         put=content.put,
@@ -90,7 +92,7 @@ async def open_driving(
         log=log,
     )
     runners = Runners(settings, parts, machine, made)
-    sweep_leases = SweepLeases(leases=made.leases, clock=clock, log=log)
+    sweep_leases = SweepLeases(leases=made.leases, passed=made.passed, clock=clock, log=log)
     sweep_leases.start()
     stack.push_async_callback(sweep_leases.close)
     attempt = AttemptStage(

@@ -19,6 +19,7 @@ from wherry.service.ports.faults import Faults
 from wherry.service.ports.leases import Leases
 from wherry.service.ports.logs import LogStore
 from wherry.service.ports.objects import ObjectStore
+from wherry.service.ports.passed_output import PassedOutput
 from wherry.service.ports.run_cache import RunCache
 from wherry.service.ports.secrets import SecretStore
 from wherry.service.ports.stages import StageRunner
@@ -94,6 +95,7 @@ class RunnerParts:
     """What the runners are made of, beside the adapters."""
 
     leases: Leases
+    passed: PassedOutput
     cache: RunCache
     find: FindResult
     put: PutBlobs
@@ -146,6 +148,7 @@ class Runners(RunnerMaker):
         self._flights = Flights()
         self._lease = HoldLease(
             leases=made.leases,
+            passed=made.passed,
             find=made.find,
             clock=made.clock,
             identities=made.identities,

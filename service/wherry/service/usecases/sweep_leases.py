@@ -7,6 +7,7 @@ from wherry.service.domain.errors import Unavailable
 from wherry.service.ports.clock import Clock
 from wherry.service.ports.event_log import EventLog
 from wherry.service.ports.leases import Leases
+from wherry.service.ports.passed_output import PassedOutput
 
 _EVERY_S = 3600.0
 
@@ -15,12 +16,17 @@ _EVERY_S = 3600.0
 _KEPT = timedelta(days=1)
 
 
-class SweepLeases:
-    """Keeps the table as small as what goes on, whichever service left what is in it."""
+# Who waits for output looks every second until the lease is over, and once more.
+_OUTPUT_KEPT = timedelta(hours=1)
 
-    def __init__(self, *, leases: Leases, clock: Clock, log: EventLog) -> None:
-        """Sweep `leases`."""
+
+class SweepLeases:
+    """Keeps the tables as small as what goes on, whichever service left what is in them."""
+
+    def __init__(self, *, leases: Leases, passed: PassedOutput, clock: Clock, log: EventLog) -> None:
+        """Sweep `leases`, and what was passed on under them."""
         self._leases = leases
+        self._passed = passed
         self._clock = clock
         self._log = log
         self._going: asyncio.Task[None] | None = None
@@ -41,8 +47,10 @@ class SweepLeases:
         Raises:
             Unavailable: if the database does not answer.
         """
-        before = self._clock.now() - _KEPT
-        while await self._leases.sweep(before=before):
+        now = self._clock.now()
+        while await self._leases.sweep(before=now - _KEPT):
+            pass
+        while await self._passed.sweep(before=now - _OUTPUT_KEPT):
             pass
 
     async def _go_on(self) -> None:
