@@ -32,7 +32,7 @@ demo: ## the example from end to end, on this machine
 
 test: setup image ## every test, on a real engine, S3 server, PostgreSQL and real DVC
 	@scripts/postgres.sh
-	@scripts/packages.sh zsh fish
+	@scripts/packages.sh zsh fish chromium
 	pytest -n $(PYTEST_PROCESSES) --dist loadfile $(PYTEST_ARGS)
 
 lint: setup ## style, imports between layers, the protocol, generated code
