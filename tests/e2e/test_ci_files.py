@@ -172,6 +172,7 @@ def acted(tmp_path_factory: pytest.TempPathFactory, project: Project) -> Acted:
                 "ubuntu-latest=-self-hosted",
                 "--container-daemon-socket",
                 "-",
+                "--no-cache-server",
             ),
             *(
                 "-e",
