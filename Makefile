@@ -70,9 +70,9 @@ bench: setup image ## against DVC, rclone, s5cmd and the bare engine: overhead, 
 	python bench/reading.py --stages 1000 --no-dvc
 	python bench/layout.py
 	python bench/container.py
-	python bench/transfer.py
+	python -m bench.transfer
 	python -m bench.bounds
-	python bench/cli.py
+	python -m bench.cli
 	python -m bench.watching
 	python -m bench.submissions
 	python -m bench.twice
