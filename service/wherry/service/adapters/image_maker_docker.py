@@ -203,6 +203,10 @@ class DockerImageMaker(ImageMaker, MadeImages):
                         exceeded = True
                         bound.reschedule(asyncio.get_running_loop().time())
                         return
+                if self._network is not None:
+                    # A firewall that is loaded anew forgets the rules.
+                    with contextlib.suppress(EngineUnavailable):
+                        await self._network()
                 took_s = time.monotonic() - began
                 await asyncio.sleep(max(self._limits.look_every_s, _REST_FOR_EACH_S * took_s))
 
