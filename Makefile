@@ -33,7 +33,7 @@ demo: ## the example from end to end, on this machine
 
 test: setup image ## every test, on a real engine, S3 server, PostgreSQL and real DVC
 	@scripts/postgres.sh
-	@scripts/packages.sh zsh fish
+	@scripts/packages.sh zsh fish chromium
 	pytest -n $(PYTEST_PROCESSES) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 lint: setup ## style, imports between layers, the protocol, generated code
@@ -70,9 +70,9 @@ bench: setup image ## against DVC, rclone, s5cmd and the bare engine: overhead, 
 	python bench/reading.py --stages 1000 --no-dvc
 	python bench/layout.py
 	python bench/container.py
-	python bench/transfer.py
+	python -m bench.transfer
 	python -m bench.bounds
-	python bench/cli.py
+	python -m bench.cli
 	python -m bench.watching
 	python -m bench.submissions
 	python -m bench.twice

@@ -9,14 +9,13 @@ The service is one of its own and is stopped at the end.
 
 import argparse
 import json
-import shutil
 import statistics
 import sys
-import tempfile
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from bench.service import served
 from bench.stand import DVC, WHERRY, Shell, Stage, make_project
 
 _CHAIN_FASTER_MIN = 2.0
@@ -151,16 +150,10 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="exit 1 when a bar is missed")
     options = parser.parse_args()
 
-    scratch = Path(tempfile.mkdtemp(prefix="wherry-bench-"))
-    shell = Shell(scratch / "home")
-    try:
-        shell.run(WHERRY, "up", cwd=scratch)
+    with served() as (scratch, shell):
         figures = measure(
             stages=options.stages, chain=options.chain, repeats=options.repeats, scratch=scratch, shell=shell
         )
-    finally:
-        shell.run(WHERRY, "down", cwd=scratch)
-        shutil.rmtree(scratch, ignore_errors=True)
 
     if options.json:
         document = {"schema": "wherry.bench.cached/1", "projects": [asdict(row) for row in figures]}
