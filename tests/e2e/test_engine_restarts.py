@@ -15,7 +15,7 @@ from tests.e2e.harness import UNTIL_GO, WHERRY, Service, new_project
 from tests.own_engine import OwnEngine, own_engine
 from wherry.service.adapters.s3_server_seaweedfs import SeaweedServer
 
-_DEADLINE_S = 120
+_DEADLINE_S = 180
 IMAGE = "wherry/small:1"
 
 FILES = {
