@@ -14,7 +14,7 @@ from tests.e2e.harness import Project, Service, git, new_project
 from tests.postgres_cluster import PostgresCluster
 from wherry.service.adapters.s3_server_seaweedfs import SeaweedServer
 
-_DEADLINE_S = 120
+_DEADLINE_S = 180
 SLOW = """\
 stages:
   good:

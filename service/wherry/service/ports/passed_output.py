@@ -18,6 +18,7 @@ class OutputPart:
     attempt: AttemptId | None
     """None: written before the first attempt began."""
     lines: Sequence[tuple[LogStream, bytes]]
+    """None: all has been passed on."""
 
 
 class PassedOutput(Protocol):

@@ -33,9 +33,12 @@ class FollowLease:
         self._attached_to: str | None = None
         self._attempt: AttemptId | None = None
         self._told: Counter[LogStream] = Counter()
+        self.has_all = False
+        """Whether all was told that the execution wrote: its holder has come to say so."""
 
     async def __call__(self, lease: Lease) -> Lease | None:
         """Return once the lease is over and all of the output told; what stands in its place, if anything does."""
+        self.has_all = False
         if not await patiently(lambda: self._leases.watch(lease.key, lease.token), self._clock):
             return await patiently(lambda: self._leases.find(lease.key), self._clock)
         if self._attached_to != lease.run_id:
@@ -66,6 +69,9 @@ class FollowLease:
         return number
 
     async def _tell_part(self, part: OutputPart, again: Counter[LogStream]) -> None:
+        if not part.lines:
+            self.has_all = True
+            return
         if part.attempt != self._attempt:
             self._attempt = part.attempt
             self._told.clear()

@@ -27,6 +27,7 @@ from wherry.service.ports.leases import Leases
 from wherry.service.ports.passed_output import PassedOutput
 from wherry.service.usecases.find_result import FindResult
 from wherry.service.usecases.follow_lease import FollowLease
+from wherry.service.usecases.known_runner import as_known
 from wherry.service.usecases.pass_output import PassOutput
 from wherry.service.usecases.patience import patiently
 from wherry.service.usecases.shared_output import SharedOutput
@@ -163,6 +164,9 @@ class HoldLease:
         known = await patiently(lambda: self._find(task), self._clock)
         if known is None or known.result is None:
             return None
+        if not follow.has_all:
+            # Its holder died between keeping the result and passing on the rest: the output is had from the archive.
+            return as_known(known, task)
         return Succeeded(
             entry=known.entry,
             cache=CacheUse.MERGED,

@@ -10,6 +10,7 @@ from wherry.service.ports.stages import StageObserver, StageRunner
 from wherry.service.usecases.find_result import FindResult
 from wherry.service.usecases.flight import Flight
 from wherry.service.usecases.hold_lease import HoldLease
+from wherry.service.usecases.known_runner import as_known
 from wherry.service.usecases.patience import patiently
 from wherry.service.usecases.shared_output import SharedOutput
 
@@ -95,6 +96,9 @@ class MergingStageRunner(StageRunner):
             known = await patiently(lambda: self._find(task), self._clock)
             if known is None:
                 return None
+            if outcome.cache is CacheUse.HIT:
+                # Nothing was executed that could have been seen: the output is had from where the other's is.
+                return as_known(known, task)
             return replace(
                 outcome,
                 entry=known.entry,

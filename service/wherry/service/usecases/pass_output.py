@@ -56,7 +56,7 @@ class PassOutput:
         self._passing.cancel()
         await asyncio.wait([self._passing])
         self._output.leave(self._listener)
-        await self._listener.flush()
+        await self._listener.finish()
 
     async def _go_on(self, joining: "asyncio.Task[None]") -> None:
         await asyncio.wait([joining])
@@ -128,6 +128,11 @@ class _Listener(StageObserver):
         """Nothing is kept here: it is where the one who submitted first has it."""
         lease = self._lease
         return OutputPlace(run_id=lease.run_id, user=lease.user, stage=lease.stage, after=0, attempt=None)
+
+    async def finish(self) -> None:
+        """Pass on the rest, and a part without lines: the end."""
+        self._unsent.append(_Unsent(self._attempt, size=_PART_BYTES))
+        await self.flush()
 
     async def flush(self) -> None:
         """Pass on what has been gathered; what the database does not take now stays for the next time."""
