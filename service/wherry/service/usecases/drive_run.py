@@ -20,6 +20,7 @@ from wherry.service.ports.event_log import EventLog
 from wherry.service.ports.logs import LogStore
 from wherry.service.ports.runs import RunStore
 from wherry.service.ports.stages import StageRunner
+from wherry.service.usecases.arrivals import Arrivals
 from wherry.service.usecases.attempt_stage import GoingRun
 from wherry.service.usecases.keep_succeeded import KeepSucceeded
 from wherry.service.usecases.patience import patiently, until_kept
@@ -97,11 +98,14 @@ class DriveRun:
         self._log = log
         self._going: dict[RunId, asyncio.Task[None]] = {}
         self._is_closing = False
+        self.arrivals = Arrivals()
+        """Those who submit: a new run begins when they have their answers."""
 
     def start(self, run: Run, state: ProjectState, options: RunOptions) -> None:
         """Set a new run going; returns at once."""
 
         async def opened() -> tuple[ProjectState, RunOptions]:
+            await self.arrivals.answered()
             return state, options
 
         _ = self._go(run, opened)
