@@ -1,23 +1,30 @@
 """The product as users meet it: the `wherry` program, a service of its own, and projects in folders."""
 
+import contextlib
+import hashlib
 import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tests.dvc_init import init_dvc
+from tests.dvc_program import run_dvc
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 WHERRY = Path(sys.executable).with_name("wherry")
-DVC = REPOSITORY / ".venv-dvc" / "bin" / "dvc"
 STAGE_IMAGE = "wherry/base:bookworm"
 
 # Enough for a container or two on a loaded machine; a hang shows as a failure, not as a stuck CI.
 _COMMAND_S = 240
+_GONE_WITHIN_S = 60
+
+UNTIL_GO = "until test -e go; do sleep 0.05; done"
+"""In the command of a stage: wait until the test lets it go on."""
 
 Metadata = tuple[tuple[str, str], ...]
 """What goes beside a call."""
@@ -59,6 +66,14 @@ class Service:
         own = {"WHERRY_HOME": str(self.home), "WHERRY_USER": user, "DVC_NO_ANALYTICS": "1"}
         return {**kept, **own, **self.settings}
 
+    def let_go(self, seed: str) -> None:
+        """Let stages that wait go on, of projects whose file `seed` has this content."""
+        for workspace in (self.home / "workspaces").iterdir():
+            # It may be being made, or being removed.
+            with contextlib.suppress(FileNotFoundError):
+                if (workspace / "seed").read_text() == seed:
+                    (workspace / "go").touch()
+
     def wherry(self, *args: str | Path, cwd: Path, user: str = "ana", stdin: str = "") -> Finished:
         """Run the command line in a folder."""
         return run([WHERRY, *args], cwd=cwd, env=self.environment(user), stdin=stdin)
@@ -82,7 +97,8 @@ class Project:
 
     def dvc(self, *args: str) -> Finished:
         """Run real DVC in the project."""
-        return run([DVC, *args], cwd=self.root, env=self.service.environment(self.user))
+        done = run_dvc(*args, cwd=self.root, env=self.service.environment(self.user))
+        return Finished(done.returncode, done.stdout, done.stderr)
 
     def write(self, files: dict[str, str]) -> None:
         """Write files of the project."""
@@ -138,3 +154,16 @@ def git(folder: Path, *args: str) -> str:
 def states(run_json: Any) -> dict[str, tuple[str, str | None]]:
     """State and use of the cache, by stage."""
     return {stage["name"]: (stage["state"], stage["cache"]) for stage in run_json["stages"]}
+
+
+def until_no_container_is_left(service: Service) -> None:
+    """Those of stages are gone when their run has ended; those that held networks for them go right after."""
+    # Of this service: others may be at work on the same engine.
+    home = hashlib.sha256(str(service.home).encode()).hexdigest()[:16]
+    ours = ["docker", "ps", "-aq", "--filter", f"label=wherry.home={home}"]
+    stages = [*ours, "--filter", "label=wherry.attempt"]
+    assert run(stages, cwd=service.home).expect(0).out == ""
+    deadline = time.monotonic() + _GONE_WITHIN_S
+    while run(ours, cwd=service.home).expect(0).out:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)

@@ -1,6 +1,5 @@
 """DVC's own configuration files: those of the machine, the user, the project, and the clone."""
 
-import configparser
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -23,12 +22,19 @@ def config_files(root: Path, environ: Mapping[str, str]) -> list[Path]:
 
 def read_sections(file: Path) -> Sections:
     """Read one file. What cannot be read says nothing: DVC will say what is wrong with it."""
-    parser = configparser.ConfigParser(interpolation=None, strict=False, delimiters=("=",))
     try:
         text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return {}
+    if "[" not in text:  # as most are; every submission reads them
+        return {}
+    import configparser  # noqa: PLC0415
+
+    parser = configparser.ConfigParser(interpolation=None, strict=False, delimiters=("=",))
+    try:
         # configobj takes indented keys for what they are, configparser for the end of a value.
         parser.read_string("\n".join(line.strip() for line in text.splitlines()))
-    except (OSError, configparser.Error, UnicodeDecodeError):
+    except configparser.Error:
         return {}
     return {
         name: {key: value.strip("\"'") for key, value in parser[name].items()} for name in parser.sections()

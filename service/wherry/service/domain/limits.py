@@ -15,8 +15,9 @@ SNAPSHOT_FILES_MAX = 200_000
 # A chunk that gRPC copies a few times without hurting; 1 MiB keeps a slow reader's buffer small.
 CHUNK_BYTES_MAX = 1024 * 1024
 
-# Chunks of small blobs packed into one message: half of gRPC's default limit.
-BATCH_BYTES_MAX = 2 * 1024 * 1024
+# Chunks of small blobs packed into one message. Whoever gets it begins when all of it has come, and writes the last one
+# when the service has nothing left to do: with longer ones one of two processors stands still that long.
+BATCH_BYTES_MAX = 256 * 1024
 
 # Files of projects up to this stand in packs. Nearly all sources are shorter; longer ones gain nothing by it.
 PACKED_BYTES_MAX = 256 * 1024
@@ -50,6 +51,11 @@ LOG_LINE_BYTES_MAX = 16 * 1024
 
 # Enough for a chatty training; then a marker, then silence.
 LOG_BYTES_PER_STAGE_MAX = 64 * 1024 * 1024
+
+# The engine's own copy of a container's output: it begins another file after so much, and keeps that and the one before.
+# Each line takes some more than its bytes; of lines of ten bytes the first file has all that is kept of a stage.
+ENGINE_LOG_FILE_BYTES = 256 * 1024 * 1024
+ENGINE_LOG_LINE_BYTES = 28
 
 TARGETS_MAX = 10_000
 SET_PARAMS_MAX = 1_000
