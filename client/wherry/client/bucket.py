@@ -3,17 +3,22 @@
 http.client follows no redirect, asks no proxy, and sends nothing that is not said here.
 """
 
+from __future__ import annotations
+
 import contextlib
-import http.client
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
 from wherry.client.errors import FileTrouble
 from wherry.client.memory import FileStamp
 from wherry.v1.blobs_pb2 import SignedRequest
+
+if TYPE_CHECKING:
+    import http.client
 
 _BLOCK_BYTES = 1024 * 1024
 _PROBE_S = 2.0
@@ -53,7 +58,7 @@ class Bucket:
         except BucketTrouble:
             return False
 
-    def put(self, request: SignedRequest, body: "FilePart", extra: Mapping[str, str] | None = None) -> int:
+    def put(self, request: SignedRequest, body: FilePart, extra: Mapping[str, str] | None = None) -> int:
         """Send a part of a file; returns the status.
 
         Raises:
@@ -87,7 +92,7 @@ class Bucket:
 
     @contextlib.contextmanager
     def _request(
-        self, method: str, request: SignedRequest, headers: Mapping[str, str], body: "FilePart | None"
+        self, method: str, request: SignedRequest, headers: Mapping[str, str], body: FilePart | None
     ) -> Iterator[http.client.HTTPResponse]:
         """Send on a connection of its own; what broke, or was not read to its end, is closed."""
         url = urlsplit(request.url)
@@ -157,6 +162,8 @@ class FilePart:
 
 
 def _connect(url: SplitResult, timeout: float) -> http.client.HTTPConnection:
+    import http.client  # noqa: PLC0415 - it brings all of `email` along, and most commands move nothing large
+
     host = url.hostname or ""
     if url.scheme == "https":
         return http.client.HTTPSConnection(host, url.port, timeout=timeout, blocksize=_BLOCK_BYTES)
@@ -175,6 +182,8 @@ def _answer(
     body: FilePart | None = None,
 ) -> Iterator[tuple[http.client.HTTPResponse, list[http.client.HTTPConnection]]]:
     """Send and hand over the answer; the connection is closed unless it is put into the list."""
+    import http.client  # noqa: PLC0415 - as above
+
     url = urlsplit(request.url)
     reusable: list[http.client.HTTPConnection] = []
     try:

@@ -3,7 +3,6 @@
 Only `cache.dir` and `cache.type` of DVC's settings are read, as the plain text that they are.
 """
 
-import configparser
 import contextlib
 import fcntl
 import os
@@ -52,10 +51,18 @@ def read_cache_settings(root: Path, environ: Mapping[str, str] = os.environ) -> 
 
 
 def _cache_section(file: Path) -> dict[str, str]:
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):  # DVC will say what is wrong with it
+        return {}
+    if "[cache]" not in text:
+        return {}
+    import configparser  # noqa: PLC0415 - few projects say anything of their cache
+
     parser = configparser.ConfigParser(interpolation=None, strict=False, delimiters=("=",))
     try:
-        parser.read_string(file.read_text(encoding="utf-8"))
-    except (OSError, configparser.Error, UnicodeDecodeError):  # DVC will say what is wrong with it
+        parser.read_string(text)
+    except configparser.Error:
         return {}
     return {key: value.strip("\"'") for key, value in parser["cache"].items()} if "cache" in parser else {}
 

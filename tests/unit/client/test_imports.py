@@ -51,6 +51,14 @@ def test_a_command_does_not_load_what_of_grpc_it_does_not_use() -> None:
     load = "from wherry.client.cli import wherry; wherry.get_command(None, 'repro')"
     assert "grpc.aio._channel" not in modules_after(load)
     assert "grpc.aio._channel" in modules_after(f"{load}\nimport grpc\nassert grpc.aio.insecure_channel")
+    assert "asyncio.base_events" not in modules_after(load)
+    use = "import asyncio\nasync def one(): return 1\nassert asyncio.run(one()) == 1"
+    assert "asyncio.base_events" in modules_after(f"{load}\n{use}")
+
+
+def test_a_run_of_known_results_needs_no_http_and_no_mail() -> None:
+    loaded = modules_after("import wherry.client.cli.repro, wherry.client.submission, wherry.client.results")
+    assert not {"http.client", "email", "configparser", "html", "ctypes"} & loaded
 
 
 def test_wherry_is_a_namespace() -> None:

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Row, bindparam, exists, func, insert, select,
 from wherry.service.adapters import records_json
 from wherry.service.adapters.database import Database
 from wherry.service.adapters.names import make_up_name
+from wherry.service.adapters.recent_events import RecentEvents
 from wherry.service.adapters.shared_reads import SharedReads
 from wherry.service.adapters.submissions_sql import submission_row
 from wherry.service.adapters.tables import events, run_stages, runs, submissions
@@ -75,6 +76,7 @@ class SqlRunStore(RunStore):
         self._wakeups = Wakeups()
         self._news = SharedReads[Sequence[Event]]()
         self._has_news = SharedReads[bool]()
+        self._recent = RecentEvents()
 
     async def create(self, new: NewRun) -> tuple[Run, bool]:
         """See the port. Creating a run appends no event: event 1 is its first change.
@@ -115,7 +117,9 @@ class SqlRunStore(RunStore):
         Raises:
             RunUnknown: if there is no such run.
         """
-        await self._database.run(lambda connection: _save_run(connection, run))
+        first = await self._database.run(lambda connection: _save_run(connection, run))
+        if first is not None:
+            self._recent.keep(run.id, first, [run])
         self._tell(run.id)
 
     async def request_stop(self, run_id: RunId) -> None:
@@ -132,12 +136,13 @@ class SqlRunStore(RunStore):
         """
         if not stages:
             return
-        await self._database.run(lambda connection: _save_stages(connection, run_id, stages))
+        first = await self._database.run(lambda connection: _save_stages(connection, run_id, stages))
+        self._recent.keep(run_id, first, stages)
         self._tell(run_id)
 
     async def events_after(self, run_id: RunId, sequence: int, limit: int) -> Sequence[Event]:
         """See the port. An unknown run has none. Events of another process may be told half a second late."""
-        return await self._news(
+        return self._recent.after(run_id, sequence, limit) or await self._news(
             run_id, (sequence, limit), lambda: self._events_after(run_id, sequence, limit)
         )
 
@@ -151,7 +156,7 @@ class SqlRunStore(RunStore):
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_s
         with self._wakeups.listen(run_id) as listener:
-            while not await self._has_news(
+            while not self._recent.after(run_id, sequence, 1) and not await self._has_news(
                 run_id, sequence, lambda: self._has_events_after(run_id, sequence)
             ):
                 remaining_s = deadline - loop.time()
@@ -275,7 +280,8 @@ def _stages_of(connection: Connection, numbers: Sequence[int]) -> dict[int, dict
     return found
 
 
-def _save_run(connection: Connection, run: Run) -> None:
+def _save_run(connection: Connection, run: Run) -> int | None:
+    """Returns the number of its event; None: it is final, and nothing was kept."""
     change = (
         update(runs)
         .where(runs.c.id == _number(run.id), runs.c.state.not_in(_FINAL_STATES))
@@ -297,12 +303,13 @@ def _save_run(connection: Connection, run: Run) -> None:
         )
     )
     if connection.execute(change).rowcount:
-        _append_events(connection, run.id, [records_json.dump_event(run)])
-    else:
-        _lock(connection, run.id)  # raises when there is no such run; otherwise it is final
+        return _append_events(connection, run.id, [records_json.dump_event(run)])
+    _lock(connection, run.id)  # raises when there is no such run; otherwise it is final
+    return None
 
 
-def _save_stages(connection: Connection, run_id: RunId, stages: Sequence[StageRecord]) -> None:
+def _save_stages(connection: Connection, run_id: RunId, stages: Sequence[StageRecord]) -> int:
+    """Returns the number of the first of their events."""
     number = _lock(connection, run_id)
     names = sorted({stage.name for stage in stages})
     known = set[str]()
@@ -317,7 +324,7 @@ def _save_stages(connection: Connection, run_id: RunId, stages: Sequence[StageRe
         for stage, record in zip(stages, records, strict=True)
     ]
     connection.execute(_CHANGE_STAGE, changes)
-    _append_events(connection, run_id, [records_json.event_of_stage(record) for record in records])
+    return _append_events(connection, run_id, [records_json.event_of_stage(record) for record in records])
 
 
 def _lock(connection: Connection, run_id: RunId) -> int:
@@ -328,15 +335,16 @@ def _lock(connection: Connection, run_id: RunId) -> int:
     return number
 
 
-def _append_events(connection: Connection, run_id: RunId, payloads: Iterable[str]) -> None:
-    """Append one event each. The run's row is locked by this transaction."""
+def _append_events(connection: Connection, run_id: RunId, payloads: Iterable[str]) -> int:
+    """Append one event each; returns the number of the first. The run's row is locked by this transaction."""
     number = _number(run_id)
-    first = connection.execute(_NEWEST_EVENT, {"number": number}).scalar_one() + 1
+    first: int = connection.execute(_NEWEST_EVENT, {"number": number}).scalar_one() + 1
     rows = [
         {"run_id": number, "sequence": sequence, "payload": payload}
         for sequence, payload in enumerate(payloads, first)
     ]
     connection.execute(insert(events), rows)
+    return first
 
 
 def _stage_rows(number: int, names: Sequence[StageName]) -> list[dict[str, Any]]:
