@@ -11,6 +11,7 @@ export DVC_NO_ANALYTICS := 1
 PROTOS := $(sort $(wildcard proto/wherry/v1/*.proto))
 PYTEST_ARGS ?=
 # Most of a test's time is spent waiting for containers and services: more processes than processors, a file to each.
+# In the order of collection, which tests/conftest.py sees to.
 PYTEST_PROCESSES ?= 3
 
 .PHONY: help setup engine image demo test lint types check proto proto-check bench lock clean
@@ -32,8 +33,8 @@ demo: ## the example from end to end, on this machine
 
 test: setup image ## every test, on a real engine, S3 server, PostgreSQL and real DVC
 	@scripts/postgres.sh
-	@scripts/packages.sh zsh fish
-	pytest -n $(PYTEST_PROCESSES) --dist loadfile $(PYTEST_ARGS)
+	@scripts/packages.sh zsh fish chromium
+	pytest -n $(PYTEST_PROCESSES) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 lint: setup ## style, imports between layers, the protocol, generated code
 	ruff check .
@@ -69,9 +70,9 @@ bench: setup image ## against DVC, rclone, s5cmd and the bare engine: overhead, 
 	python bench/reading.py --stages 1000 --no-dvc
 	python bench/layout.py
 	python bench/container.py
-	python bench/transfer.py
+	python -m bench.transfer
 	python -m bench.bounds
-	python bench/cli.py
+	python -m bench.cli
 	python -m bench.watching
 	python -m bench.submissions
 	python -m bench.twice

@@ -3,20 +3,19 @@
     python -m bench.cached [--stages N] [--chain N] [--repeats N] [--json] [--check]
 
 Two projects: a chain, and a `foreach` of as many stages as --stages, each with a dependency, two parameters and an output.
-Every stage runs once; then `wherry repro` is timed, and `dvc repro` in the same folder once its outputs are there.
+Every stage runs once, which takes minutes and is shown on stderr; then `wherry repro` is timed, and `dvc repro` in the same folder once its outputs are there.
 The service is one of its own and is stopped at the end.
 """
 
 import argparse
 import json
-import shutil
 import statistics
 import sys
-import tempfile
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from bench.service import served
 from bench.stand import DVC, WHERRY, Shell, Stage, make_project
 
 _CHAIN_FASTER_MIN = 2.0
@@ -83,7 +82,7 @@ def _seconds(shell: Shell, program: Path, folder: Path) -> float:
 
 def _known_s(shell: Shell, folder: Path, repeats: int) -> float:
     """Seconds of a run of known results; the first one is not counted, and says that they are known."""
-    shell.run(WHERRY, "repro", cwd=folder)
+    shell.watch(WHERRY, "repro", cwd=folder)
     run = json.loads(shell.run(WHERRY, "repro", "--json", cwd=folder))
     caches = {stage["cache"] for stage in run["stages"]}
     if caches != {"hit"}:
@@ -105,6 +104,7 @@ def measure(*, stages: int, chain: int, repeats: int, scratch: Path, shell: Shel
     found = []
     for name, make, count in (("chain", _chain, chain), ("foreach", _many, stages)):
         folder = scratch / name
+        print(f"{name} of {count:,}: every stage runs once, then nothing does", file=sys.stderr)
         make(folder, count, shell)
         wherry_s = _known_s(shell, folder, repeats)
         dvc_s = _nothing_to_do_s(shell, folder)
@@ -151,16 +151,10 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="exit 1 when a bar is missed")
     options = parser.parse_args()
 
-    scratch = Path(tempfile.mkdtemp(prefix="wherry-bench-"))
-    shell = Shell(scratch / "home")
-    try:
-        shell.run(WHERRY, "up", cwd=scratch)
+    with served() as (scratch, shell):
         figures = measure(
             stages=options.stages, chain=options.chain, repeats=options.repeats, scratch=scratch, shell=shell
         )
-    finally:
-        shell.run(WHERRY, "down", cwd=scratch)
-        shutil.rmtree(scratch, ignore_errors=True)
 
     if options.json:
         document = {"schema": "wherry.bench.cached/1", "projects": [asdict(row) for row in figures]}

@@ -11,16 +11,15 @@ many users, large files, anything over a network.
 
 import argparse
 import json
-import shutil
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.service import served
 from bench.stand import DVC, WHERRY, Shell, Stage, bare_config, bare_stage, make_project, wherry_container
 from docker import APIClient
 from docker.utils import kwargs_from_env
@@ -150,14 +149,8 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="exit 1 when a bar is missed")
     options = parser.parse_args()
 
-    scratch = Path(tempfile.mkdtemp(prefix="wherry-bench-"))
-    shell = Shell(scratch / "home")
-    try:
-        shell.run(WHERRY, "up", cwd=scratch)
+    with served() as (scratch, shell):
         figures = measure(stages=options.stages, repeats=options.repeats, scratch=scratch, shell=shell)
-    finally:
-        shell.run(WHERRY, "down", cwd=scratch)
-        shutil.rmtree(scratch, ignore_errors=True)
 
     if options.json:
         print(json.dumps({"schema": "wherry.bench.chain/1", **asdict(figures)}, indent=2))

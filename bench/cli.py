@@ -1,6 +1,6 @@
 """How long the command line takes to answer, and how much memory: `wherry --help` and `wherry ps` beside `dvc --version`.
 
-    python bench/cli.py [--repeats N]
+    python -m bench.cli [--repeats N]
 
 A service of its own is started, so that `wherry ps` has somebody to ask. Each is timed as a program, from start to exit; of
 several times the smallest counts, because all else on the machine only adds. CPU time does not depend on what else runs.
@@ -14,6 +14,8 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+
+from bench.service import running
 
 _REPOSITORY = Path(__file__).resolve().parents[1]
 _WHERRY = Path(sys.executable).with_name("wherry")
@@ -68,14 +70,11 @@ def main() -> None:
             "wherry repro --help": [str(_WHERRY), "repro", "--help"],
             "wherry ps": [str(_WHERRY), "-q", "ps"],
         }
-        subprocess.run([str(_WHERRY), "up", "-q"], env=environment, check=True)
-        try:
+        with running(lambda verb: subprocess.run([str(_WHERRY), verb, "-q"], env=environment, check=True)):
             costs = {
                 name: measure(command, cwd=project, environment=environment, repeats=repeats)
                 for name, command in commands.items()
             }
-        finally:
-            subprocess.run([str(_WHERRY), "down", "-q"], env=environment, check=True)
     dvc = costs["dvc --version"]
     for name, cost in costs.items():
         ratio = f"{dvc.wall_ms / cost.wall_ms:5.1f} times as fast as dvc --version" if cost is not dvc else ""

@@ -9,13 +9,11 @@ service has its caches filled after the first rounds; what it has after those is
 
 import argparse
 import json
-import shutil
 import sys
-import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from bench.stand import WHERRY, Shell
+from bench.service import served
 from bench.wire import User, project_of, resident_mb, service_of
 
 from wherry.v1 import runs_pb2
@@ -103,10 +101,7 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="write one JSON document to stdout")
     parser.add_argument("--check", action="store_true", help="exit 1 when the bar is missed")
     options = parser.parse_args()
-    scratch = Path(tempfile.mkdtemp(prefix="wherry-bench-"))
-    shell = Shell(scratch / "home")
-    try:
-        shell.run(WHERRY, "up", cwd=scratch)
+    with served() as (scratch, _):
         if not options.json:
             print("the service's memory")
         figures = measure(
@@ -117,9 +112,6 @@ def main() -> int:
             home=scratch / "home",
             tell=not options.json,
         )
-    finally:
-        shell.run(WHERRY, "down", cwd=scratch)
-        shutil.rmtree(scratch, ignore_errors=True)
 
     if options.json:
         print(json.dumps({"schema": "wherry.bench.growth/1", **asdict(figures)}, indent=2))

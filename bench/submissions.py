@@ -10,16 +10,14 @@ else, by the time that they are due: containers would be all there is to see. Of
 
 import argparse
 import json
-import shutil
 import sys
-import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from bench.stand import WHERRY, Shell
+from bench.service import served
 from bench.wire import User, cpu_s, project_of, service_of
 
 from wherry.v1 import runs_pb2
@@ -151,16 +149,10 @@ def main() -> int:
     if options.commands < options.stages:
         parser.error("a pipeline needs as many different commands as it has stages")
 
-    scratch = Path(tempfile.mkdtemp(prefix="wherry-bench-"))
-    shell = Shell(scratch / "home")
-    try:
-        shell.run(WHERRY, "up", cwd=scratch)
+    with served() as (scratch, _):
         figures = measure(
             users=options.users, stages=options.stages, commands=options.commands, home=scratch / "home"
         )
-    finally:
-        shell.run(WHERRY, "down", cwd=scratch)
-        shutil.rmtree(scratch, ignore_errors=True)
 
     if options.json:
         print(json.dumps({"schema": "wherry.bench.submissions/1", **asdict(figures)}, indent=2))

@@ -1,10 +1,19 @@
 """How fast content moves, beside `dvc push` and `dvc pull`, rclone and s5cmd, against the same S3 server in one run.
 
-    python bench/transfer.py [--files N] [--large-mib N] [--sources N] [--only files|large|sources] [--json]
+    python -m bench.transfer [--files N] [--large-mib N] [--sources N] [--only files|large|sources] [--json]
 
 Three figures. N files of 10 kB that are one folder, and one large file: to the bucket and back, each program from an
-empty bucket of its own and into an empty folder; Wherry with nothing of it on the service's node. And a project of N
-source files: its first submission, and what `wherry status` takes when nothing has changed, both beyond starting; how many
+empty bucket of its own and into an empty folder; Wherry with nothing of it on the service's node. What a pull does:
+
+    wherry, dvc    two files of each: DVC's cache, and the workspace; wherry takes the MD5 of all that comes
+    rclone         one file, its MD5 compared with what the server says it is
+    s5cmd          one file, not compared with anything
+    same work      s5cmd, then md5sum of what it wrote, on all cores, then `cp` to a second place
+
+What is to be pulled again is not deleted before but put aside: ext4 without a journal passes over inodes that were freed in
+the last minutes one by one, which makes a new file up to ten times as dear, and only for who has deleted.
+
+And a project of N source files: its first submission, and what `wherry status` takes when nothing has changed, both beyond starting; how many
 objects and bytes that adds to the bucket. rclone and s5cmd copy the same files; they are
 measured when they are on PATH.
 
@@ -26,6 +35,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import boto3
+from bench.service import running
 
 _TOP = Path(__file__).resolve().parent.parent
 WHERRY = Path(sys.executable).parent / "wherry"
@@ -109,7 +119,15 @@ class Bench:
 
     def forget_node(self) -> None:
         """Take the node's own copies away: what comes now comes from the bucket."""
-        shutil.rmtree(self.home / "node" / "files", ignore_errors=True)
+        self.put_aside(self.home / "node" / "files")
+
+    def put_aside(self, *paths: Path) -> None:
+        """Take files and folders away, without freeing an inode: see above."""
+        aside = self.folder / "aside"
+        aside.mkdir(exist_ok=True)
+        for path in paths:
+            if path.exists():
+                path.rename(Path(tempfile.mkdtemp(dir=aside)) / path.name)
 
 
 def main() -> None:
@@ -150,12 +168,9 @@ def started() -> Iterator[Bench]:
     """A service, ended at the end."""
     with tempfile.TemporaryDirectory(prefix="wherry-bench-", ignore_cleanup_errors=True) as folder:
         bench = Bench(Path(folder))
-        bench.run(WHERRY, "up", cwd=bench.folder)
-        try:
+        with running(lambda verb: bench.run(WHERRY, verb, cwd=bench.folder)):
             bench.connect()
             yield bench
-        finally:
-            bench.run(WHERRY, "down", cwd=bench.folder)
 
 
 def _many(data: Path, count: int) -> None:
@@ -175,18 +190,23 @@ def _moved(bench: Bench, name: str, fill: Callable[[Path], None]) -> dict[str, f
     fill(source)
     push: dict[str, float] = {}
     pull: dict[str, float] = {}
+    same_work = 0.0
     push["wherry"], pull["wherry"] = _by_wherry(bench, name, source)
     push["dvc"], pull["dvc"] = _by_dvc(bench, name, source)
     if shutil.which("rclone"):
         push["rclone"], pull["rclone"] = _by_rclone(bench, name, source)
     if shutil.which("s5cmd"):
         push["s5cmd"], pull["s5cmd"] = _by_s5cmd(bench, name, source)
+        same_work = pull["s5cmd"] + _verified_and_copied(bench, bench.folder / f"s5cmd-{name}")
     figures: dict[str, float] = {}
     for verb, seconds in (("push", push), ("pull", pull)):
         figures |= {f"{name} {verb}, {tool}": value for tool, value in seconds.items()}
         others = [value for tool, value in seconds.items() if tool != "wherry"]
         figures[f"{name} {verb}, times fastest"] = min(others) / seconds["wherry"]
         figures[f"{name} {verb}, times dvc"] = seconds["dvc"] / seconds["wherry"]
+    if "s5cmd" in pull:
+        figures[f"{name} pull, same work"] = same_work
+        figures[f"{name} pull, times same work"] = same_work / pull["wherry"]
     return figures
 
 
@@ -217,7 +237,7 @@ def _by_wherry(bench: Bench, name: str, source: Path) -> tuple[float, float]:
     bench.run(WHERRY, "stop", number, cwd=folder)
     subprocess.run([WHERRY, "wait", number], cwd=folder, env=bench.environment, check=False)
     bench.forget_node()
-    _remove(folder / "data", folder / ".dvc" / "cache")
+    bench.put_aside(folder / "data", folder / ".dvc" / "cache")
     pulled = bench.timed(WHERRY, "pull", "data", cwd=folder)
     _expect_same(bench, source, folder / "data")
     return pushed, pulled
@@ -230,7 +250,7 @@ def _by_dvc(bench: Bench, name: str, source: Path) -> tuple[float, float]:
     bench.run(_DVC, "remote", "add", "-q", "-d", "store", f"s3://{bucket}", cwd=folder)
     bench.run(_DVC, "remote", "modify", "store", "endpointurl", bench.endpoint, cwd=folder)
     pushed = bench.timed(_DVC, "push", "-q", cwd=folder)
-    _remove(folder / "data", folder / ".dvc" / "cache", folder / ".dvc" / "tmp")
+    bench.put_aside(folder / "data", folder / ".dvc" / "cache", folder / ".dvc" / "tmp")
     return pushed, bench.timed(_DVC, "pull", "-q", cwd=folder)
 
 
@@ -249,6 +269,15 @@ def _by_s5cmd(bench: Bench, name: str, source: Path) -> tuple[float, float]:
         return pushed, bench.timed("s5cmd", "cp", f"s3://{bucket}/data", target, cwd=bench.folder)
     pushed = bench.timed("s5cmd", "cp", f"{source}/", f"s3://{bucket}/data/", cwd=bench.folder)
     return pushed, bench.timed("s5cmd", "cp", f"s3://{bucket}/data/*", f"{target}/", cwd=bench.folder)
+
+
+def _verified_and_copied(bench: Bench, pulled: Path) -> float:
+    """Seconds for what a pull does besides, with the programs that one has for it."""
+    cores = str(os.cpu_count() or 1)
+    hashing = f"find {pulled} -type f -print0 | xargs -0 -n 256 -P {cores} md5sum > {pulled}.md5"
+    return bench.timed("sh", "-c", hashing, cwd=bench.folder) + bench.timed(
+        "cp", "-r", "--reflink=auto", pulled, f"{pulled}-copy", cwd=bench.folder
+    )
 
 
 def _sources(bench: Bench, count: int) -> dict[str, float]:
@@ -318,14 +347,6 @@ def _least(bench: Bench, folder: Path, *command: str) -> tuple[float, float]:
 
 def _expect_same(bench: Bench, one: Path, other: Path) -> None:
     bench.run("diff", "-r", "-q", one, other, cwd=bench.folder)
-
-
-def _remove(*paths: Path) -> None:
-    for path in paths:
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

@@ -8,9 +8,7 @@ is executed, so that runs whose outputs are the same have executed it once betwe
 
 import argparse
 import json
-import shutil
 import sys
-import tempfile
 import threading
 import time
 import uuid
@@ -18,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from bench.stand import WHERRY, Shell
+from bench.service import served
 from bench.wire import User, project_of, service_of
 
 from wherry.v1 import runs_pb2
@@ -131,14 +129,8 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="write one JSON document to stdout")
     parser.add_argument("--check", action="store_true", help="exit 1 when a stage is not executed once")
     options = parser.parse_args()
-    scratch = Path(tempfile.mkdtemp(prefix="wherry-bench-"))
-    shell = Shell(scratch / "home")
-    try:
-        shell.run(WHERRY, "up", cwd=scratch)
+    with served() as (scratch, _):
         figures = measure(times=options.times, stages=options.stages, home=scratch / "home")
-    finally:
-        shell.run(WHERRY, "down", cwd=scratch)
-        shutil.rmtree(scratch, ignore_errors=True)
 
     if options.json:
         print(json.dumps({"schema": "wherry.bench.twice/1", **asdict(figures)}, indent=2))

@@ -11,16 +11,14 @@ each line that it delivered, and that every watcher that reads has every line, o
 import argparse
 import json
 import resource
-import shutil
 import sys
-import tempfile
 import threading
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import grpc
-from bench.stand import WHERRY, Shell
+from bench.service import served
 from bench.wire import User, cpu_s, project_of, resident_mb, service_of
 
 from wherry.v1 import runs_pb2
@@ -193,19 +191,13 @@ def main() -> int:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
-    scratch = Path(tempfile.mkdtemp(prefix="wherry-bench-"))
-    shell = Shell(scratch / "home")
-    try:
-        shell.run(WHERRY, "up", cwd=scratch)
+    with served() as (scratch, _):
         figures = measure(
             watchers=options.watchers,
             connections=options.connections,
             lines=options.lines,
             home=scratch / "home",
         )
-    finally:
-        shell.run(WHERRY, "down", cwd=scratch)
-        shutil.rmtree(scratch, ignore_errors=True)
 
     if options.json:
         print(json.dumps({"schema": "wherry.bench.watchers/1", **asdict(figures)}, indent=2))

@@ -3,11 +3,16 @@
 # Needs root and apt only when something is missing; says so in one sentence when it cannot help.
 set -euo pipefail
 
-missing=()
-for package in "$@"; do
-  status=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
-  [ "$status" = installed ] || missing+=("$package")
-done
+look() {
+  local package status
+  missing=()
+  for package in "$@"; do
+    status=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
+    [ "$status" = installed ] || missing+=("$package")
+  done
+}
+
+look "$@"
 [ ${#missing[@]} -eq 0 ] && exit 0
 
 if ! command -v apt-get >/dev/null; then
@@ -19,11 +24,18 @@ if [ "$(id -u)" -ne 0 ]; then
   exit 1
 fi
 
+# One at a time: apt does not wait for another. What was missing may be there by then. Whatever a package starts
+# does not inherit the lock.
+exec 9>/run/wherry-packages.lock
+flock 9
+look "$@"
+[ ${#missing[@]} -eq 0 ] && exit 0
+
 echo "installing ${missing[*]} with apt" >&2
 export DEBIAN_FRONTEND=noninteractive
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
-{ apt-get update -q && apt-get install -y -q --no-install-recommends "${missing[@]}"; } </dev/null >"$log" 2>&1 || {
+{ apt-get update -q && apt-get install -y -q --no-install-recommends "${missing[@]}"; } </dev/null >"$log" 2>&1 9>&- || {
   cat "$log" >&2
   exit 1
 }

@@ -61,6 +61,7 @@ PYTHON
   # Compiled now: a service account that may not write here would compile at every start.
   "$uv" pip sync -q --compile-bytecode --python .venv/bin/python --require-hashes requirements/dev.txt
   "$uv" pip install -q --python .venv/bin/python --no-deps --no-build-isolation -e .
+  .venv/bin/python -m compileall -q client service proto
   echo "$wherry_stamp" >.venv/stamp
 }
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.dvc_init import init_dvc
 from wherry.service.domain.blob import hash_content
 from wherry.service.domain.dvc import run_cache
 from wherry.service.domain.dvc.data_file import parse_data_file
@@ -76,7 +77,7 @@ def make_project(folder: Path, case: Case) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text, encoding="utf-8", newline="")
     run(folder, "git", "init", "-q")
-    dvc(folder, "init", "-q")
+    init_dvc(folder)
     for path in case.added:
         dvc(folder, "add", "-q", path)
 

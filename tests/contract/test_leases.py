@@ -3,12 +3,15 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import Connection, insert
 
 from tests.contract.test_run_cache import RESULT
 from tests.fakes.leases import FakeLeases
 from tests.fakes.run_cache import FakeRunCache
+from wherry.service.adapters.database import Database
 from wherry.service.adapters.leases_sql import SqlLeases
 from wherry.service.adapters.run_cache_sql import SqlRunCache
+from wherry.service.adapters.tables import leases as leases_table
 from wherry.service.domain.errors import LeaseLost
 from wherry.service.domain.lease import Lease
 from wherry.service.domain.task import Failed, LeaseToken, RunId
@@ -73,14 +76,14 @@ def test_a_lease_that_has_expired_is_taken_over(leases: Leases, seconds: float, 
 def test_a_lease_that_was_renewed_lives_on(leases: Leases) -> None:
     asyncio.run(leases.acquire(MINE, now=NOW))
     renewed = LATER + timedelta(seconds=30)
-    assert asyncio.run(leases.renew(KEY, MINE.token, expires_at=renewed))
+    assert asyncio.run(leases.renew(KEY, MINE.token, expires_at=renewed)) == replace(MINE, expires_at=renewed)
     assert asyncio.run(leases.acquire(THEIRS, now=LATER)) == replace(MINE, expires_at=renewed)
 
 
 def test_who_was_taken_over_can_neither_renew_nor_end_the_lease(leases: Leases) -> None:
     asyncio.run(leases.acquire(MINE, now=NOW))
     asyncio.run(leases.acquire(THEIRS, now=LATER))
-    assert not asyncio.run(leases.renew(KEY, MINE.token, expires_at=LATER + timedelta(days=1)))
+    assert asyncio.run(leases.renew(KEY, MINE.token, expires_at=LATER + timedelta(days=1))) is None
     asyncio.run(leases.end(KEY, MINE.token))
     asyncio.run(leases.end(KEY, MINE.token, failure=FAILURE))
     assert asyncio.run(leases.find(KEY)) == THEIRS
@@ -107,16 +110,50 @@ def test_a_failure_can_be_read_until_somebody_takes_the_lease(leases: Leases) ->
     assert asyncio.run(leases.acquire(THEIRS, now=NOW)) == THEIRS
 
 
-def test_old_failures_are_swept_and_leases_never(leases: Leases) -> None:
-    other = replace(MINE, key=type(KEY)("cd" * 32), token=LeaseToken("c1"))
+@pytest.mark.parametrize("failure", [None, FAILURE])
+def test_a_watched_lease_is_given_up_only_by_who_knows_that_it_is(
+    leases: Leases, failure: Failed | None
+) -> None:
     asyncio.run(leases.acquire(MINE, now=NOW))
-    asyncio.run(leases.acquire(other, now=NOW))
+    assert asyncio.run(leases.watch(KEY, MINE.token))
+    assert not asyncio.run(leases.end(KEY, MINE.token, failure=failure, watched=False))
+    assert asyncio.run(leases.renew(KEY, MINE.token, expires_at=LATER)) == replace(MINE, watched=True)
+    assert asyncio.run(leases.end(KEY, MINE.token, failure=failure))
+    assert not asyncio.run(leases.watch(KEY, MINE.token)), "too late"
+    assert not asyncio.run(leases.end(KEY, MINE.token))
+    assert asyncio.run(leases.acquire(THEIRS, now=NOW)) == THEIRS, "nobody watches it yet"
+    assert asyncio.run(leases.end(KEY, THEIRS.token, watched=False))
+
+
+def test_what_expired_long_ago_is_swept_away_and_what_lives_is_not(leases: Leases) -> None:
+    dead, alive = (replace(MINE, key=type(KEY)(digit * 64), token=LeaseToken(digit)) for digit in "cd")
+    for lease in (MINE, dead, alive):
+        asyncio.run(leases.acquire(lease, now=NOW))
     asyncio.run(leases.end(KEY, MINE.token, failure=FAILURE))
-    asyncio.run(leases.sweep(before=LATER))
-    assert asyncio.run(leases.find(KEY)) is not None
-    asyncio.run(leases.sweep(before=LATER + timedelta(seconds=1)))
-    assert asyncio.run(leases.find(KEY)) is None
-    assert asyncio.run(leases.find(other.key)) == other
+    renewed = LATER + timedelta(seconds=30)
+    asyncio.run(leases.renew(alive.key, alive.token, expires_at=renewed))
+
+    assert not asyncio.run(leases.sweep(before=LATER))
+    assert [asyncio.run(leases.find(lease.key)) is None for lease in (MINE, dead)] == [False, False]
+    assert not asyncio.run(leases.sweep(before=LATER + timedelta(seconds=1)))
+    assert [asyncio.run(leases.find(lease.key)) for lease in (MINE, dead)] == [None, None]
+    assert asyncio.run(leases.find(alive.key)) == replace(alive, expires_at=renewed)
+
+
+def test_many_leases_of_the_dead_are_swept_away_part_by_part(sqlite_database: Database) -> None:
+    def leave(connection: Connection) -> None:
+        values = {"owner": "o", "run_id": "1", "user": "u", "stage": "s", "files": "", "expires_at": NOW}
+        rows = [{**values, "key": f"{number:064x}", "token": str(number)} for number in range(1_500)]
+        connection.execute(insert(leases_table), rows)
+
+    async def check() -> None:
+        await sqlite_database.run(leave)
+        leases = SqlLeases(sqlite_database)
+        assert await leases.sweep(before=LATER)
+        assert not await leases.sweep(before=LATER)
+        assert await leases.find(type(KEY)("0" * 64)) is None
+
+    asyncio.run(check())
 
 
 def test_a_result_is_kept_only_while_its_lease_stands(kept: Kept) -> None:

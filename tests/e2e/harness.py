@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.dvc_init import init_dvc
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 WHERRY = Path(sys.executable).with_name("wherry")
 DVC = REPOSITORY / ".venv-dvc" / "bin" / "dvc"
@@ -105,7 +107,7 @@ def new_project(root: Path, service: Service, files: dict[str, str]) -> Project:
     root.mkdir(parents=True)
     git(root, "init", "-q", "-b", "main")
     project = Project(root, service)
-    project.dvc("init", "-q").expect(0)
+    init_dvc(root)
     project.write({".dvc/wherry.toml": f'[defaults]\nimage = "{STAGE_IMAGE}"\n', **files})
     project.commit("begin")
     return project

@@ -137,7 +137,7 @@ def test_the_page_holds_all_that_it_needs(project: Project, service: Service) ->
     assert done.expect(0).out.strip() == (project.root / "page" / "index.html").as_uri()
     page = (project.root / "page" / "index.html").read_text()
     assert base64.b64encode(_PIXEL).decode() in page
-    specs = [json.loads(text) for text in re.findall(r'vegaEmbed\("#plot\d+", (\{.*?\})\);</script>', page)]
+    specs = [json.loads(text) for text in re.findall(r'vegaEmbed\("#plot\d+", (\{.*?\}), \{theme', page)]
     assert "C" in [spec["title"]["text"] for spec in specs]
     assert not re.findall(r'(?:src|href)="https?:', page)
     # The libraries themselves.
@@ -166,3 +166,28 @@ def test_a_page_of_the_user_is_filled(project: Project, service: Service) -> Non
     (done,) = ask_wherry(service, project.root, [("", words)])
     assert done.expect(0).out.strip() == (project.root / "own" / "index.html").as_uri()
     assert "<h1>Ours</h1><section" in (project.root / "own" / "index.html").read_text()
+
+
+def test_what_dvc_is_told_of_pages_holds(project: Project, service: Service) -> None:
+    """By `dvc config`, and from any folder: the same page at the same place as DVC's."""
+    project.write({".dvc/theirs.html": "<html>{scripts}<h1>Configured</h1>{plot_divs}</html>"})
+    for name, value in (("html_template", "theirs.html"), ("out_dir", "their_plots")):
+        project.dvc("config", "--local", f"plots.{name}", value).expect(0)
+    asked = [("sub", ("plots", "show", "own.csv"))]
+    (theirs,), (ours,) = ask_dvc(project.root, asked), ask_wherry(service, project.root, asked)
+    page = project.root / "sub" / "their_plots" / "index.html"
+    assert ours.expect(0).out.strip() == page.as_uri()
+    assert page.as_uri() in theirs.expect(0).out
+    assert "<h1>Configured</h1><section" in page.read_text()
+    project.dvc("config", "--local", "plots.html_template", "gone.html").expect(0)
+    (lost,) = ask_wherry(service, project.root, asked)
+    assert "gone.html" in lost.expect(255).err
+    assert "html_template under [plots]" in lost.err
+    for name in ("html_template", "out_dir"):
+        project.dvc("config", "--local", "--unset", f"plots.{name}").expect(0)
+
+
+def test_pages_at_the_usual_place_are_not_submitted(project: Project, service: Service) -> None:
+    (done,) = ask_wherry(service, project.root, [("", ("plots", "show", "out.csv"))])
+    assert done.expect(0).out.strip() == (project.root / "dvc_plots" / "index.html").as_uri()
+    assert "?? dvc_plots/" not in git(project.root, "status", "--porcelain").splitlines()

@@ -120,6 +120,9 @@ def test_a_run_survives_a_service_that_is_killed_at_every_point_of_it_and_so_doe
     ended = project.wherry("ps", "--all", "--json").expect(0).json()["runs"][0]
     shown = project.wherry("show", ended["id"], "--json").expect(0).json()
     told = project.wherry("logs", ended["id"], "long").expect(0).out
+    # What was being kept with the result when the service died is there too.
+    again = project.repro()["id"]
+    replayed = project.wherry("logs", again, "long").expect(0).out
 
     assert watching.returncode == 0, seen
     assert states(shown) == {
@@ -128,7 +131,7 @@ def test_a_run_survives_a_service_that_is_killed_at_every_point_of_it_and_so_doe
         "after": ("succeeded", "miss"),
     }
     (made,) = next(stage for stage in shown["stages"] if stage["name"] == "long")["outs"]
-    for log in (seen, told):
+    for log in (seen, told, replayed):
         (number,) = re.findall(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", log)
         assert hashlib.md5(f"{number}\n".encode(), usedforsecurity=False).hexdigest() == made["md5"]
         # Their own lines: the command itself is shown once for each attempt that was made.

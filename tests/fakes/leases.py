@@ -23,28 +23,38 @@ class FakeLeases(Leases):
     async def find(self, key: StrictKey) -> Lease | None:
         return self.standing.get(key)
 
-    async def renew(self, key: StrictKey, token: LeaseToken, *, expires_at: datetime) -> bool:
+    async def renew(self, key: StrictKey, token: LeaseToken, *, expires_at: datetime) -> Lease | None:
+        if not self.holds(key, token):
+            return None
+        self.standing[key] = replace(self.standing[key], expires_at=expires_at)
+        return self.standing[key]
+
+    async def watch(self, key: StrictKey, token: LeaseToken) -> bool:
         held = self.holds(key, token)
         if held:
-            self.standing[key] = replace(self.standing[key], expires_at=expires_at)
+            self.standing[key] = replace(self.standing[key], watched=True)
         return held
 
     async def end(
-        self, key: StrictKey, token: LeaseToken, *, failure: Failed | None = None, files: str = ""
-    ) -> None:
-        if not self.holds(key, token):
-            return
+        self,
+        key: StrictKey,
+        token: LeaseToken,
+        *,
+        failure: Failed | None = None,
+        files: str = "",
+        watched: bool = True,
+    ) -> bool:
+        if not self.holds(key, token) or (self.standing[key].watched and not watched):
+            return False
         if failure is None:
             del self.standing[key]
         else:
             self.standing[key] = replace(self.standing[key], failure=failure, files=files)
+        return True
 
-    async def sweep(self, *, before: datetime) -> None:
-        self.standing = {
-            key: lease
-            for key, lease in self.standing.items()
-            if lease.failure is None or lease.expires_at >= before
-        }
+    async def sweep(self, *, before: datetime) -> bool:
+        self.standing = {key: lease for key, lease in self.standing.items() if lease.expires_at >= before}
+        return False
 
     def holds(self, key: StrictKey, token: LeaseToken) -> bool:
         standing = self.standing.get(key)

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from wherry.client.dvc_config import config_files, read_section
 from wherry.client.hashing import FoundFile, Hasher
 
 TREE_SUFFIX = ".dir"
@@ -37,34 +38,14 @@ def read_cache_settings(root: Path, environ: Mapping[str, str] = os.environ) -> 
     """Read them for the project at `root`: the user's, the project's, the clone's own; the last one decides."""
     folder = root / ".dvc" / "cache"
     types: tuple[str, ...] = _DEFAULT_TYPES
-    home = environ.get("HOME", "")
-    user = environ.get("XDG_CONFIG_HOME", "") or (f"{home}/.config" if home else "")
-    files = [Path(user) / "dvc" / "config"] if user else []
-    for file in (*files, root / ".dvc" / "config", root / ".dvc" / "config.local"):
-        section = _cache_section(file)
+    for file in config_files(root, environ):
+        section = read_section(file, "cache")
         if section.get("dir"):
             # DVC takes it relative to the folder of the file that says it.
             folder = file.parent / Path(section["dir"]).expanduser()
         said = [part.strip() for part in section.get("type", "").split(",")]
         types = tuple(part for part in said if part in _LINK_TYPES) or types
     return CacheSettings(folder=Path(os.path.normpath(folder)), link_types=types)
-
-
-def _cache_section(file: Path) -> dict[str, str]:
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):  # DVC will say what is wrong with it
-        return {}
-    if "[cache]" not in text:
-        return {}
-    import configparser  # noqa: PLC0415 - few projects say anything of their cache
-
-    parser = configparser.ConfigParser(interpolation=None, strict=False, delimiters=("=",))
-    try:
-        parser.read_string(text)
-    except configparser.Error:
-        return {}
-    return {key: value.strip("\"'") for key, value in parser["cache"].items()} if "cache" in parser else {}
 
 
 class DvcCache:

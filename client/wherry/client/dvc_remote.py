@@ -1,13 +1,12 @@
 """`wherry dvc-remote --write`: the bucket as a remote in `.dvc/config.local`, where DVC keeps secrets."""
 
-import configparser
-import contextlib
 import os
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from wherry.client.dvc_config import read_sections
 from wherry.client.errors import FileTrouble
 from wherry.v1.system_pb2 import GetDvcRemoteResponse
 
@@ -38,18 +37,17 @@ class DefaultRemote:
 
 def find_default_remote(root: Path) -> DefaultRemote | None:
     """Read it from the project's own settings; what stands beside the clone goes before what is in git."""
-    parser = configparser.ConfigParser(interpolation=None, strict=False, delimiters=("=",))
+    sections: dict[str, dict[str, str]] = {}
     for name in ("config", "config.local"):
-        with contextlib.suppress(OSError, configparser.Error, UnicodeDecodeError):
-            text = (root / ".dvc" / name).read_text(encoding="utf-8")
-            # configobj takes indented keys for what they are, configparser for the end of a value.
-            parser.read_string("\n".join(line.strip() for line in text.splitlines()))
-    name = parser.get("core", "remote", fallback="").strip("\"'")
+        for section, values in read_sections(root / ".dvc" / name).items():
+            sections.setdefault(section, {}).update(values)
+    name = sections.get("core", {}).get("remote", "")
     if not name:
         return None
-    section = next((one for one in (f"'remote \"{name}\"'", f'remote "{name}"') if one in parser), "")
-    url, endpoint = (parser.get(section, key, fallback="").strip("\"'") for key in ("url", "endpointurl"))
-    return DefaultRemote(name=name, url=url, endpointurl=endpoint)
+    said = next(
+        (sections[one] for one in (f"'remote \"{name}\"'", f'remote "{name}"') if one in sections), {}
+    )
+    return DefaultRemote(name=name, url=said.get("url", ""), endpointurl=said.get("endpointurl", ""))
 
 
 def write_remote(root: Path, settings: Mapping[str, str]) -> Path:

@@ -11,6 +11,7 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.leases import FakeLeases
 from tests.fakes.object_store import FakeObjectStore
 from tests.fakes.pack_index import FakePackIndex
+from tests.fakes.passed_output import FakePassedOutput
 from tests.fakes.run_cache import FakeRunCache
 from tests.fakes.run_store import FakeRunStore
 from wherry.service.adapters.logs_files import FileLogStore
@@ -177,7 +178,13 @@ class House:
         self.clock = clock
         flights = Flights()
         lease = HoldLease(
-            leases=self.leases, find=find, clock=clock, identities=identities, log=self.log, owner="here"
+            leases=self.leases,
+            passed=FakePassedOutput(self.leases),
+            find=find,
+            clock=clock,
+            identities=identities,
+            log=self.log,
+            owner="here",
         )
 
         def merging(inner: StageRunner) -> StageRunner:

@@ -12,6 +12,7 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.event_log import FakeEventLog
 from tests.fakes.leases import FakeLeases
 from tests.fakes.object_store import FakeObjectStore
+from tests.fakes.passed_output import FakePassedOutput
 from tests.fakes.run_cache import FakeRunCache
 from wherry.service.adapters.node_cache_local import LocalNodeCache
 from wherry.service.domain.blob import digest_content
@@ -173,18 +174,28 @@ class MortalLeases(Leases):
         await self._life.is_heard.wait()
         return await self._inner.find(key)
 
-    async def renew(self, key: StrictKey, token: LeaseToken, *, expires_at: datetime) -> bool:
+    async def renew(self, key: StrictKey, token: LeaseToken, *, expires_at: datetime) -> Lease | None:
         await self._life.is_heard.wait()
         return await self._inner.renew(key, token, expires_at=expires_at)
 
-    async def end(
-        self, key: StrictKey, token: LeaseToken, *, failure: Failed | None = None, files: str = ""
-    ) -> None:
+    async def watch(self, key: StrictKey, token: LeaseToken) -> bool:
         await self._life.is_heard.wait()
-        await self._inner.end(key, token, failure=failure, files=files)
+        return await self._inner.watch(key, token)
 
-    async def sweep(self, *, before: datetime) -> None:
-        await self._inner.sweep(before=before)
+    async def end(
+        self,
+        key: StrictKey,
+        token: LeaseToken,
+        *,
+        failure: Failed | None = None,
+        files: str = "",
+        watched: bool = True,
+    ) -> bool:
+        await self._life.is_heard.wait()
+        return await self._inner.end(key, token, failure=failure, files=files, watched=watched)
+
+    async def sweep(self, *, before: datetime) -> bool:
+        return await self._inner.sweep(before=before)
 
 
 class MortalCache(FakeRunCache):
@@ -231,6 +242,7 @@ class Life(StageRunner):
         find = FindResult(cache=cache, index=world.index, adopt=adopt, dvc=dvc)
         lease = HoldLease(
             leases=MortalLeases(world.leases, self),
+            passed=world.passed,
             find=find,
             clock=world.clock,
             identities=world.identities,
@@ -277,6 +289,7 @@ class World:
     def __init__(self, folder: Path, services: Sequence[str]) -> None:
         self.clock, self.log, self.logs = FakeClock(), FakeEventLog(), MemoryLog()
         self.leases, self.index, self.objects = FakeLeases(), FakeBlobIndex(), FakeObjectStore()
+        self.passed = FakePassedOutput(self.leases)
         self.results: dict[tuple[StrictKey, str | None], Result] = {}
         self.identities = Counter()
         self.node = LocalNodeCache(folder, store=self.objects)

@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from tests.fakes.clock import FakeClock
+from tests.fakes.logs_to_keep import FakeLogsToKeep
 from tests.fakes.object_store import FakeObjectStore
 from tests.fakes.run_store import FakeRunStore
 from tests.unit.usecases.driving import RaisingLog
@@ -49,7 +50,9 @@ class Service:
         self.runs, self.log = FlakyRuns(), RaisingLog()
         self.logs = FileLogStore(self.folder)
         self.archive = ObjectLogArchive(FakeObjectStore(), spool=folder)
-        self.keep = KeepLogs(logs=self.logs, archive=self.archive, log=self.log)
+        self.keep = KeepLogs(
+            logs=self.logs, archive=self.archive, noted=FakeLogsToKeep(), clock=self.time, log=self.log
+        )
         self.busy: set[RunId] = set()
         self.clear = ClearLogs(
             logs=self.logs,

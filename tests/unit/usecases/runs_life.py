@@ -30,9 +30,10 @@ from wherry.service.ports.blob_index import BlobIndex
 from wherry.service.ports.containers import ContainerEngine
 from wherry.service.ports.images import ImageMaker, ImageStore, ImageUses, MadeImages
 from wherry.service.ports.leases import Leases
-from wherry.service.ports.log_archive import LogArchive
+from wherry.service.ports.log_archive import LogArchive, LogsToKeep
 from wherry.service.ports.logs import LogStore
 from wherry.service.ports.objects import ObjectStore
+from wherry.service.ports.passed_output import PassedOutput
 from wherry.service.ports.run_cache import RunCache
 from wherry.service.ports.runs import RunStore
 from wherry.service.ports.secrets import SecretStore
@@ -68,6 +69,7 @@ from wherry.service.usecases.resolve_stage import ProjectState, ResolveStage, op
 from wherry.service.usecases.restore_inputs import RestoreInputs
 from wherry.service.usecases.stop_run import StopRun
 from wherry.service.usecases.submit_run import SubmitRun
+from wherry.service.usecases.sweep_leases import SweepLeases
 from wherry.service.usecases.trim_images import TrimImages
 from wherry.service.usecases.watch_stops import WatchStops
 from wherry.service.usecases.write_backs import WriteBacks
@@ -126,6 +128,7 @@ class Life:
             Unavailable: then it could not be started.
         """
         await self.lease_sweep()
+        await self.keep_logs.resume()
         await self.recover.start()
         self.stops.start()
 
@@ -147,6 +150,7 @@ class Life:
         shared, site, clock = self.shared, self.site, self.shared.clock
         self.runs = self._port(RunStore, OwnRuns(shared, site.owner), "database")  # type: ignore[type-abstract]
         leases = self._port(Leases, shared.leases, "database")  # type: ignore[type-abstract]
+        passed = self._port(PassedOutput, shared.passed, "database")  # type: ignore[type-abstract]
         cache = self._port(RunCache, CheckedCache(shared), "database")  # type: ignore[type-abstract]
         index = self._port(BlobIndex, shared.index, "database")  # type: ignore[type-abstract]
         secrets = self._port(SecretStore, NoSecrets(), "database")  # type: ignore[type-abstract]
@@ -156,6 +160,7 @@ class Life:
         engine = self._port(ContainerEngine, site.engine, "engine")  # type: ignore[type-abstract]
         images = self._port(ImageStore, Images(), "engine")  # type: ignore[type-abstract]
         workspaces = self._port(Workspaces, site.workspaces, "disk")  # type: ignore[type-abstract]
+        noted = self._port(LogsToKeep, site.noted, "disk")  # type: ignore[type-abstract]
         logs = self._port(LogStore, site.logs, "disk")  # type: ignore[type-abstract]
         node: NodeCache = FakeNode(objects, shared.folder)
         identities, log = shared.identities, shared.log
@@ -176,7 +181,7 @@ class Life:
         resolve = ResolveStage(
             index=index, read=read, legacy=legacy, recorded=recorded, network=NetworkPolicy()
         )
-        self.keep_logs = KeepLogs(logs=logs, archive=archive, log=log)
+        self.keep_logs = KeepLogs(logs=logs, archive=archive, noted=noted, clock=clock, log=log)
         self.note_use = NoteUse(index=index, packs=packs, log=log)
         self.runners = Runners(
             Settings(home=shared.folder, jobs=2, workspace_gb=1),
@@ -205,6 +210,7 @@ class Life:
             MACHINE,
             RunnerParts(
                 leases=leases,
+                passed=passed,
                 cache=cache,
                 find=find,
                 put=put,
@@ -214,7 +220,7 @@ class Life:
                 log=log,
             ),
         )
-        self.lease_sweep = self.runners.lease.sweep
+        self.lease_sweep = SweepLeases(leases=leases, passed=passed, clock=clock, log=log)
         open_project = cast(OpenProject, self._open)
         self.drive = DriveRun(
             attempt=RestoreInputs(

@@ -12,7 +12,9 @@ from typing import Any, Protocol
 from tests.fakes.blob_index import FakeBlobIndex
 from tests.fakes.leases import FakeLeases
 from tests.fakes.log_store import FakeLogStore
+from tests.fakes.logs_to_keep import FakeLogsToKeep
 from tests.fakes.object_store import FakeObjectStore
+from tests.fakes.passed_output import FakePassedOutput
 from tests.fakes.run_cache import FakeRunCache
 from tests.fakes.run_store import FakeRunStore
 from tests.fakes.virtual_time import LoopClock
@@ -47,6 +49,7 @@ class Site:
     engine: FakeEngine
     workspaces: FakeWorkspaces
     logs: FakeLogStore
+    noted: FakeLogsToKeep
     down: set[str]
     """Of `database`, `store` and `engine`, those that do not answer."""
 
@@ -61,6 +64,7 @@ class Shared(Protocol):
     owners: dict[RunId, str]
     contents: dict[RunId, bytes]
     leases: FakeLeases
+    passed: FakePassedOutput
     results: dict[Any, Result]
     index: FakeBlobIndex
     objects: FakeObjectStore

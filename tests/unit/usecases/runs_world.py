@@ -15,8 +15,10 @@ from tests.fakes.blob_index import FakeBlobIndex
 from tests.fakes.event_log import FakeEventLog
 from tests.fakes.leases import FakeLeases
 from tests.fakes.log_store import FakeLogStore
+from tests.fakes.logs_to_keep import FakeLogsToKeep
 from tests.fakes.object_store import FakeObjectStore
 from tests.fakes.pack_index import FakePackIndex
+from tests.fakes.passed_output import FakePassedOutput
 from tests.fakes.run_store import FakeRunStore
 from tests.fakes.virtual_time import LoopClock
 from tests.unit.usecases.driving import Counting
@@ -91,6 +93,7 @@ class World:
         self.folder, self.chance, self.clock = folder, Random(seed), LoopClock()
         self.log: EventLog = FakeEventLog()
         self.runs, self.leases, self.index = FakeRunStore(), FakeLeases(), FakeBlobIndex()
+        self.passed = FakePassedOutput(self.leases)
         self.owners, self.contents = dict[RunId, str](), dict[RunId, bytes]()
         self.results: dict[Any, Result] = {}
         self.objects, self.archived = FakeObjectStore(), dict[LogName, list[LogLine]]()
@@ -110,7 +113,7 @@ class World:
         self.lives: dict[str, Life | None] = dict.fromkeys(owners)
 
     def _site(self, owner: str) -> Site:
-        site = Site(owner, FakeEngine(), FakeWorkspaces(self.folder), FakeLogStore(), set())
+        site = Site(owner, FakeEngine(), FakeWorkspaces(self.folder), FakeLogStore(), FakeLogsToKeep(), set())
         site.engine.when_started = partial(self._check_start, owner)
         return site
 
@@ -330,6 +333,9 @@ class World:
         for site in self.sites.values():
             assert not site.engine.containers, "containers are left"
             assert not site.workspaces.attempts, "workspaces are left"
+            assert not site.noted.noted, "outputs of results are not kept"
+        for result in self.results.values():
+            assert result.log in self.archived, "a result without its output"
         for lease in self.leases.standing.values():
             assert lease.failure is not None or lease.expires_at < self.ended_at, "a lease is held for nobody"
 
@@ -358,13 +364,11 @@ class World:
         assert maker.exit.code == 0
         shown = {one.attempt for one in every if said and said[0].startswith(f"{one.attempt} ")}
         if record.cache is CacheUse.MERGED:
-            assert len(shown) <= 1
-            shown |= set() if shown else {maker.attempt}
+            assert len(shown) == 1, f"{where}: nothing of what its maker wrote"
         else:
             shown = {maker.attempt}
         expected = [f"{attempt} {number}" for attempt in shown for number in range(LINES)]
-        if said or record.cache is not CacheUse.MERGED:
-            assert said == expected, f"{where}: {said} instead of {expected}"
+        assert said == expected, f"{where}: {said} instead of {expected}"
 
     async def finish(self) -> None:
         """No more faults, and time enough."""

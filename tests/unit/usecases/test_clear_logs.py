@@ -10,6 +10,7 @@ from wherry.service.domain.dvc.stage import StageName
 from wherry.service.domain.run import StageRecord
 from wherry.service.domain.states import CacheUse, State
 from wherry.service.domain.task import LogName, RunId
+from wherry.service.ports.log_archive import LogToKeep
 
 DAY_S = 24 * 3600.0
 
@@ -110,7 +111,7 @@ def test_of_a_cleared_run_that_is_shown_which_is_kept_with_its_results(tmp_path:
         for stage, text in (("two", b"two 1"), ("one", b"one 2"), ("broken", b"broken 1"), ("two", b"two 2")):
             await service.write(run, stage, text)
         for name in ("one", "two"):
-            service.keep.start(LogName(name), run_id=run, stage=name, after=0)
+            await service.keep.start(LogToKeep(name=LogName(name), run_id=run, stage=name, after=0))
             await service.keep.settle(LogName(name))
         records = [
             StageRecord(name=StageName(name), state=State.SUCCEEDED, cache=CacheUse.MISS, log=LogName(name))

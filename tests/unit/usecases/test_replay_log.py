@@ -1,9 +1,11 @@
 """What a known result's command wrote, shown in another run."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 from tests.fakes.clock import FakeClock
+from tests.fakes.logs_to_keep import FakeLogsToKeep
 from tests.fakes.object_store import FakeObjectStore
 from tests.unit.usecases.driving import RaisingLog
 from wherry.service.adapters.log_archive_objects import ObjectLogArchive
@@ -12,6 +14,7 @@ from wherry.service.domain.dvc.stage import StageName
 from wherry.service.domain.run import StageRecord
 from wherry.service.domain.states import CacheUse
 from wherry.service.domain.task import LogName, RunId
+from wherry.service.ports.log_archive import LogToKeep
 from wherry.service.ports.logs import LogLine, LogStream, NewLine
 from wherry.service.usecases.keep_logs import KeepLogs
 from wherry.service.usecases.replay_log import REPLAYED_FROM, ReplayLog
@@ -19,22 +22,28 @@ from wherry.service.usecases.replay_log import REPLAYED_FROM, ReplayLog
 NAME = LogName("attempt")
 HIT = StageRecord(name=StageName("mine"), cache=CacheUse.HIT, log=NAME)
 RUN = RunId("1")
+TO_KEEP = LogToKeep(name=NAME, run_id=RUN, stage="theirs", after=0)
 
 
 class Shelf:
     """Logs of runs, and of results."""
 
     def __init__(self, folder: Path) -> None:
-        self.objects, self.log, clock = FakeObjectStore(), RaisingLog(), FakeClock()
-        self.logs = FileLogStore(folder / "logs")
+        self.objects, self.log, self.clock = FakeObjectStore(), RaisingLog(), FakeClock()
+        self.logs, self.noted = FileLogStore(folder / "logs"), FakeLogsToKeep()
         self.archive = ObjectLogArchive(self.objects, spool=folder)
-        self.keep = KeepLogs(logs=self.logs, archive=self.archive, log=self.log)
-        self.replay = ReplayLog(archive=self.archive, keep=self.keep, clock=clock)
-        self._clock = clock
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin a life."""
+        self.keep = KeepLogs(
+            logs=self.logs, archive=self.archive, noted=self.noted, clock=self.clock, log=self.log
+        )
+        self.replay = ReplayLog(archive=self.archive, keep=self.keep, clock=self.clock)
 
     async def write(self, *texts: bytes) -> None:
         lines = [
-            NewLine(time=self._clock.now(), stage="theirs", stream=LogStream.STDOUT, text=text)
+            NewLine(time=self.clock.now(), stage="theirs", stream=LogStream.STDOUT, text=text)
             for text in texts
         ]
         await self.logs.append(RUN, lines)
@@ -52,7 +61,7 @@ def test_lines_are_shown_under_the_name_that_the_stage_has_here(tmp_path: Path) 
     async def check() -> None:
         shelf = Shelf(tmp_path)
         await shelf.write(b"of an earlier attempt", b"epoch 1", b"epoch 2")
-        shelf.keep.start(NAME, run_id=RUN, stage="theirs", after=1)
+        await shelf.keep.start(replace(TO_KEEP, after=1))
 
         # At once: what is still on its way is waited for.
         shown = await shelf.shown()
@@ -83,15 +92,57 @@ def test_output_that_is_gone_is_said_to_be_once(tmp_path: Path) -> None:
     asyncio.run(check())
 
 
-def test_a_store_that_is_down_costs_the_log_and_not_the_result(tmp_path: Path) -> None:
+def test_a_store_that_is_down_delays_the_log_and_not_the_result(tmp_path: Path) -> None:
     async def check() -> None:
         shelf = Shelf(tmp_path)
         await shelf.write(b"epoch 1")
         shelf.objects.is_down = True
-        shelf.keep.start(NAME, run_id=RUN, stage="theirs", after=0)
+        await shelf.keep.start(TO_KEEP)
+        await shelf.keep.settle(NAME)
+        busy = shelf.keep.runs
+        shelf.objects.is_down = False
+        async with asyncio.timeout(10):
+            while shelf.noted.noted:
+                shelf.clock.advance(1)
+                await asyncio.sleep(0.001)
+
+        assert busy == {RUN}
+        assert shelf.log.problems == ["the output of a result is not kept yet"]
+        assert [line.line.text for line in await shelf.shown()] == [b"epoch 1"]
         await shelf.close()
 
-        assert shelf.log.problems == ["the output of a result was not kept"]
+    asyncio.run(check())
+
+
+def test_a_service_that_ends_before_the_log_is_kept_goes_on_with_it_in_its_next_life(tmp_path: Path) -> None:
+    async def check() -> None:
+        shelf = Shelf(tmp_path)
+        await shelf.write(b"epoch 1")
+        shelf.objects.is_down = True
+        await shelf.keep.start(TO_KEEP)
+        await shelf.keep.settle(NAME)
+        await shelf.keep.close()  # nobody waits for the store
+        shelf.objects.is_down = False
+        shelf.begin()
+        await shelf.keep.resume()
+
+        assert [line.line.text for line in await shelf.shown()] == [b"epoch 1"]
+        await shelf.close()
+        assert shelf.noted.noted == {}
+
+    asyncio.run(check())
+
+
+def test_what_is_noted_of_a_log_that_was_cleared_away_is_forgotten(tmp_path: Path) -> None:
+    async def check() -> None:
+        shelf = Shelf(tmp_path)
+        await shelf.write(b"epoch 1")
+        await shelf.noted.note(TO_KEEP)
+        assert await shelf.logs.clear(RUN)
+        await shelf.keep.resume()
+        await shelf.close()
+
+        assert (shelf.noted.noted, shelf.objects.objects) == ({}, {})
 
     asyncio.run(check())
 

@@ -14,6 +14,7 @@ from wherry.client.cli.settings import Command, Settings
 from wherry.client.cli.tabulating import TargetsOption, tell_json
 from wherry.client.cli.terminal import Terminal
 from wherry.client.client import Client
+from wherry.client.dvc_config import find_plots_settings
 from wherry.client.errors import ClientError, FileTrouble
 from wherry.client.plots.filling import fill
 from wherry.client.plots.gathering import (
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
+_USUAL_FOLDER = "dvc_plots"
 _PROPERTIES = ("template", "x", "y", "x_label", "y_label", "title", "header")
 
 
@@ -49,7 +51,7 @@ def _looks(function: Function) -> Function:
             "--html-template",
             type=click.Path(path_type=Path, exists=True, dir_okay=False),
             metavar="FILE",
-            help="Put the plots into this page, at {plot_divs} and {scripts}.",
+            help="Put the plots into this page, at {plot_divs} and {scripts}; DVC's plots.html_template unless given.",
         ),
         click.option(
             "--format",
@@ -59,7 +61,9 @@ def _looks(function: Function) -> Function:
             show_default=True,
             help="A page, or a file for each plot; the latter with `pip install 'wherry[plots]'`.",
         ),
-        click.option("-o", "--out", metavar="DIR", help="Write there; dvc_plots unless given."),
+        click.option(
+            "-o", "--out", metavar="DIR", help="Write there; DVC's plots.out_dir, or dvc_plots, unless given."
+        ),
         click.option("--y-label", metavar="TEXT", help="Label of the y axis."),
         click.option("--x-label", metavar="TEXT", help="Label of the x axis."),
         click.option("--title", metavar="TEXT", help="Title of the plots."),
@@ -167,7 +171,8 @@ def _run(client: Client, terminal: Terminal, revisions: Sequence[Revision], flag
     if not rendered:
         terminal.warn("no plots were found; no page is written")
         return
-    folder = here / (flags["out"] or "dvc_plots")
+    said = find_plots_settings(project.root, os.environ)
+    folder = _folder(here, flags["out"] or said.get("out_dir", ""))
     if flags["kind"] != "html":
         _draw(terminal, folder, rendered, contents, kind=flags["kind"])
         return
@@ -175,11 +180,11 @@ def _run(client: Client, terminal: Terminal, revisions: Sequence[Revision], flag
         f"{project.name}: plots",
         rendered,
         lambda image: inlined(contents[image.digest.hash]),
-        template=_template(flags["html_template"]),
+        template=_template(flags["html_template"] or said.get("html_template")),
     )
     file = _write(folder / "index.html", page.encode())
     terminal.answer(file.as_uri())
-    if flags["open_"]:
+    if flags["open_"] or said.get("auto_open", "").lower() == "true":
         webbrowser.open(file.as_uri())
 
 
@@ -226,11 +231,25 @@ def _draw(
         terminal.answer(url(image))
 
 
-def _template(file: Path | None) -> str:
+def _folder(here: Path, named: str) -> Path:
+    """Where pages go. That for which nobody named a place is kept out of git, and so out of what is submitted."""
+    folder = here / (named or _USUAL_FOLDER)
+    ignored = folder / ".gitignore"
+    if not named and not ignored.exists() and not (folder / "index.html").exists():
+        _write(ignored, b"# Made by `wherry plots`.\n*\n")
+    return folder
+
+
+def _template(file: str | os.PathLike[str] | None) -> str:
+    """Read the page of the user's: named in the command, or in DVC's settings."""
     try:
-        return "" if file is None else file.read_text(encoding="utf-8")
+        return Path(file).read_text(encoding="utf-8") if file else ""
     except (OSError, UnicodeDecodeError) as exc:
-        raise FileTrouble(f"cannot read {file}: {exc}") from exc
+        why = exc.strerror if isinstance(exc, OSError) else "it is no text in UTF-8"
+        raise FileTrouble(
+            f"cannot read the page for plots {file}: {why}",
+            hint="--html-template names it, or html_template under [plots] in .dvc/config, from the folder .dvc",
+        ) from exc
 
 
 def _write(file: Path, content: bytes) -> Path:

@@ -36,7 +36,8 @@ _PAGE = """<!DOCTYPE html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}</title>
 <style>
-:root {{ color-scheme: light dark; --line: #8884; --soft: #8882; --good: #2a7d46; --bad: #c0392b; --wait: #7a7a7a; --go: #2c6fbb; }}
+:root {{ color-scheme: light dark; --line: #8884; --soft: #8882; --good: #2a7d46; --bad: #c0392b; --wait: #6b6b6b; --go: #2c6fbb; }}
+@media (prefers-color-scheme: dark) {{ :root {{ --good: #5cc47f; --bad: #ff7b6b; --wait: #a0a0a0; --go: #74b0f4; }} }}
 body {{ font: 15px/1.45 system-ui, sans-serif; margin: 1.5rem auto; max-width: 76rem; padding: 0 1rem; }}
 h1 {{ font-size: 1.35rem; margin: 0 0 .25rem; overflow-wrap: anywhere; }}
 h2 {{ font-size: 1.05rem; margin: 2rem 0 .5rem; }}
@@ -46,12 +47,13 @@ h2 {{ font-size: 1.05rem; margin: 2rem 0 .5rem; }}
 table {{ border-collapse: collapse; width: 100%; }}
 th, td {{ text-align: left; padding: .3rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top; }}
 th {{ font-weight: 600; opacity: .8; white-space: nowrap; }}
-td.number {{ text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }}
+.number {{ text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }}
 .state {{ white-space: nowrap; font-weight: 600; }}
 .succeeded {{ color: var(--good); }} .failed, .lost {{ color: var(--bad); }}
 .queued, .skipped, .cancelled {{ color: var(--wait); }} .running, .preparing {{ color: var(--go); }}
-.time {{ position: relative; min-width: 12rem; width: 30%; }}
-.time i {{ position: absolute; top: .55rem; height: .8rem; min-width: 3px; border-radius: 2px; background: currentColor; }}
+.time {{ min-width: 12rem; width: 30%; }}
+.time div {{ position: relative; height: .8rem; margin-top: .25rem; }}
+.time i {{ position: absolute; inset-block: 0; min-width: 3px; border-radius: 2px; background: currentColor; }}
 .error {{ border-left: 4px solid var(--bad); padding: .5rem 1rem; background: var(--soft); white-space: pre-wrap; }}
 details {{ border-bottom: 1px solid var(--line); padding: .3rem 0; }}
 summary {{ cursor: pointer; }}
@@ -134,12 +136,13 @@ def _error(run: Run) -> Iterator[str]:
 def _stages(run: Run) -> Iterator[str]:
     if not run.stages:
         return
-    heads = ("Stage", "State", "What became of it", "When", "CPU", "Memory")
-    yield "<h2>Stages</h2>"
-    yield f'<div class="scroll"><table><thead><tr>{_cells("th", heads)}</tr></thead><tbody>'
     spans = {stage.name: span for stage in run.stages if (span := _span(stage)) is not None}
     first = min((begin for begin, _ in spans.values()), default=0.0)
     whole = max(max((end for _, end in spans.values()), default=0.0) - first, 0.001)
+    when = f"When, over {duration_words(whole)}" if spans else "When"
+    yield "<h2>Stages</h2>"
+    yield f'<div class="scroll"><table><thead><tr>{_cells("th", ("Stage", "State", "What became of it", when))}'
+    yield '<th class="number">CPU</th><th class="number">Memory</th></tr></thead><tbody>'
     for stage in run.stages:
         word = _state(stage.state)
         cpu, memory, *_ = usage_words(stage)
@@ -165,7 +168,8 @@ def _bar(span: tuple[float, float] | None, first: float, whole: float) -> str:
         return ""
     begin, end = span
     left, width = 100 * (begin - first) / whole, 100 * (end - begin) / whole
-    return f'<i style="left:{min(left, 98):.2f}%;width:{width:.2f}%" title="{_text(duration_words(end - begin))}"></i>'
+    place = f"left:{min(left, 99):.2f}%;width:{width:.2f}%"
+    return f'<div><i style="{place}" title="{_text(duration_words(end - begin))}"></i></div>'
 
 
 def _values(title: str, files: Mapping[str, Any]) -> Iterator[str]:

@@ -15,6 +15,13 @@ _LIBRARIES = ("vega.min.js", "vega-lite.min.js", "vega-embed.min.js")
 
 _PLOTS = "{plot_divs}"
 
+# As the reader's screen is; a page of the user's has a look of its own. Nothing on a page leads out of it.
+_LOOK = (
+    '{theme: matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : undefined,'
+    ' config: {background: "transparent", axis: {gridColor: "rgba(136,136,136,.3)"}},'
+    " actions: {editor: false}}"
+)
+
 _PAGE = """<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -22,14 +29,16 @@ _PAGE = """<!DOCTYPE html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}</title>
 <style>
-body {{ font-family: system-ui, sans-serif; margin: 1.5rem; color: #1a1a1a; background: #fff; }}
+:root {{ color-scheme: light dark; }}
+body {{ font-family: system-ui, sans-serif; margin: 1.5rem; }}
 h1 {{ font-size: 1.25rem; }}
 h2 {{ font-size: 1rem; margin: 0 0 .5rem; overflow-wrap: anywhere; }}
 main {{ display: flex; flex-wrap: wrap; gap: 1.5rem; align-items: flex-start; }}
-section {{ border: 1px solid #d5d5d5; border-radius: 6px; padding: 1rem; max-width: 100%; overflow: auto; }}
+section {{ border: 1px solid #8886; border-radius: 6px; padding: 1rem; max-width: 100%; overflow: auto; }}
 figure {{ display: inline-block; margin: 0 1rem 0 0; vertical-align: top; }}
 figcaption {{ font-size: .85rem; margin-bottom: .25rem; }}
 img {{ max-width: 100%; }}
+.vega-embed .vega-bindings {{ font-size: .85rem; }}
 </style>
 {scripts}
 </head>
@@ -58,7 +67,7 @@ def write_page(
         raise ClientError(f"HTML template has to contain '{_PLOTS}'.", reason="TEMPLATE_INVALID")
     specs = {one.name: fill(one.plot)[0] for one in rendered if one.plot is not None and one.plot.rows}
     sections = [
-        _section(one, number, specs.get(one.name), source)
+        _section(one, number, specs.get(one.name), source, look="{}" if template else _LOOK)
         for number, one in enumerate(rendered)
         if one.images or one.name in specs
     ]
@@ -70,7 +79,9 @@ def write_page(
     return re.sub("|".join(map(re.escape, places)), lambda found: places[found[0]], template)
 
 
-def _section(one: Rendered, number: int, spec: Spec | None, source: Callable[[Image], str]) -> str:
+def _section(
+    one: Rendered, number: int, spec: Spec | None, source: Callable[[Image], str], *, look: str
+) -> str:
     name = html.escape(one.name)
     if spec is None:
         return f"<section><h2>{name}</h2>{''.join(_figures(one.images, source))}</section>"
@@ -78,7 +89,7 @@ def _section(one: Rendered, number: int, spec: Spec | None, source: Callable[[Im
     text = json.dumps(spec).replace("<", "\\u003c")
     return (
         f'<section aria-label="{name}"><div id="plot{number}"></div>'
-        f'<script>vegaEmbed("#plot{number}", {text});</script></section>'
+        f'<script>vegaEmbed("#plot{number}", {text}, {look});</script></section>'
     )
 
 

@@ -4,7 +4,7 @@ import json
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, or_, select, update
+from sqlalchemy import Boolean, Connection, Row, bindparam, delete, false, or_, select, true, update
 
 from wherry.service.adapters.database import Database
 from wherry.service.adapters.tables import leases
@@ -14,10 +14,24 @@ from wherry.service.ports.leases import Leases
 
 _LEASE = select(leases).where(leases.c.key == bindparam("wanted"))
 _HELD = (leases.c.key == bindparam("wanted"), leases.c.token == bindparam("held"), leases.c.failure.is_(None))
-_RENEW = update(leases).where(*_HELD).values(expires_at=bindparam("until"))
-_FAIL = update(leases).where(*_HELD).values(failure=bindparam("reason"), files=bindparam("seen"))
-_END = delete(leases).where(*_HELD)
-_SWEEP = delete(leases).where(leases.c.failure.is_not(None), leases.c.expires_at < bindparam("before"))
+_RENEW = update(leases).where(*_HELD).values(expires_at=bindparam("until")).returning(leases)
+_WATCH = update(leases).where(*_HELD).values(watched=true())
+# Of one who begins to watch and one who gives up, the second finds what the first has done.
+_AS_KNOWN = or_(leases.c.watched.is_(false()), bindparam("known", type_=Boolean))
+_FAIL = update(leases).where(*_HELD, _AS_KNOWN).values(failure=bindparam("reason"), files=bindparam("seen"))
+_END = delete(leases).where(*_HELD, _AS_KNOWN)
+_SWEPT_AT_ONCE = 1_000
+_OLD = leases.alias("old")
+_SWEEP = delete(leases).where(
+    leases.c.key.in_(
+        select(_OLD.c.key)
+        .where(_OLD.c.expires_at < bindparam("before"))
+        .order_by(_OLD.c.expires_at)
+        .limit(_SWEPT_AT_ONCE)
+    ),
+    # Once more: PostgreSQL asks only this of a row that somebody has taken or renewed meanwhile.
+    leases.c.expires_at < bindparam("before"),
+)
 
 
 class SqlLeases(Leases):
@@ -37,6 +51,7 @@ class SqlLeases(Leases):
             "expires_at": wanted.expires_at,
             "failure": None,
             "files": "",
+            "watched": False,
         }
         is_free = or_(
             leases.c.failure.is_not(None), leases.c.owner == wanted.owner, leases.c.expires_at <= now
@@ -66,25 +81,41 @@ class SqlLeases(Leases):
         row = await self._database.run(lambda connection: connection.execute(_LEASE, values).one_or_none())
         return None if row is None else _lease(row)
 
-    async def renew(self, key: StrictKey, token: LeaseToken, *, expires_at: datetime) -> bool:
+    async def renew(self, key: StrictKey, token: LeaseToken, *, expires_at: datetime) -> Lease | None:
         """See the port."""
         values = {"wanted": key, "held": token, "until": expires_at}
-        return bool(await self._database.run(lambda connection: connection.execute(_RENEW, values).rowcount))
+        row = await self._database.run(lambda connection: connection.execute(_RENEW, values).one_or_none())
+        return None if row is None else _lease(row)
+
+    async def watch(self, key: StrictKey, token: LeaseToken) -> bool:
+        """See the port."""
+        values = {"wanted": key, "held": token}
+        return bool(await self._database.run(lambda connection: connection.execute(_WATCH, values).rowcount))
 
     async def end(
-        self, key: StrictKey, token: LeaseToken, *, failure: Failed | None = None, files: str = ""
-    ) -> None:
+        self,
+        key: StrictKey,
+        token: LeaseToken,
+        *,
+        failure: Failed | None = None,
+        files: str = "",
+        watched: bool = True,
+    ) -> bool:
         """See the port."""
-        values: dict[str, Any] = {"wanted": key, "held": token}
+        values: dict[str, Any] = {"wanted": key, "held": token, "known": watched}
         statement: Any = _END
         if failure is not None:
             statement = _FAIL
             values |= {"reason": _dump_failure(failure), "seen": files}
-        await self._database.run(lambda connection: connection.execute(statement, values))
+        return bool(
+            await self._database.run(lambda connection: connection.execute(statement, values).rowcount)
+        )
 
-    async def sweep(self, *, before: datetime) -> None:
+    async def sweep(self, *, before: datetime) -> bool:
         """See the port."""
-        await self._database.run(lambda connection: connection.execute(_SWEEP, {"before": before}))
+        values = {"before": before}
+        swept = await self._database.run(lambda connection: connection.execute(_SWEEP, values).rowcount)
+        return swept == _SWEPT_AT_ONCE
 
 
 def _lease(row: Row[Any]) -> Lease:
@@ -98,6 +129,7 @@ def _lease(row: Row[Any]) -> Lease:
         expires_at=row.expires_at,
         failure=None if row.failure is None else Failed(**json.loads(row.failure)),
         files=row.files,
+        watched=row.watched,
     )
 
 

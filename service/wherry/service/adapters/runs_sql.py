@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Row, bindparam, exists, func, insert, select,
 from wherry.service.adapters import records_json
 from wherry.service.adapters.database import Database
 from wherry.service.adapters.names import make_up_name
+from wherry.service.adapters.new_stages import dump_new_stage, load_any_stage
 from wherry.service.adapters.recent_events import RecentEvents
 from wherry.service.adapters.shared_reads import SharedReads
 from wherry.service.adapters.submissions_sql import submission_row
@@ -275,7 +276,7 @@ def _stages_of(connection: Connection, numbers: Sequence[int]) -> dict[int, dict
     found: dict[int, dict[StageName, StageRecord]] = {}
     for number in numbers:
         rows = connection.execute(_STAGES, {"number": number})
-        records = [records_json.load_stage(row.record) for row in rows]
+        records = [load_any_stage(row.record) for row in rows]
         found[number] = {record.name: record for record in records}
     return found
 
@@ -353,7 +354,7 @@ def _stage_rows(number: int, names: Sequence[StageName]) -> list[dict[str, Any]]
             "run_id": number,
             "position": position,
             "name": name,
-            "record": records_json.dump_stage(StageRecord(name=name)),
+            "record": dump_new_stage(name),
             "state": State.QUEUED,
         }
         for position, name in enumerate(names)

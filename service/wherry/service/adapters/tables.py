@@ -214,9 +214,23 @@ leases = Table(
     # Set when the execution has failed: nobody holds the lease then.
     Column("failure", Text),
     Column("files", Text, nullable=False),
+    Column("watched", Boolean, nullable=False, server_default=false()),
     PrimaryKeyConstraint("key", name="pk_leases"),
 )
 Index("ix_leases_expires_at", leases.c.expires_at)
+
+# What holders of watched leases pass on. No foreign key: it is read after the lease is over.
+passed_output = Table(
+    "passed_output",
+    metadata,
+    Column("token", Text, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("attempt", Text),
+    Column("content", LargeBinary, nullable=False),
+    Column("written_at", Instant, nullable=False),
+    PrimaryKeyConstraint("token", "number", name="pk_passed_output"),
+)
+Index("ix_passed_output_written_at", passed_output.c.written_at)
 
 # Beside the results, which are written anew whenever a stage is computed again.
 result_pins = Table(

@@ -9,6 +9,8 @@ from pathlib import Path
 from wherry.service.adapters.clock_system import SystemIdentities
 from wherry.service.adapters.home_lock import is_at_work
 from wherry.service.adapters.leases_sql import SqlLeases
+from wherry.service.adapters.logs_to_keep_files import FileLogsToKeep
+from wherry.service.adapters.passed_output_sql import SqlPassedOutput
 from wherry.service.adapters.runs_sql import SqlRunStore
 from wherry.service.adapters.submissions_sql import SqlSubmissionStore
 from wherry.service.adapters.traces_docker import SERVICE_LABEL, DockerTraces
@@ -35,6 +37,7 @@ from wherry.service.usecases.recover_runs import RecoverRuns
 from wherry.service.usecases.remains import Remains
 from wherry.service.usecases.reopen_run import ReopenRun
 from wherry.service.usecases.restore_inputs import RestoreInputs
+from wherry.service.usecases.sweep_leases import SweepLeases
 from wherry.service.usecases.watch_stops import WatchStops
 from wherry.service.usecases.write_backs import WriteBacks
 
@@ -68,10 +71,18 @@ async def open_driving(
         random.Random(),  # noqa: S311 - chooses names for runs
         owner=parts.labels[SERVICE_LABEL],
     )
-    keep_logs = KeepLogs(logs=parts.logs, archive=parts.log_archive, log=log)
+    keep_logs = KeepLogs(
+        logs=parts.logs,
+        archive=parts.log_archive,
+        noted=FileLogsToKeep(settings.home / "logs-to-keep"),
+        clock=clock,
+        log=log,
+    )
     stack.push_async_callback(keep_logs.close)
+    await keep_logs.resume()
     made = RunnerParts(
         leases=SqlLeases(parts.database),
+        passed=SqlPassedOutput(parts.database),
         cache=projects.cache,
         find=projects.find,
         put=content.put,
@@ -81,7 +92,9 @@ async def open_driving(
         log=log,
     )
     runners = Runners(settings, parts, machine, made)
-    await runners.lease.sweep()
+    sweep_leases = SweepLeases(leases=made.leases, passed=made.passed, clock=clock, log=log)
+    sweep_leases.start()
+    stack.push_async_callback(sweep_leases.close)
     attempt = AttemptStage(
         resolve=projects.resolve,
         recorded=content.recorded,

@@ -19,6 +19,7 @@ from wherry.service.ports.faults import Faults
 from wherry.service.ports.leases import Leases
 from wherry.service.ports.logs import LogStore
 from wherry.service.ports.objects import ObjectStore
+from wherry.service.ports.passed_output import PassedOutput
 from wherry.service.ports.run_cache import RunCache
 from wherry.service.ports.secrets import SecretStore
 from wherry.service.ports.stages import StageRunner
@@ -94,6 +95,7 @@ class RunnerParts:
     """What the runners are made of, beside the adapters."""
 
     leases: Leases
+    passed: PassedOutput
     cache: RunCache
     find: FindResult
     put: PutBlobs
@@ -144,8 +146,9 @@ class Runners(RunnerMaker):
         self._faults: Faults | None = KillAt(settings.fault_at) if settings.fault_at else None
         self._places = Places(machine, at_once=settings.jobs)
         self._flights = Flights()
-        self.lease = HoldLease(
+        self._lease = HoldLease(
             leases=made.leases,
+            passed=made.passed,
             find=made.find,
             clock=made.clock,
             identities=made.identities,
@@ -199,7 +202,7 @@ class Runners(RunnerMaker):
         merging = MergingStageRunner(
             tidying,
             flights=self._flights,
-            lease=self.lease,
+            lease=self._lease,
             find=made.find,
             logs=self._parts.logs,
             clock=made.clock,

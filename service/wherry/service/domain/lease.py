@@ -24,6 +24,8 @@ class Lease:
     """How the execution failed; the lease is free then, and the row tells those who waited for it."""
     files: str = ""
     """With a failure: a fingerprint of the project's files that the execution saw."""
+    watched: bool = False
+    """Whether another service waits for the execution: it is to be told what that writes."""
 
     def is_free_for(self, owner: str, now: datetime) -> bool:
         """Whether a service may take it over. Its own is left from an earlier life."""

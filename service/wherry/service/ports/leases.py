@@ -21,19 +21,29 @@ class Leases(Protocol):
         """The lease of a key, whether it has expired or not."""
         ...
 
-    async def renew(self, key: StrictKey, token: LeaseToken, *, expires_at: datetime) -> bool:
-        """Say that the holder lives; False when it no longer holds the lease."""
+    async def renew(self, key: StrictKey, token: LeaseToken, *, expires_at: datetime) -> Lease | None:
+        """Say that the holder lives; returns the lease as it stands, None when the holder no longer has it."""
+        ...
+
+    async def watch(self, key: StrictKey, token: LeaseToken) -> bool:
+        """Say that another service waits; False when it comes too late: the lease is over."""
         ...
 
     async def end(
-        self, key: StrictKey, token: LeaseToken, *, failure: Failed | None = None, files: str = ""
-    ) -> None:
+        self,
+        key: StrictKey,
+        token: LeaseToken,
+        *,
+        failure: Failed | None = None,
+        files: str = "",
+        watched: bool = True,
+    ) -> bool:
         """Give the lease up; a failure stays to be read, until somebody takes the lease or it is swept away.
 
-        Harmless when the lease is no longer held.
+        False when nothing was done, because the lease is no longer held, or is watched and the caller does not know.
         """
         ...
 
-    async def sweep(self, *, before: datetime) -> None:
-        """Remove failures whose lease would have expired before an instant."""
+    async def sweep(self, *, before: datetime) -> bool:
+        """Remove leases, and failures, that expired before an instant, up to a bound; say whether there may be more."""
         ...

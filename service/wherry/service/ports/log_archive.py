@@ -1,9 +1,10 @@
 """Output of attempts whose results are kept: what a hit shows again."""
 
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
-from wherry.service.domain.task import LogName
+from wherry.service.domain.task import LogName, RunId
 from wherry.service.ports.logs import LogLine
 
 
@@ -20,4 +21,31 @@ class LogArchive(Protocol):
         Raises:
             LogGone: if there is no such log.
         """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogToKeep:
+    """Lines of a run that belong into the archive."""
+
+    name: LogName
+    run_id: RunId
+    stage: str
+    after: int
+    """Sequence number of the last line before."""
+
+
+class LogsToKeep(Protocol):
+    """What is still on its way into the archive; it outlives the service. Every method may raise Unavailable."""
+
+    async def note(self, log: LogToKeep) -> None:
+        """Remember a log; one of the same name is replaced."""
+        ...
+
+    async def forget(self, name: LogName) -> None:
+        """It is kept, or there is nothing left of it."""
+        ...
+
+    async def list(self) -> Sequence[LogToKeep]:
+        """All that is remembered."""
         ...

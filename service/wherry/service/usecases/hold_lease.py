@@ -6,12 +6,13 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 from wherry.service.domain.errors import LeaseLost, Unavailable
 from wherry.service.domain.lease import Lease
 from wherry.service.domain.paths import ProjectPath
 from wherry.service.domain.snapshot import SnapshotFile
-from wherry.service.domain.states import CacheUse, State
+from wherry.service.domain.states import CacheUse
 from wherry.service.domain.task import (
     Failed,
     LeaseToken,
@@ -23,18 +24,18 @@ from wherry.service.domain.task import (
 from wherry.service.ports.clock import Clock, Identities
 from wherry.service.ports.event_log import EventLog
 from wherry.service.ports.leases import Leases
-from wherry.service.ports.stages import OutputPlace, StageObserver
+from wherry.service.ports.passed_output import PassedOutput
 from wherry.service.usecases.find_result import FindResult
+from wherry.service.usecases.follow_lease import FollowLease
+from wherry.service.usecases.pass_output import PassOutput
 from wherry.service.usecases.patience import patiently
+from wherry.service.usecases.shared_output import SharedOutput
 
 # A service that has not been heard of for so long is taken for dead. Everything else is derived from it: three renewals
 # may fail before, and whoever waits looks ten times in that time.
 _LIFE_S = 30.0
 _BEAT_S = _LIFE_S / 4
 _LOOK_S = _LIFE_S / 30
-
-# Failures are kept for those who wait for them, at another service too; nobody waits for one this old.
-_FAILURE_LIFE = timedelta(days=1)
 
 # How often an execution may lose its lease before that is told.
 _TIMES_MAX = 3
@@ -49,30 +50,29 @@ class HoldLease:
         self,
         *,
         leases: Leases,
+        passed: PassedOutput,
         find: FindResult,
         clock: Clock,
         identities: Identities,
         log: EventLog,
         owner: str,
     ) -> None:
-        """Take leases as `owner`."""
+        """Take leases as `owner`; what others wait for goes through `passed`."""
         self._leases = leases
+        self._passed = passed
         self._find = find
         self._clock = clock
         self._identities = identities
         self._log = log
         self._owner = owner
 
-    async def sweep(self) -> None:
-        """Forget failures that nobody waits for any more."""
-        await self._leases.sweep(before=self._clock.now() - _FAILURE_LIFE)
-
-    async def __call__(self, task: StageTask, observer: StageObserver, execute: Execute) -> Outcome:
-        """Return how the execution ended, here or elsewhere."""
+    async def __call__(self, task: StageTask, output: SharedOutput, execute: Execute) -> Outcome:
+        """Return how the execution ended, here or elsewhere; what it writes comes to `output`."""
         lost = 0
+        follow = FollowLease(self._leases, self._passed, self._clock, output, look_s=_LOOK_S)
         while lost < _TIMES_MAX:
             try:
-                outcome = await self._once(task, observer, execute)
+                outcome = await self._once(task, output, follow, execute)
             except LeaseLost:
                 lost += 1
                 self._log.warning("lease lost", run_id=task.run_id, key=task.key)
@@ -83,14 +83,16 @@ class HoldLease:
                 return outcome
         return Lost(reason=f"another service took the stage over, {_TIMES_MAX} times")
 
-    async def _once(self, task: StageTask, observer: StageObserver, execute: Execute) -> Outcome | None:
+    async def _once(
+        self, task: StageTask, output: SharedOutput, follow: FollowLease, execute: Execute
+    ) -> Outcome | None:
         # Made anew for each try: what expires meanwhile is of no use.
         wanted, standing = await patiently(lambda: self._acquire(task), self._clock)
         if standing.token == wanted.token:
-            return await self._hold(wanted, task, execute)
+            return await self._hold(wanted, task, output, execute)
         if not task.may_share:
             return await execute(task)  # what others have begun is not what was asked for
-        return await self._wait_for(standing, task, observer)
+        return await self._wait_for(standing, task, follow)
 
     async def _acquire(self, task: StageTask) -> tuple[Lease, Lease]:
         wanted = self._wanted(task)
@@ -107,9 +109,10 @@ class HoldLease:
             expires_at=self._clock.now() + timedelta(seconds=_LIFE_S),
         )
 
-    async def _hold(self, lease: Lease, task: StageTask, execute: Execute) -> Outcome:
+    async def _hold(self, lease: Lease, task: StageTask, output: SharedOutput, execute: Execute) -> Outcome:
         working = asyncio.ensure_future(execute(replace(task, fence=lease.token)))
-        beating = asyncio.create_task(self._beat(lease))
+        others = PassOutput(output, lease, passed=self._passed, clock=self._clock, log=self._log)
+        beating = asyncio.create_task(self._beat(lease, others))
         failure: Failed | None = None
         try:
             await asyncio.wait({working, beating}, return_when=asyncio.FIRST_COMPLETED)
@@ -123,49 +126,50 @@ class HoldLease:
             beating.cancel()
             await asyncio.wait({working, beating})
             files = _fingerprint(task.files) if failure is not None else ""
-            await asyncio.shield(self._end(lease, failure, files))
+            await asyncio.shield(self._end(lease, others, failure, files))
 
-    async def _end(self, lease: Lease, failure: Failed | None, files: str) -> None:
+    async def _end(self, lease: Lease, others: PassOutput, failure: Failed | None, files: str) -> None:
+        """Give the lease up once all who watch it can have the output."""
+        end = partial(self._leases.end, lease.key, lease.token, failure=failure, files=files)
         try:
-            await self._leases.end(lease.key, lease.token, failure=failure, files=files)
+            if others.has_begun or not await end(watched=False):
+                await others.finish()
+                await end()
         except Unavailable:
             # It expires by itself, and this service may take it at any time.
             self._log.warning("lease not given up", run_id=lease.run_id, key=lease.key)
 
-    async def _beat(self, lease: Lease) -> None:
+    async def _beat(self, lease: Lease, others: PassOutput) -> None:
         """Renew the lease; return when it is lost."""
         while True:
             await self._clock.sleep(_BEAT_S)
             expires_at = self._clock.now() + timedelta(seconds=_LIFE_S)
             try:
-                if not await self._leases.renew(lease.key, lease.token, expires_at=expires_at):
-                    return
+                standing = await self._leases.renew(lease.key, lease.token, expires_at=expires_at)
             except Unavailable:
                 self._log.warning("lease not renewed", run_id=lease.run_id, key=lease.key)
+            else:
+                if standing is None:
+                    return
+                if standing.watched:
+                    others.begin()
 
-    async def _wait_for(self, lease: Lease, task: StageTask, observer: StageObserver) -> Outcome | None:
+    async def _wait_for(self, lease: Lease, task: StageTask, follow: FollowLease) -> Outcome | None:
         """Wait for another service; None: the lease may be free now."""
-        origin = OutputPlace(run_id=lease.run_id, user=lease.user, stage=lease.stage, after=0, attempt=None)
-        await observer.attached(origin, State.RUNNING)
-        while True:
-            await self._clock.sleep(_LOOK_S)
-            standing = await patiently(lambda: self._leases.find(task.key), self._clock)
-            if standing is not None and standing.token == lease.token:
-                if standing.failure is None and standing.expires_at > self._clock.now():
-                    continue
-                if standing.failure is not None and standing.files == _fingerprint(task.files):
-                    return standing.failure
-                return None
-            known = await patiently(lambda: self._find(task), self._clock)
-            if known is None or known.result is None:
-                return None
-            return Succeeded(
-                entry=known.entry,
-                cache=CacheUse.MERGED,
-                wall_s=known.result.wall_s,
-                from_run=lease.run_id,
-                from_user=lease.user,
-            )
+        standing = await follow(lease)
+        if standing is not None and standing.token == lease.token:
+            is_shared = standing.failure is not None and standing.files == _fingerprint(task.files)
+            return standing.failure if is_shared else None
+        known = await patiently(lambda: self._find(task), self._clock)
+        if known is None or known.result is None:
+            return None
+        return Succeeded(
+            entry=known.entry,
+            cache=CacheUse.MERGED,
+            wall_s=known.result.wall_s,
+            from_run=lease.run_id,
+            from_user=lease.user,
+        )
 
 
 def _fingerprint(files: Mapping[ProjectPath, SnapshotFile]) -> str:

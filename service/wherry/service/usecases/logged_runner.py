@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from wherry.service.domain.task import AttemptId, LogName, Outcome, StageTask, Succeeded
+from wherry.service.ports.log_archive import LogToKeep
 from wherry.service.ports.stages import StageObserver, StageRunner
 from wherry.service.usecases.keep_logs import KeepLogs
 
@@ -20,7 +21,8 @@ class LoggedStageRunner(StageRunner):
         outcome = await self._inner.run(task, attempt, observer)
         if not isinstance(outcome, Succeeded) or not task.cacheable:
             return outcome
-        name = LogName(attempt)
-        output = observer.place()
-        self._keep.start(name, run_id=output.run_id, stage=output.stage, after=output.after)
+        name, output = LogName(attempt), observer.place()
+        await self._keep.start(
+            LogToKeep(name=name, run_id=output.run_id, stage=output.stage, after=output.after)
+        )
         return replace(outcome, log=name)

@@ -23,6 +23,8 @@ class _Member:
     observer: StageObserver
     ahead: _Lines = field(default_factory=Counter)
     """Lines that it has kept already, and that will come again."""
+    keeps: bool = True
+    """Whether it has a log of its own."""
     leaving: bool = False
     """It is gone, and only stays until those who are joining have what it kept."""
 
@@ -51,15 +53,20 @@ class SharedOutput(StageObserver):
         self._origin: OutputPlace | None = None
         self._lock = asyncio.Lock()
 
-    async def join(self, observer: StageObserver) -> None:
-        """Add a member; the first is whose execution it is. When this returns it has all that the others have."""
+    async def join(self, observer: StageObserver, *, keeps: bool = True) -> None:
+        """Add a member; the first is whose execution it is. When this returns it has all that the others have.
+
+        One that does not keep what it is told only listens: of an attempt that is resumed it is told all once more.
+        """
         if not self._members:
-            self._members.append(_Member(observer))
+            self._members.append(_Member(observer, keeps=keeps))
             return
         self._joining += 1
         try:
             async with self._lock:
-                self._members.append(await self._caught_up(observer))
+                member = await self._caught_up(observer)
+                member.keeps = keeps
+                self._members.append(member)
         finally:
             self._joining -= 1
             self._drop_leaving()
@@ -74,6 +81,7 @@ class SharedOutput(StageObserver):
         """See the port."""
         async with self._lock:
             self._written.clear()
+            self._origin = None
             for member in self._staying():
                 member.ahead.clear()
                 await member.observer.began(attempt)
@@ -83,9 +91,11 @@ class SharedOutput(StageObserver):
         async with self._lock:
             self._state = State.RUNNING
             self._written.clear()
+            self._origin = None
             for member in self._staying():
                 await member.observer.resumed(attempt)
-                member.ahead = _of_the_stage(await self._kept(member.observer.place()))
+                kept = await self._kept(member.observer.place()) if member.keeps else Counter[LogStream]()
+                member.ahead = _of_the_stage(kept)
 
     async def attached(self, origin: OutputPlace, state: State) -> None:
         """See the port. Whoever joins later is attached to the same."""
@@ -117,7 +127,7 @@ class SharedOutput(StageObserver):
 
     def place(self) -> OutputPlace:
         """Where all of it is kept: with the member that has been there longest."""
-        return self._members[0].observer.place()
+        return next(member for member in self._members if member.keeps).observer.place()
 
     def _staying(self) -> list[_Member]:
         return [member for member in self._members if not member.leaving]
