@@ -2,17 +2,23 @@
 
 import asyncio
 import hashlib
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import Connection, func, insert, select, text
 
 from tests.fakes.blob_index import FakeBlobIndex
 from tests.fakes.clock import FakeClock
 from tests.fakes.pack_index import FakePackIndex
 from wherry.service.adapters.blob_index_sql import SqlBlobIndex
+from wherry.service.adapters.content_lock import hold_contents
 from wherry.service.adapters.database import Database
 from wherry.service.adapters.packs_sql import SqlPackIndex
+from wherry.service.adapters.tables import blobs, packed_blobs, packs
 from wherry.service.domain.blob import BlobHash, hash_content
 from wherry.service.domain.errors import HashCollision
 from wherry.service.domain.pack import PackMember
@@ -186,3 +192,70 @@ def test_what_stands_in_a_pack_cannot_come_with_other_content_as_an_object(datab
         await blobs.add([BlobRecord(hash=a.hash, size_bytes=1, sha256=a.sha256)])
 
     asyncio.run(body())
+
+
+_LOCKS = (
+    "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
+    " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+)
+_HELD, _WAITS = text(f"{_LOCKS} AND granted"), text(f"{_LOCKS} AND NOT granted")
+
+
+@asynccontextmanager
+async def set_at_the_end(event: threading.Event) -> AsyncIterator[None]:
+    try:
+        yield
+    finally:
+        event.set()
+
+
+@pytest.mark.parametrize("first", ["as an object", "in a pack"])
+def test_of_two_contents_that_come_in_the_same_instant_the_second_is_refused(
+    postgres_database: Database, first: str
+) -> None:
+    (member,) = members_of(b"a")
+    other, now, commit = forged(member), FakeClock().now(), threading.Event()
+
+    def add_first(connection: Connection) -> None:
+        """As far as its commit."""
+        row = {
+            "hash": member.hash,
+            "size_bytes": member.size_bytes,
+            "sha256": member.sha256,
+            "created_at": now,
+        }
+        hold_contents(connection, alone=first == "in a pack")
+        if first == "in a pack":
+            connection.execute(insert(packs).values(name="p", size_bytes=101, created_at=now))
+            connection.execute(insert(packed_blobs).values(**row, pack="p", offset_bytes=100))
+        else:
+            connection.execute(insert(blobs).values(row))
+        assert commit.wait(60)
+
+    async def add_second() -> None:
+        if first == "in a pack":
+            record = BlobRecord(hash=other.hash, size_bytes=other.size_bytes, sha256=other.sha256)
+            await SqlBlobIndex(postgres_database, FakeClock()).add([record])
+        else:
+            await SqlPackIndex(postgres_database, FakeClock()).add("q", 101, [other])
+
+    def is_there(connection: Connection) -> bool:
+        mine = packed_blobs if first == "as an object" else blobs
+        return bool(connection.execute(select(func.count()).select_from(mine)).scalar_one())
+
+    async def check() -> None:
+        one = asyncio.create_task(postgres_database.run(add_first))
+        two: asyncio.Task[None] | None = None
+        async with asyncio.timeout(60), set_at_the_end(commit):
+            while not await postgres_database.run(lambda connection: connection.scalar(_WAITS)):
+                # Only once the first has what it wants to hold.
+                if two is None and await postgres_database.run(lambda connection: connection.scalar(_HELD)):
+                    two = asyncio.create_task(add_second())
+                assert two is None or not two.done(), "the second saw nothing of the first"
+        await one
+        assert two is not None
+        with pytest.raises(HashCollision, match=member.hash):
+            await two
+        assert not await postgres_database.run(is_there)
+
+    asyncio.run(check())

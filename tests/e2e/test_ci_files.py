@@ -1,19 +1,77 @@
-"""The GitHub Action and the GitLab template of deploy/ci: their steps are executed as they stand, by the shell."""
+"""The GitHub Action and the GitLab template of deploy/ci: the one is run by act, the other's steps by the shell."""
 
+import json
 import os
-import re
 import subprocess
-from dataclasses import dataclass, field
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from tests.e2e.harness import REPOSITORY, WHERRY, Project, Service, new_project
+from tests.e2e.harness import REPOSITORY, WHERRY, Project, Service, git, new_project
 
 _CI = REPOSITORY / "deploy" / "ci"
-_EXPRESSION = re.compile(r"\$\{\{\s*([\w.-]+)\s*\}\}")
+_ACT = Path(sys.executable).with_name("act")
+
+# Act copies the project instead of checking it out, and removes the copy with the job.
+_WORKFLOW = """
+on: pull_request
+jobs:
+  reports:
+    runs-on: ubuntu-latest
+    steps:
+    - uses: actions/checkout@v4
+    - uses: ./.github/actions/wherry
+      id: wherry
+      with: {server: "${{ vars.SERVER }}", token: "${{ secrets.WHERRY_TOKEN }}", targets: train, comment: "true"}
+    - run: |
+        cp "${{ steps.wherry.outputs.report }}" "$KEPT/reports.md"
+        cp metrics.json "$KEPT/metrics.json"
+  submits:
+    runs-on: ubuntu-latest
+    outputs:
+      run: ${{ steps.wherry.outputs.run }}
+    steps:
+    - uses: actions/checkout@v4
+    - uses: ./.github/actions/wherry
+      id: wherry
+      with:
+        server: ${{ vars.SERVER }}
+        token: ${{ secrets.WHERRY_TOKEN }}
+        targets: bad
+        arguments: --label kind=nightly -n from-a-job
+        mode: submit
+  waits:
+    runs-on: ubuntu-latest
+    needs: submits
+    steps:
+    - uses: actions/checkout@v4
+    - uses: ./.github/actions/wherry
+      with:
+        server: ${{ vars.SERVER }}
+        token: ${{ secrets.WHERRY_TOKEN }}
+        mode: wait
+        run: ${{ needs.submits.outputs.run }}
+        report: failed.md
+    - if: always()
+      run: cp failed.md "$KEPT/waits.md"
+  lacks:
+    runs-on: ubuntu-latest
+    steps:
+    - uses: actions/checkout@v4
+    - uses: ./.github/actions/wherry
+      with: {mode: wait}
+  mistakes:
+    runs-on: ubuntu-latest
+    steps:
+    - uses: actions/checkout@v4
+    - uses: ./.github/actions/wherry
+      with: {mode: nonsense, targets: "$(touch $KEPT/injected)"}
+"""
 
 _FILES = {
     "dvc.yaml": """
@@ -33,104 +91,160 @@ stages:
 }
 
 
+_PROGRAMS = {
+    "gh": '#!/bin/sh\necho "$GH_TOKEN" "$@" > "$KEPT/commented"\n',
+    # Act keeps the summary of a step no longer than the step.
+    "wherry": '#!/bin/sh\n{wherry} "$@"; code=$?; cat "$GITHUB_STEP_SUMMARY" >> "$KEPT/$GITHUB_JOB.summary"; exit $code\n',
+}
+
+
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory, service: Service) -> Project:
     made = new_project(tmp_path_factory.mktemp("ci") / "project", service, _FILES)
+    made.write(
+        {
+            ".github/workflows/wherry.yml": _WORKFLOW,
+            ".github/actions/wherry/action.yml": (_CI / "action.yml").read_text(),
+        }
+    )
     made.repro("train")
     made.commit("results")
+    # As a checkout has it: what the change is made against.
+    git(made.root, "update-ref", "refs/remotes/origin/main", "HEAD")
     made.write({"source": "0.75\n"})
+    made.commit("change")
     return made
 
 
-@dataclass
-class Job:
-    """What runs the steps of a composite action, as far as this one needs it."""
+@dataclass(frozen=True, slots=True)
+class Acted:
+    """What came of the jobs of a workflow."""
 
-    project: Project
-    folder: Path
-    inputs: dict[str, str] = field(default_factory=dict)
-    outputs: dict[str, str] = field(default_factory=dict)
-    log: str = ""
+    told: list[dict[str, Any]]
+    kept: Path
 
-    def run(self) -> int:
-        """Execute all steps; the code is that of the first that failed."""
-        action = yaml.safe_load((_CI / "action.yml").read_text())
-        given = {name: str(about.get("default", "")) for name, about in action["inputs"].items()}
-        assert self.inputs.keys() <= given.keys()
-        self.inputs = {**given, **self.inputs}
-        code = 0
-        for step in action["runs"]["steps"]:
-            assert step["shell"] == "bash"
-            assert step.get("if") in {None, "always()"}
-            if code and step.get("if") is None:
-                continue
-            code = self._step(step) or code
-        return code
+    def result(self, job: str) -> str:
+        """success or failure."""
+        (found,) = [str(one["jobResult"]) for one in self._of(job) if "jobResult" in one]
+        return found
 
-    def _step(self, step: dict[str, Any]) -> int:
-        # An expression in a script would be a stranger's way into it.
-        assert "${{" not in step["run"]
-        output = self.folder / "output"
-        output.write_text("")
-        environment = {
-            **self.project.service.environment(),
-            **{name: self._value(value) for name, value in step.get("env", {}).items()},
-            "PATH": f"{self.folder}:{WHERRY.parent}:{os.environ['PATH']}",
-            "CI": "true",
-            "GITHUB_ACTIONS": "true",
-            "GITHUB_OUTPUT": str(output),
-            "GITHUB_STEP_SUMMARY": str(self.folder / "summary"),
-        }
-        done = subprocess.run(
-            # As GitHub starts `shell: bash`.
-            ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]],
-            cwd=self.project.root / self._value(step.get("working-directory", ".")),
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=240,
-            check=False,
-        )
-        self.log += done.stdout + done.stderr
-        for line in output.read_text().splitlines():
-            name, _, value = line.partition("=")
-            self.outputs[f"steps.{step['id']}.outputs.{name}"] = value
-        return done.returncode
+    def log(self, job: str) -> str:
+        """What the steps of a job wrote."""
+        return "".join(str(one["msg"]) for one in self._of(job) if one.get("raw_output"))
 
-    def _value(self, text: str) -> str:
-        known = {
-            **{f"inputs.{name}": value for name, value in self.inputs.items()},
-            **self.outputs,
-            "github.token": "t",
-            "github.event.pull_request.number": "5",
-        }
-        return _EXPRESSION.sub(lambda found: known.get(found[1], ""), text)
+    def commands(self, job: str, name: str) -> list[tuple[dict[str, str], str]]:
+        """The workflow commands of one name: their properties and their text."""
+        return [(one["kvPairs"], one["arg"]) for one in self._of(job) if one.get("command") == name]
+
+    def text(self, file: str) -> str:
+        """A file that a job has kept."""
+        return (self.kept / file).read_text()
+
+    def _of(self, job: str) -> list[dict[str, Any]]:
+        return [one for one in self.told if one.get("jobID") == job]
 
 
-def test_the_action_runs_reports_against_the_base_and_comments(project: Project, tmp_path: Path) -> None:
-    gh = tmp_path / "gh"
-    gh.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/commented\n')
-    gh.chmod(0o755)
-    job = Job(project, tmp_path, {"targets": "train", "base": "HEAD", "comment": "true"})
-    assert job.run() == 0, job.log
-    report = (project.root / "wherry-report.md").read_text()
-    assert "| metrics.json | accuracy | 0.5 | 0.75 | 0.25 |" in report
-    assert "succeeded" in (tmp_path / "summary").read_text()
-    assert (tmp_path / "commented").read_text().startswith("pr comment 5 --body-file wherry-report.md")
-    assert '"accuracy": 0.75' in (project.root / "metrics.json").read_text()
+@pytest.fixture(scope="module")
+def acted(tmp_path_factory: pytest.TempPathFactory, project: Project) -> Acted:
+    """The workflow, run once: as a pull request, by somebody who has the server's address and a token."""
+    folder = tmp_path_factory.mktemp("act")
+    home, kept, programs = (folder / name for name in ("home", "kept", "programs"))
+    for made in (home, kept, programs):
+        made.mkdir()
+    facts = json.loads((project.service.home / "service.json").read_text())
+    (folder / "event.json").write_text(
+        json.dumps({"pull_request": {"number": 5, "base": {"ref": "main"}, "head": {"ref": "change"}}})
+    )
+    (folder / "secrets").write_text(
+        f"WHERRY_TOKEN={(project.service.home / 'token').read_text().strip()}\nGITHUB_TOKEN=the-token-of-the-job\n"
+    )
+    for name, script in _PROGRAMS.items():
+        program = programs / name
+        program.write_text(script.format(wherry=WHERRY))
+        program.chmod(0o755)
+    done = subprocess.run(
+        [
+            *(
+                _ACT,
+                "pull_request",
+                "--json",
+                "-P",
+                "ubuntu-latest=-self-hosted",
+                "--container-daemon-socket",
+                "-",
+                "--no-cache-server",
+            ),
+            *(
+                "-e",
+                folder / "event.json",
+                "--secret-file",
+                folder / "secrets",
+                "--var",
+                f"SERVER={facts['address']}",
+            ),
+            *("--env", f"KEPT={kept}"),
+        ],
+        cwd=project.root,
+        env={
+            **_plain_environment(),
+            "PATH": f"{programs}:{WHERRY.parent}:{os.environ['PATH']}",
+            "HOME": str(home),
+            "ACT_DISABLE_VERSION_CHECK": "1",
+            # Nothing of it runs in a container.
+            "DOCKER_HOST": f"unix://{folder}/none",
+        },
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 1, done.stdout + done.stderr
+    lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
+    return Acted([json.loads(line) for line in lines], kept)
 
 
-def test_one_job_submits_and_another_waits_and_fails_with_the_run(project: Project, tmp_path: Path) -> None:
-    first = Job(project, tmp_path, {"targets": "bad", "mode": "submit"})
-    assert first.run() == 0, first.log
-    run = first.outputs["steps.submit.outputs.run"]
-    assert run.isdecimal()
-    second = Job(project, tmp_path, {"mode": "wait", "run": run})
-    assert second.run() == 1, second.log
-    assert "::error file=dvc.yaml,line=8,title=stage bad::failed" in second.log
-    assert "❌ failed" in (project.root / "wherry-report.md").read_text()
-    assert Job(project, tmp_path, {"mode": "wait"}).run() == 1
-    assert Job(project, tmp_path, {"mode": "nonsense"}).run() == 1
+def _plain_environment() -> Mapping[str, str]:
+    """Nothing of this machine's Wherry."""
+    return {
+        key: value for key, value in os.environ.items() if not key.startswith(("WHERRY_", "GITHUB_", "XDG_"))
+    }
+
+
+def test_the_action_runs_reports_against_the_base_and_comments(acted: Acted) -> None:
+    assert acted.result("reports") == "success", acted.log("reports")
+    assert "| metrics.json | accuracy | 0.5 | 0.75 | 0.25 |" in acted.text("reports.md")
+    assert "succeeded" in acted.text("reports.summary")
+    assert "| metrics.json | accuracy | 0.5 | 0.75 | 0.25 |" in acted.text("reports.summary")
+    assert acted.text("commented").startswith(
+        "the-token-of-the-job pr comment 5 --body-file wherry-report.md"
+    )
+    assert '"accuracy": 0.75' in acted.text("metrics.json")
+    assert not acted.commands("reports", "error")
+
+
+def test_one_job_submits_and_another_waits_and_fails_with_the_run(acted: Acted) -> None:
+    assert acted.result("submits") == "success", acted.log("submits")
+    assert acted.result("waits") == "failure"
+    assert "broken" in acted.log("waits")
+    assert "from-a-job" in acted.text("waits.md")
+    for report in ("waits.md", "waits.summary"):
+        assert "❌ failed" in acted.text(report)
+    (place, text) = next(one for one in acted.commands("waits", "error"))
+    assert place == {"file": "dvc.yaml", "line": "8", "title": "stage bad"}
+    assert text.startswith("failed")
+
+
+def test_what_is_wrong_with_inputs_is_said_and_nothing_of_them_is_executed(acted: Acted) -> None:
+    assert acted.result("lacks") == acted.result("mistakes") == "failure"
+    assert "mode wait needs the input 'run'" in acted.log("lacks")
+    assert "mode must be run, submit or wait, not 'nonsense'" in acted.log("mistakes")
+    assert not (acted.kept / "injected").exists()
+
+
+def test_no_script_of_the_action_holds_an_expression() -> None:
+    """It would be a stranger's way into it."""
+    steps = yaml.safe_load((_CI / "action.yml").read_text())["runs"]["steps"]
+    assert not [step["name"] for step in steps if "${{" in step["run"]]
 
 
 def test_the_gitlab_template_hands_the_run_from_job_to_job(project: Project) -> None:

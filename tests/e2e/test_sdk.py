@@ -12,12 +12,14 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.harness import REPOSITORY, Project, Service, new_project
+from tests.e2e.harness import REPOSITORY, Project, Service, git, new_project
 from wherry.client.async_client import AsyncClient, AsyncRunCache
+from wherry.client.async_revisions import AsyncRevisions
 from wherry.client.async_run import AsyncRun
 from wherry.client.client import Client
-from wherry.client.errors import Cancelled, RunFailed, TimeLimitPassed
+from wherry.client.errors import Cancelled, RunFailed, TimeLimitPassed, Unknown
 from wherry.client.results_cache import RunCache
+from wherry.client.revisions import Revisions, Which
 from wherry.client.run import Run
 from wherry.client.selection import Selection
 from wherry.client.watching import Output, RunChanged, StageChanged
@@ -129,6 +131,35 @@ def test_runs_are_watched_and_stopped_without_threads(project: Project) -> None:
     in_loop(project, work)
 
 
+def test_revisions_are_read_and_commits_submitted_from_a_loop(project: Project) -> None:
+    project.write({"params.yaml": "lr: 1\n"})
+    git(project.root, "tag", "-f", "before")
+    project.write({"params.yaml": "lr: 7\n"})
+
+    async def work(client: AsyncClient) -> None:
+        revisions = client.revisions()
+        seen, found = await asyncio.gather(
+            revisions.gather(Which(names=["before"]), "params"), revisions.resolve("before")
+        )
+        assert {name: one["data"]["params.yaml"]["data"]["lr"] for name, one in seen.items()} == {
+            "workspace": 7,
+            "before": 1,
+        }
+        assert found.commit == git(project.root, "rev-parse", "before").strip()
+        async with client.at_rev("before") as source:
+            run = await source.submit(Selection(targets=("train",)))
+            assert (await source.lint()).problems == []
+        await run.wait()
+        assert await run.params == {"params.yaml": {"lr": 1}}
+        with pytest.raises(Unknown):
+            async with client.at_rev("nowhere"):
+                pass
+
+    in_loop(project, work)
+    assert len(git(project.root, "worktree", "list").splitlines()) == 1
+    project.write({"params.yaml": "lr: 1\n"})
+
+
 def test_fifty_points_compute_what_they_share_once(project: Project) -> None:
     """All at once, and waited for at once: of what does not depend on the point there is one execution."""
     project.write({"source": "of the fifty\n"})
@@ -187,11 +218,14 @@ def test_steps_of_a_long_answer_are_told_as_they_come(project: Project) -> None:
 
 
 @pytest.mark.parametrize(
-    ("sync", "asynchronous"), [(Client, AsyncClient), (Run, AsyncRun), (RunCache, AsyncRunCache)]
+    ("sync", "asynchronous"),
+    [(Client, AsyncClient), (Run, AsyncRun), (RunCache, AsyncRunCache), (Revisions, AsyncRevisions)],
 )
 def test_both_have_the_same_methods_with_the_same_parameters(sync: type, asynchronous: type) -> None:
     # Of the folder and of objects that are no answers; all are reached by `ask`.
-    not_awaited = {"at_rev", "connection", "project", "revisions", "stage_names", "within"}
+    not_awaited = {"connection", "git", "project", "stage_names", "within"}
+    if sync is Revisions:  # they end with each question
+        not_awaited.add("close")
     for name, member in inspect.getmembers(sync):
         if name.startswith("_") or name in not_awaited:
             continue
@@ -201,7 +235,7 @@ def test_both_have_the_same_methods_with_the_same_parameters(sync: type, asynchr
             continue
         assert _parameters(member) == _parameters(twin), name
         assert inspect.getdoc(twin), name
-        if member is not twin and name != "check":
+        if member is not twin and name not in {"check", "revisions"}:
             assert inspect.iscoroutinefunction(twin) or "AsyncGenerator" in str(
                 inspect.signature(twin).return_annotation
             ), name

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import os
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -40,6 +41,7 @@ from wherry.v1.system_pb2 import CheckServiceResponse, GetDvcRemoteResponse, Get
 from wherry.v1.tokens_pb2 import CreateTokenResponse, TokenRecord
 
 if TYPE_CHECKING:
+    from wherry.client.async_revisions import AsyncRevisions
     from wherry.client.editing import Edited, NewStage
     from wherry.client.results import ApplyReport, PullReport
 
@@ -191,6 +193,24 @@ class AsyncClient:
     async def expand_sweep(self, set_params: Sequence[str]) -> list[tuple[str, ...]]:
         """Make of parameter changes with sweeps over values those of single runs, in DVC's order."""
         return await self.ask(lambda client: client.expand_sweep(set_params))
+
+    @contextlib.asynccontextmanager
+    async def at_rev(self, rev: str) -> AsyncGenerator[AsyncClient, None]:
+        """Give a client for a commit of the project, checked out elsewhere as long as it is used; "" is the folder."""
+        leave = contextlib.ExitStack()
+        try:
+            source = await self.ask(lambda _client: leave.enter_context(self._client.at_rev(rev)))
+            other = copy.copy(self)
+            other._client = source  # noqa: SLF001 - its own kind
+            yield other
+        finally:
+            await self.ask(lambda _client: leave.close())
+
+    def revisions(self) -> AsyncRevisions:
+        """Return what reads metrics, params and plots of the workspace, of commits and of runs."""
+        from wherry.client.async_revisions import AsyncRevisions  # noqa: PLC0415
+
+        return AsyncRevisions(self)
 
     async def submit(
         self, selection: Selection | None = None, options: RunOptions | None = None, *, rev: str = ""

@@ -82,8 +82,7 @@ class Client(ProjectClient):
 
     def close(self) -> None:
         """Close the connection."""
-        if self._revisions is not None:
-            self._revisions.close()
+        self._close_revisions()
         self._connection.close()
 
     @property
@@ -140,7 +139,11 @@ class Client(ProjectClient):
             other = copy.copy(self)
             other._folder = folder  # noqa: SLF001 - its own kind
             other._project = replace(find_project(folder, self._environ), name=self.project.name)  # noqa: SLF001
-            yield other
+            other._revisions = None  # noqa: SLF001
+            try:
+                yield other
+            finally:
+                other._close_revisions()  # noqa: SLF001
 
     def repro(
         self,
@@ -281,6 +284,10 @@ class Client(ProjectClient):
 
             self._revisions = Revisions(self.project, self._connection, WarningsOnly(self._progress))
         return self._revisions
+
+    def _close_revisions(self) -> None:
+        if self._revisions is not None:
+            self._revisions.close()
 
     def _results(self) -> Results:
         from wherry.client.results import Results  # noqa: PLC0415

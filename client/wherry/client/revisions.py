@@ -72,6 +72,10 @@ class Which:
         return bool(self.names or self.all_branches or self.all_tags or self.all_commits)
 
 
+def tell_nobody(_line: str) -> None:
+    """Say nothing."""
+
+
 class Revisions:
     """Finds revisions and reads their results."""
 
@@ -215,7 +219,7 @@ class Revisions:
         *,
         targets: Sequence[str] = (),
         stage_params_only: bool = False,
-        tell: Callable[[str], None] = lambda _line: None,
+        tell: Callable[[str], None] = tell_nobody,
     ) -> dict[str, Json]:
         """Read one kind of every revision, in DVC's shape: {REV: {"data": {PATH: …}} or {"error": {"type", "msg"}}}.
 

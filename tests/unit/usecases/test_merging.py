@@ -1,6 +1,7 @@
 """Identical stages at the same time: one execution, and everybody has what it gives."""
 
 import asyncio
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -206,5 +207,32 @@ def test_others_may_wait_for_a_new_execution_that_somebody_asked_for(tmp_path: P
         assert only(await house.end_of(forced)).cache == CacheUse.BYPASS
         assert only(await house.end_of(second)).cache == CacheUse.MERGED
         assert house.runner.started == ["top"]
+
+    drive(tmp_path, {"top": gate.succeed}, check)
+
+
+def test_fifty_points_of_a_sweep_execute_once_what_they_share_and_the_rest_fifty_times(
+    tmp_path: Path,
+) -> None:
+    pipeline = """\
+stages:
+  top: {cmd: make top, deps: [a], outs: [t]}
+  left: {cmd: make left, deps: [t], params: [point], outs: [l]}
+"""
+    points = [{"dvc.yaml": pipeline, "a": "1", "params.yaml": f"point: {point}\n"} for point in range(50)]
+    gate = Gate()
+
+    async def check(house: House) -> None:
+        for made in (b"top", b"left"):
+            await house.put.put_content(made)
+        runs = [await house.start(point) for point in points]
+        await house.until_started("top")
+        gate.open.set()
+        ended = [await house.end_of(run) for run in runs]
+
+        assert [states(run) for run in ended] == [{"top": State.SUCCEEDED, "left": State.SUCCEEDED}] * 50
+        assert Counter(house.runner.started) == {"top": 1, "left": 50}
+        assert sum(run.compute_s for run in ended) == 51.0
+        assert sum(run.saved_s for run in ended) == 49.0
 
     drive(tmp_path, {"top": gate.succeed}, check)

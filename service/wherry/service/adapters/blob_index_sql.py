@@ -7,6 +7,7 @@ from functools import partial
 
 from sqlalchemy import Connection, bindparam, delete, func, or_, select, update
 
+from wherry.service.adapters.content_lock import hold_contents
 from wherry.service.adapters.database import Database
 from wherry.service.adapters.gathered_reads import GatheredReads
 from wherry.service.adapters.tables import blobs, packed_blobs
@@ -124,6 +125,7 @@ class SqlBlobIndex(BlobIndex):
             }
             for record in new
         ]
+        hold_contents(connection, alone=False)
         connection.execute(self._database.insert(blobs).on_conflict_do_nothing(index_elements=["hash"]), rows)
         # Compared after inserting: then a record that another process added in between is seen too.
         held = _find(connection, sorted({record.hash for record in new}))

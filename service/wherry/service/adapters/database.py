@@ -1,12 +1,13 @@
 """One SQL database: SQLite for a service of one process, PostgreSQL for several.
 
 SQLAlchemy Core over a synchronous driver, in threads of its own, so that a slow query never holds up the event
-loop. SQL itself stands in the adapters that use this. PostgreSQL needs the driver psycopg installed
+loop. On SQLite transactions are put together (grouped_transactions). SQL itself stands in the adapters that use this. PostgreSQL needs the driver psycopg installed
 (`postgresql+psycopg://…`); it is no dependency.
 """
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Self, TypeVar
 
@@ -16,6 +17,7 @@ from sqlalchemy import Connection, Engine, Table, create_engine, event, make_url
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, OperationalError
 
+from wherry.service.adapters.grouped_transactions import GroupedTransactions
 from wherry.service.domain.errors import Unavailable
 
 T = TypeVar("T")
@@ -42,8 +44,10 @@ class Database:
         # A postponed check of every connection costs a round trip, and spares a failed transaction after a
         # restart of PostgreSQL.
         self._engine = create_engine(parsed, pool_size=threads, max_overflow=0, pool_pre_ping=self.is_shared)
+        self._grouped: GroupedTransactions | None = None
         if not self.is_shared:
             _set_up_sqlite(self._engine)
+            self._grouped = GroupedTransactions(self._engine)
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="sql")
 
     @classmethod
@@ -62,17 +66,23 @@ class Database:
         return database
 
     async def run(self, work: Callable[[Connection], T]) -> T:
-        """Execute `work` in one transaction, in a thread of the pool, and commit unless it raises.
+        """Execute `work` in a transaction, in a thread of the pool, and commit unless it raises.
 
-        `work` runs to its end even when the caller is cancelled.
+        `work` runs to its end even when the caller is cancelled. On SQLite the transaction may be one with others' work:
+        of what raises nothing is kept, and nobody is answered before the commit.
 
         Raises:
             Unavailable: if the database cannot be reached or stays locked.
         """
-        return await asyncio.get_running_loop().run_in_executor(self._executor, self._run_blocking, work)
+        if self._grouped is None:
+            return await asyncio.get_running_loop().run_in_executor(self._executor, self._run_blocking, work)
+        with _unavailable_for_driver_errors():
+            return await self._grouped.run(work)
 
     async def close(self) -> None:
         """Finish what was begun and close all connections."""
+        if self._grouped is not None:
+            await self._grouped.close()
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self._executor, self._engine.dispose)
         self._executor.shutdown(wait=True)
@@ -82,15 +92,20 @@ class Database:
         return postgresql.insert(table) if self.is_shared else sqlite.insert(table)
 
     def _run_blocking(self, work: Callable[[Connection], T]) -> T:
-        try:
-            with self._engine.begin() as connection:
-                return work(connection)
-        except OperationalError as exc:
+        with _unavailable_for_driver_errors(), self._engine.begin() as connection:
+            return work(connection)
+
+
+@contextlib.contextmanager
+def _unavailable_for_driver_errors() -> Iterator[None]:
+    try:
+        yield
+    except OperationalError as exc:
+        raise _unavailable(exc) from exc
+    except DBAPIError as exc:
+        if exc.connection_invalidated:
             raise _unavailable(exc) from exc
-        except DBAPIError as exc:
-            if exc.connection_invalidated:
-                raise _unavailable(exc) from exc
-            raise
+        raise
 
 
 def _unavailable(exc: DBAPIError) -> Unavailable:

@@ -120,6 +120,7 @@ class NodeSpace:
         )
 
     def _pass(self, needed: int) -> None:
+        counted = self._bytes
         entries = list(self._files())
         total = sum(entry.size for entry in entries)
         low = max(0, min(int(self._bytes_max * _LOW_WATER), self._bytes_max - needed))
@@ -128,7 +129,8 @@ class NodeSpace:
         aim = max(total - low if total + needed > self._bytes_max else 0, missing)
         freed = self._remove_oldest(entries, aim) if aim else 0
         with self._lock:
-            self._bytes = total - freed
+            # With what came meanwhile, though some of it may be in the total already.
+            self._bytes += total - freed - counted
         self._not_before = 0.0 if freed >= aim else time.monotonic() + _PASS_AGAIN_S
 
     def _remove_oldest(self, entries: list[_Entry], aim: int) -> int:

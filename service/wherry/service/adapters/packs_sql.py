@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, delete, func, or_, select, update
 
+from wherry.service.adapters.content_lock import hold_contents
 from wherry.service.adapters.database import Database
 from wherry.service.adapters.gathered_reads import GatheredReads
 from wherry.service.adapters.tables import blobs, packed_blobs, packs
@@ -165,6 +166,7 @@ class SqlPackIndex(PackIndex):
         self, connection: Connection, name: str, size_bytes: int, members: Sequence[PackMember]
     ) -> set[BlobHash]:
         now = self._clock.now()
+        hold_contents(connection, alone=True)
         _compare_with_others(connection, members)
         self._insert_pack(connection, name, size_bytes, now)
         rows = [

@@ -5,21 +5,19 @@ looks again now and then when somebody else may have written.
 """
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from random import Random
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, exists, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, exists, insert, select, update
 
 from wherry.service.adapters import records_json
 from wherry.service.adapters.database import Database
 from wherry.service.adapters.names import make_up_name
 from wherry.service.adapters.new_stages import dump_new_stage, load_any_stage
-from wherry.service.adapters.recent_events import RecentEvents
-from wherry.service.adapters.shared_reads import SharedReads
+from wherry.service.adapters.run_events_sql import RunEvents, append_events, run_number
 from wherry.service.adapters.submissions_sql import submission_row
-from wherry.service.adapters.tables import events, run_stages, runs, submissions
-from wherry.service.adapters.wakeups import Wakeups
+from wherry.service.adapters.tables import run_stages, runs, submissions
 from wherry.service.domain.dvc.stage import StageName
 from wherry.service.domain.errors import InvalidInput, RunUnknown, StageUnknown
 from wherry.service.domain.run import Event, NewRun, Run, StageRecord
@@ -27,25 +25,10 @@ from wherry.service.domain.states import State
 from wherry.service.domain.task import RunId
 from wherry.service.ports.runs import RunStore
 
-# How long another process's event may go unnoticed.
-_LOOK_AGAIN_S = 1.0
-
-# The column is a 32-bit integer on PostgreSQL: no run has a longer number.
-_ID_MAX = 2**31 - 1
-
 _FINAL_STATES = tuple(state for state in State if state.is_final)
 
 
 # Built once: building a statement costs several times what executing it does.
-_OF_RUN = events.c.run_id == bindparam("number")
-_EVENTS_AFTER = (
-    select(events.c.sequence, events.c.payload)
-    .where(_OF_RUN, events.c.sequence > bindparam("after"))
-    .order_by(events.c.sequence)
-    .limit(bindparam("most"))
-)
-_HAS_EVENTS = select(exists().where(_OF_RUN, events.c.sequence > bindparam("after")))
-_NEWEST_EVENT = select(func.coalesce(func.max(events.c.sequence), 0)).where(_OF_RUN)
 _RUN = select(runs).where(runs.c.id == bindparam("number"))
 _NEWEST_CALLED = select(runs).where(runs.c.name == bindparam("called")).order_by(runs.c.id.desc()).limit(1)
 _LOCK = select(runs.c.id).where(runs.c.id == bindparam("number")).with_for_update()
@@ -59,6 +42,9 @@ _STAGE_NAMES = select(run_stages.c.name).where(
 )
 # Below what either database takes in one statement.
 _NAMES_AT_ONCE = 500
+_NAME_IS_TAKEN = select(
+    exists().where(runs.c.project == bindparam("of_project"), runs.c.name == bindparam("called"))
+)
 _CHANGE_STAGE = (
     update(run_stages)
     .where(run_stages.c.run_id == bindparam("number"), run_stages.c.name == bindparam("stage"))
@@ -74,10 +60,13 @@ class SqlRunStore(RunStore):
         self._database = database
         self._owner = owner
         self._chance = chance
-        self._wakeups = Wakeups()
-        self._news = SharedReads[Sequence[Event]]()
-        self._has_news = SharedReads[bool]()
-        self._recent = RecentEvents()
+        self._events = RunEvents(database)
+        # Built once, as the statements above are.
+        self._insertion = (
+            database.insert(runs)
+            .on_conflict_do_nothing(index_elements=["user", "idempotency_key"])
+            .returning(runs.c.id)
+        )
 
     async def create(self, new: NewRun) -> tuple[Run, bool]:
         """See the port. Creating a run appends no event: event 1 is its first change.
@@ -104,7 +93,7 @@ class SqlRunStore(RunStore):
         if active_only:
             query = query.where(runs.c.state.not_in(_FINAL_STATES))
         if before is not None:
-            number = _number(before)
+            number = run_number(before)
             if number is None:
                 raise InvalidInput(f"{before[:80]!r} is not the id of a run")
             query = query.where(runs.c.id < number)
@@ -118,14 +107,11 @@ class SqlRunStore(RunStore):
         Raises:
             RunUnknown: if there is no such run.
         """
-        first = await self._database.run(lambda connection: _save_run(connection, run))
-        if first is not None:
-            self._recent.keep(run.id, first, [run])
-        self._tell(run.id)
+        await self._keep(run.id, lambda connection: _save_run(connection, run))
 
     async def request_stop(self, run_id: RunId) -> None:
         """See the port."""
-        change = update(runs).where(runs.c.id == _number(run_id)).values(stop_requested=True)
+        change = update(runs).where(runs.c.id == run_number(run_id)).values(stop_requested=True)
         await self._database.run(lambda connection: connection.execute(change))
 
     async def save_stages(self, run_id: RunId, stages: Sequence[StageRecord]) -> None:
@@ -137,44 +123,22 @@ class SqlRunStore(RunStore):
         """
         if not stages:
             return
-        first = await self._database.run(lambda connection: _save_stages(connection, run_id, stages))
-        self._recent.keep(run_id, first, stages)
-        self._tell(run_id)
+        await self._keep(run_id, lambda connection: _save_stages(connection, run_id, stages))
+
+    async def _keep(self, run_id: RunId, change: Callable[[Connection], Sequence[Event]]) -> None:
+        async def keep() -> None:
+            self._events.tell(run_id, await self._database.run(change))
+
+        # What is kept is told, also when whoever wanted it kept is cancelled meanwhile.
+        await asyncio.shield(asyncio.create_task(keep()))
 
     async def events_after(self, run_id: RunId, sequence: int, limit: int) -> Sequence[Event]:
         """See the port. An unknown run has none. Events of another process may be told half a second late."""
-        return self._recent.after(run_id, sequence, limit) or await self._news(
-            run_id, (sequence, limit), lambda: self._events_after(run_id, sequence, limit)
-        )
-
-    async def _events_after(self, run_id: RunId, sequence: int, limit: int) -> Sequence[Event]:
-        values = {"number": _number(run_id), "after": sequence, "most": limit}
-        rows = await self._database.run(lambda connection: connection.execute(_EVENTS_AFTER, values).all())
-        return [Event(sequence=row.sequence, about=records_json.load_event(row.payload)) for row in rows]
+        return await self._events.read_after(run_id, sequence, limit)
 
     async def wait_for_events(self, run_id: RunId, sequence: int, timeout_s: float) -> None:
         """See the port."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + timeout_s
-        with self._wakeups.listen(run_id) as listener:
-            while not self._recent.after(run_id, sequence, 1) and not await self._has_news(
-                run_id, sequence, lambda: self._has_events_after(run_id, sequence)
-            ):
-                remaining_s = deadline - loop.time()
-                if remaining_s <= 0:
-                    return
-                pause_s = min(remaining_s, _LOOK_AGAIN_S) if self._database.is_shared else remaining_s
-                try:
-                    await asyncio.wait_for(listener.wait(), pause_s)
-                except TimeoutError:
-                    continue
-                listener.clear()
-
-    def _tell(self, run_id: RunId) -> None:
-        """Something new of a run is in the database."""
-        self._news.changed(run_id)
-        self._has_news.changed(run_id)
-        self._wakeups.wake(run_id)
+        await self._events.wait(run_id, sequence, timeout_s)
 
     async def list_stopping(self) -> Sequence[RunId]:
         """See the port."""
@@ -210,13 +174,7 @@ class SqlRunStore(RunStore):
             "write_backs": records_json.dump_write_backs(()),
             "snapshot": new.snapshot or None,
         }
-        insertion = (
-            self._database.insert(runs)
-            .values(columns)
-            .on_conflict_do_nothing(index_elements=["user", "idempotency_key"])
-            .returning(runs.c.id)
-        )
-        number = connection.execute(insertion).scalar_one_or_none()
+        number = connection.execute(self._insertion, columns).scalar_one_or_none()
         if number is None:
             known = select(runs.c.id).where(
                 runs.c.user == new.user, runs.c.idempotency_key == new.idempotency_key
@@ -231,28 +189,15 @@ class SqlRunStore(RunStore):
 
     def _make_up_name(self, connection: Connection, project: str) -> str:
         def is_taken(name: str) -> bool:
-            query = select(exists().where(runs.c.project == project, runs.c.name == name))
-            return bool(connection.execute(query).scalar_one())
+            asked = {"of_project": project, "called": name}
+            return bool(connection.execute(_NAME_IS_TAKEN, asked).scalar_one())
 
         return make_up_name(self._chance, is_taken)
-
-    async def _has_events_after(self, run_id: RunId, sequence: int) -> bool:
-        values = {"number": _number(run_id), "after": sequence}
-        return bool(
-            await self._database.run(lambda connection: connection.execute(_HAS_EVENTS, values).scalar_one())
-        )
-
-
-def _number(run_id: str) -> int | None:
-    """The id as the tables have it; None when no run can have it."""
-    if not (run_id.isascii() and run_id.isdecimal()) or len(run_id) > len(str(_ID_MAX)):
-        return None
-    return number if (number := int(run_id)) <= _ID_MAX else None
 
 
 def _get(connection: Connection, run: str) -> Run:
     if run.isascii() and run.isdecimal():
-        row = connection.execute(_RUN, {"number": _number(run)}).one_or_none()
+        row = connection.execute(_RUN, {"number": run_number(run)}).one_or_none()
     else:
         row = connection.execute(_NEWEST_CALLED, {"called": run}).one_or_none()
     if row is None:
@@ -281,11 +226,10 @@ def _stages_of(connection: Connection, numbers: Sequence[int]) -> dict[int, dict
     return found
 
 
-def _save_run(connection: Connection, run: Run) -> int | None:
-    """Returns the number of its event; None: it is final, and nothing was kept."""
+def _save_run(connection: Connection, run: Run) -> Sequence[Event]:
     change = (
         update(runs)
-        .where(runs.c.id == _number(run.id), runs.c.state.not_in(_FINAL_STATES))
+        .where(runs.c.id == run_number(run.id), runs.c.state.not_in(_FINAL_STATES))
         .values(
             name=run.name,
             project=run.project,
@@ -304,48 +248,39 @@ def _save_run(connection: Connection, run: Run) -> int | None:
         )
     )
     if connection.execute(change).rowcount:
-        return _append_events(connection, run.id, [records_json.dump_event(run)])
+        return append_events(connection, run_number(run.id), [(run, records_json.dump_event(run))])
     _lock(connection, run.id)  # raises when there is no such run; otherwise it is final
-    return None
+    return ()
 
 
-def _save_stages(connection: Connection, run_id: RunId, stages: Sequence[StageRecord]) -> int:
-    """Returns the number of the first of their events."""
+def _save_stages(connection: Connection, run_id: RunId, stages: Sequence[StageRecord]) -> Sequence[Event]:
     number = _lock(connection, run_id)
-    names = sorted({stage.name for stage in stages})
-    known = set[str]()
-    for start in range(0, len(names), _NAMES_AT_ONCE):
-        asked = {"number": number, "names": names[start : start + _NAMES_AT_ONCE]}
-        known.update(connection.execute(_STAGE_NAMES, asked).scalars())
-    if len(known) < len(names):
-        raise StageUnknown(f"run {run_id} has no stage {', '.join(sorted(set(names) - known))}")
     records = [records_json.dump_stage(stage) for stage in stages]
     changes = [
         {"number": number, "stage": stage.name, "new_record": record, "new_state": stage.state}
         for stage, record in zip(stages, records, strict=True)
     ]
-    connection.execute(_CHANGE_STAGE, changes)
-    return _append_events(connection, run_id, [records_json.event_of_stage(record) for record in records])
+    if connection.execute(_CHANGE_STAGE, changes).rowcount != len(changes):
+        _expect_stages(connection, number, sorted({stage.name for stage in stages}))
+    told = zip(stages, map(records_json.event_of_stage, records), strict=True)
+    return append_events(connection, number, told)
+
+
+def _expect_stages(connection: Connection, number: int, names: Sequence[str]) -> None:
+    known = set[str]()
+    for start in range(0, len(names), _NAMES_AT_ONCE):
+        asked = {"number": number, "names": names[start : start + _NAMES_AT_ONCE]}
+        known.update(connection.execute(_STAGE_NAMES, asked).scalars())
+    if len(known) < len(names):
+        raise StageUnknown(f"run {number} has no stage {', '.join(sorted(set(names) - known))}")
 
 
 def _lock(connection: Connection, run_id: RunId) -> int:
     """Keep others from appending events to the run until the transaction ends. SQLite locks it all anyway."""
-    number: int | None = connection.execute(_LOCK, {"number": _number(run_id)}).scalar_one_or_none()
+    number: int | None = connection.execute(_LOCK, {"number": run_number(run_id)}).scalar_one_or_none()
     if number is None:
         raise _unknown(run_id)
     return number
-
-
-def _append_events(connection: Connection, run_id: RunId, payloads: Iterable[str]) -> int:
-    """Append one event each; returns the number of the first. The run's row is locked by this transaction."""
-    number = _number(run_id)
-    first: int = connection.execute(_NEWEST_EVENT, {"number": number}).scalar_one() + 1
-    rows = [
-        {"run_id": number, "sequence": sequence, "payload": payload}
-        for sequence, payload in enumerate(payloads, first)
-    ]
-    connection.execute(insert(events), rows)
-    return first
 
 
 def _stage_rows(number: int, names: Sequence[StageName]) -> list[dict[str, Any]]:

@@ -1,8 +1,10 @@
 """Who calls: the token that lets them in, and the name they go by."""
 
+import contextlib
 import hmac
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
 import grpc
@@ -11,6 +13,7 @@ from wherry.service.domain.errors import NotAllowed
 from wherry.service.domain.tokens import Caller
 from wherry.service.rpc.context import Context
 from wherry.service.rpc.handlers import Behaviour, wrap_behaviour
+from wherry.service.rpc.while_allowed import ASKED_AGAIN_S, while_allowed
 from wherry.service.usecases.keep_tokens import FindCaller
 
 USER_KEY = "wherry-user"
@@ -48,8 +51,12 @@ class TokenInterceptor(grpc.aio.ServerInterceptor):
     It stands inside the interceptor that tells errors.
     """
 
-    def __init__(self, token: str, find_caller: FindCaller) -> None:
-        """Compare with `token`, in constant time; whose another is says `find_caller`, by its hash."""
+    def __init__(self, token: str, find_caller: FindCaller, *, asked_again_s: float = ASKED_AGAIN_S) -> None:
+        """Compare with `token`, in constant time; whose another is says `find_caller`, by its hash.
+
+        While a stream lasts it is asked so often.
+        """
+        self._asked_again_s = asked_again_s
         self._expected = f"{_SCHEME}{token}".encode()
         self._find_caller = find_caller
 
@@ -65,12 +72,13 @@ class TokenInterceptor(grpc.aio.ServerInterceptor):
         given = dict(handler_call_details.invocation_metadata or ()).get("authorization", b"")
         given = given.encode() if isinstance(given, str) else given
         if hmac.compare_digest(given, self._expected):
-            return _answered_to(handler, self._owner)
+            return _answered_to(handler, self._owner, asked_again_s=None)
         text = given.decode("ascii", "replace")
         if not text.startswith(_SCHEME):
             return wrap_behaviour(handler, unary=lambda _: _refuse, stream=lambda _: _refuse_stream)
         # The database is asked where its errors are told.
-        return _answered_to(handler, lambda: self._find(text.removeprefix(_SCHEME)))
+        find = partial(self._find, text.removeprefix(_SCHEME))
+        return _answered_to(handler, find, asked_again_s=self._asked_again_s)
 
     async def _owner(self) -> Caller:
         return Caller()
@@ -82,8 +90,8 @@ class TokenInterceptor(grpc.aio.ServerInterceptor):
         return found
 
 
-def _answered_to(handler: Any, find: Callable[[], Awaitable[Caller]]) -> Any:
-    """Have a handler answer once it is known who calls."""
+def _answered_to(handler: Any, find: Callable[[], Awaitable[Caller]], *, asked_again_s: float | None) -> Any:
+    """Have a handler answer once it is known who calls; a stream as long as they may call."""
 
     def unary(behaviour: Behaviour) -> Behaviour:
         async def answer(request: object, context: Context) -> object:
@@ -95,8 +103,12 @@ def _answered_to(handler: Any, find: Callable[[], Awaitable[Caller]]) -> Any:
     def stream(behaviour: Behaviour) -> Behaviour:
         async def answer(request: object, context: Context) -> AsyncIterator[object]:
             _CALLER.set(await find())
-            async for message in behaviour(request, context):
-                yield message
+            messages = behaviour(request, context)
+            if asked_again_s is not None:
+                messages = while_allowed(messages, find, every_s=asked_again_s)
+            async with contextlib.aclosing(messages):
+                async for message in messages:
+                    yield message
 
         return answer
 
