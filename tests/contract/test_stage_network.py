@@ -109,8 +109,9 @@ def outside() -> Iterator[str]:
                 server.kill()
 
 
-def reached(bench: Bench, *addresses: str) -> list[str]:
-    spec = replace(bench.spec(""), argv=("python3", "-c", _REACH, *addresses), network=True)
+def reached(bench: Bench, *addresses: str, group: str = "") -> list[str]:
+    argv = ("python3", "-c", _REACH, *addresses)
+    spec = replace(bench.spec(""), argv=argv, network=True, network_group=group)
     return asyncio.run(bench.run(spec)).stdout.decode().split()
 
 

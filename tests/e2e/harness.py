@@ -1,9 +1,11 @@
 """The product as users meet it: the `wherry` program, a service of its own, and projects in folders."""
 
+import hashlib
 import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +20,7 @@ STAGE_IMAGE = "wherry/base:bookworm"
 
 # Enough for a container or two on a loaded machine; a hang shows as a failure, not as a stuck CI.
 _COMMAND_S = 240
+_GONE_WITHIN_S = 60
 
 Metadata = tuple[tuple[str, str], ...]
 """What goes beside a call."""
@@ -138,3 +141,16 @@ def git(folder: Path, *args: str) -> str:
 def states(run_json: Any) -> dict[str, tuple[str, str | None]]:
     """State and use of the cache, by stage."""
     return {stage["name"]: (stage["state"], stage["cache"]) for stage in run_json["stages"]}
+
+
+def until_no_container_is_left(service: Service) -> None:
+    """Those of stages are gone when their run has ended; those that held networks for them go right after."""
+    # Of this service: others may be at work on the same engine.
+    home = hashlib.sha256(str(service.home).encode()).hexdigest()[:16]
+    ours = ["docker", "ps", "-aq", "--filter", f"label=wherry.home={home}"]
+    stages = [*ours, "--filter", "label=wherry.attempt"]
+    assert run(stages, cwd=service.home).expect(0).out == ""
+    deadline = time.monotonic() + _GONE_WITHIN_S
+    while run(ours, cwd=service.home).expect(0).out:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)

@@ -4,12 +4,13 @@ tests/contract; docs/security.md lists which test shows what.
 
 import hashlib
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.e2e.harness import Project, Service, new_project, run
+from tests.e2e.harness import Project, Service, new_project, until_no_container_is_left
 
 STAGES = {
     # What it does, and what there is to see afterwards.
@@ -23,10 +24,15 @@ STAGES = {
     "makes_device": ("mknod device c 1 3", "device"),
     "floods_log": ("head -c 70000000 /dev/zero | tr '\\0' x | fold -w 16000; echo made >flood", "flood"),
     "forks": ("sh forks.sh; echo made >forked", "forked"),
+    "fills_disk": ("while :; do head -c 20000000 /dev/zero >>full; sleep 1; done", "full"),
+    "ignores_end": ("trap '' TERM; while :; do sleep 1; done; echo made >deaf", "deaf"),
     "leaves_processes": ("sleep 1000 & setsid sleep 1000 & echo made >left", "left"),
 }
 
-SETTINGS = {"forks": "    meta: {wherry: {pids: 64, timeout: 5}}\n"}
+SETTINGS = {
+    "forks": "    meta: {wherry: {pids: 64, timeout: 5}}\n",
+    "ignores_end": "    meta: {wherry: {timeout: 1}}\n",
+}
 
 ATTACK = """\
 chmod 666 in.txt && echo CHMOD
@@ -76,6 +82,17 @@ echo done
 
 
 @pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """One of its own, whose disk is small."""
+    home = tmp_path_factory.mktemp("wherry-home")
+    running = Service(home, {"WHERRY_WORKSPACE_GB": "0.05"})
+    running.wherry("up", cwd=home).expect(0)
+    yield running
+    running.wherry("down", cwd=home).expect(0)
+    until_no_container_is_left(running)
+
+
+@pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory, service: Service) -> Project:
     stages = "".join(
         f"  {name}:\n    cmd: {_quoted(cmd)}\n    deps: [in.txt]\n    outs: [{out}]\n{SETTINGS.get(name, '')}"
@@ -121,6 +138,8 @@ def _log(project: Project, stage: dict[str, Any]) -> str:
         ("links_out", "leads out of the workspace"),
         ("makes_pipe", "'pipe' is a named pipe"),
         ("makes_device", "exited with 1"),
+        ("fills_disk", "was stopped: it wrote more than 47.7 MiB to its workspace"),
+        ("ignores_end", "was stopped after its timeout of 1 s"),
     ],
 )
 def test_harm_ends_the_stage_with_its_reason(ended: dict[str, Any], stage: str, reason: str) -> None:
@@ -170,11 +189,21 @@ def test_a_fork_bomb_ends_with_its_own_stage(ended: dict[str, Any]) -> None:
     assert ended["leaves_processes"]["state"] == "succeeded"
 
 
+def test_a_stage_that_ignores_its_end_is_killed(ended: dict[str, Any]) -> None:
+    assert ended["ignores_end"]["exit_code"] == 137
+
+
+def test_what_a_stage_has_filled_the_disk_with_is_named_and_gone(
+    ended: dict[str, Any], project: Project
+) -> None:
+    assert "left behind, and not kept: full (" in _log(project, ended["fills_disk"])
+    assert not (project.root / "full").exists()
+    _wait_until_empty(project.service.home / "workspaces")
+
+
 def test_nothing_outlives_its_stage(ended: dict[str, Any], project: Project) -> None:
     assert ended["leaves_processes"]["state"] == "succeeded"
-    home = hashlib.sha256(str(project.service.home).encode()).hexdigest()[:16]
-    ours = ["docker", "ps", "-aq", "--filter", f"label=wherry.home={home}"]
-    assert run(ours, cwd=project.root).expect(0).out == ""
+    until_no_container_is_left(project.service)
     _wait_until_empty(project.service.home / "workspaces")
 
 

@@ -99,8 +99,10 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 def is_running(service: Service) -> bool:
-    """Whether a container of the service is."""
-    listed = run(["docker", "ps", "-q", "--filter", f"label=wherry.path={service.home}"], cwd=service.home)
+    """Whether a container of a stage is."""
+    labels = ("label=wherry.attempt", f"label=wherry.path={service.home}")
+    ours = [word for label in labels for word in ("--filter", label)]
+    listed = run(["docker", "ps", "-q", *ours], cwd=service.home)
     return bool(listed.expect(0).out.split())
 
 

@@ -1,13 +1,12 @@
 """Bad input: each is answered with a sentence, a place and its exit code, before anything runs."""
 
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.e2e.harness import STAGE_IMAGE, Project, Service, run, states
+from tests.e2e.harness import STAGE_IMAGE, Project, Service, run, states, until_no_container_is_left
 
 Make = Callable[[dict[str, str]], Project]
 
@@ -205,11 +204,7 @@ def test_nothing_of_a_run_is_left_on_the_machine(make_project: Make) -> None:
 
     project.wherry("repro", "-k").expect(1)
 
-    # Of this service: others may be at work on the same engine.
-    home = hashlib.sha256(str(project.service.home).encode()).hexdigest()[:16]
-    ours = ["docker", "ps", "-aq", "--filter", f"label=wherry.home={home}"]
-    listed = run(ours, cwd=project.root).expect(0)
-    assert listed.out == ""
+    until_no_container_is_left(project.service)
     assert list((project.service.home / "workspaces").iterdir()) == []
     assert (
         STAGE_IMAGE in run(["docker", "images", "--format", "{{.Repository}}:{{.Tag}}"], cwd=project.root).out

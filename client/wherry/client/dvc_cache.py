@@ -77,8 +77,12 @@ class DvcCache:
         wanted = set(blobs)
         found = {}
         for blob in wanted - self._verified:
-            with contextlib.suppress(OSError):
-                found[blob] = _found(blob, self._path(blob))
+            path = self._text_path(blob)
+            try:
+                status = os.stat(path)  # noqa: PTH116 - as text, because there may be a hundred thousand of them
+            except OSError:
+                continue
+            found[blob] = _found(blob, Path(path), status)
         hashed = self._hasher.hash_files(list(found.values()))
         self._verified.update(
             blob
@@ -90,7 +94,7 @@ class DvcCache:
     def found(self, blobs: Iterable[str]) -> dict[str, FoundFile]:
         """The ones of which there is content, in either layout, not looked at yet."""
         paths = {blob: self.find(blob) for blob in blobs}
-        return {blob: _found(blob, path) for blob, path in paths.items() if path is not None}
+        return {blob: _found(blob, path, path.stat()) for blob, path in paths.items() if path is not None}
 
     def read(self, blob: str) -> bytes:
         """Content that is intact."""
@@ -108,7 +112,7 @@ class DvcCache:
 
     def keep_content(self, blob: str, content: bytes) -> None:
         """Keep verified content."""
-        _write(self._new_name(blob), f"{self._folder_of(blob)}/{blob[2:]}", content, mode=_READ_ONLY)
+        _write(self._new_name(blob), self._text_path(blob), content, mode=_READ_ONLY)
         self._verified.add(blob)
 
     def keep_copy(self, blob: str, source: Path) -> None:
@@ -153,15 +157,14 @@ class DvcCache:
         finally:
             temporary.unlink(missing_ok=True)
 
-    def check_out_content(self, blob: str, content: bytes, target: Path, *, executable: bool) -> None:
+    def check_out_content(self, blob: str, content: bytes, target: str, *, executable: bool) -> None:
         """Put content that is kept, and in memory, into the workspace: where it is copied, it is not read again."""
         if not self._copies():
-            self.check_out(blob, target, executable=executable)
+            self.check_out(blob, Path(target), executable=executable)
             return
-        name = str(target)
         # One at a time: threads that make files in one folder at once spin on its lock in the kernel.
         with self._writing:
-            _write(_name_beside(name), name, content, executable=executable)
+            _write(_name_beside(target), target, content, executable=executable)
 
     def _copies(self) -> bool:
         return self._link_types[:1] in {(), ("copy",)}
@@ -195,8 +198,10 @@ class DvcCache:
         return True
 
     def _path(self, blob: str) -> Path:
-        # As text, because there may be a hundred thousand of them.
-        return Path(f"{self._folder_of(blob)}/{blob[2:]}")
+        return Path(self._text_path(blob))
+
+    def _text_path(self, blob: str) -> str:
+        return f"{self._folder_of(blob)}/{blob[2:]}"
 
     def _folder_of(self, blob: str) -> str:
         return f"{self._settings.folder}/files/md5/{blob[:2]}"
@@ -209,9 +214,9 @@ class DvcCache:
         return _name_beside(f"{folder}/{blob[2:]}")
 
 
-def _found(blob: str, path: Path) -> FoundFile:
+def _found(blob: str, path: Path, status: os.stat_result) -> FoundFile:
     # A name that no file of the project has.
-    return FoundFile(path=f"\0cache/{blob}", source=path, status=path.stat())
+    return FoundFile(path=f"\0cache/{blob}", source=path, status=status)
 
 
 def move(source: Path, target: Path) -> None:

@@ -199,6 +199,9 @@ class FakeEngine(ContainerEngine):
             found.is_gone = True
             found.tell()
 
+    async def end_group(self, group: str) -> None:
+        pass
+
     async def list_labelled(self, labels: Mapping[str, str]) -> list[FoundContainer]:
         return [
             FoundContainer(

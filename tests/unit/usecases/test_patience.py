@@ -29,6 +29,9 @@ class Engine:
         self.is_away = False
         self.removed: list[str] = []
 
+    async def end_group(self, group: str) -> None:
+        pass
+
     async def remove(self, container: ContainerId) -> None:
         if self.is_away:
             raise EngineUnavailable("the engine is away")

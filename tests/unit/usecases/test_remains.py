@@ -31,6 +31,9 @@ class SlowEngine:
         self.begun = asyncio.Event()
         self.removed: list[str] = []
 
+    async def end_group(self, group: str) -> None:
+        pass
+
     async def remove(self, container: ContainerId) -> None:
         self.begun.set()
         await self.let.wait()

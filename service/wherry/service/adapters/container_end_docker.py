@@ -26,6 +26,26 @@ _ENGINES_OWN = frozenset({137, 143, 255})
 _GONE_WITHIN_S = 3.0
 
 
+# The engine signals the first process only, and that takes no signal that it does not handle: what a plain shell
+# waits for would never know. Bit 14 of SigCgt says whether SIGTERM is handled (proc(5)).
+_TERMINATE = """\
+while read -r name caught; do [ "$name" = SigCgt: ] && break; done </proc/1/status
+case ${caught%???} in *[4567cdef]) exit;; esac
+read -r children </proc/1/task/1/children
+kill -TERM $children
+"""
+
+
+def terminate_command(client: APIClient, container: ContainerId) -> None:
+    """Send SIGTERM, from within, to what a shell that does not handle it waits for.
+
+    Where that is not possible so be it: the grace passes, and it is killed.
+    """
+    with contextlib.suppress(docker.errors.APIError):
+        made = client.exec_create(container, ["/bin/sh", "-c", _TERMINATE])
+        client.exec_start(made["Id"])
+
+
 def wait_for_end(client: APIClient, container: ContainerId, *, was_stopped: Callable[[], bool]) -> Exit:
     """Return when it has ended. Never trusts a wait: the engine can break it off while the container runs on (moby 27987).
 

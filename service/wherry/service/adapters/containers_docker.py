@@ -18,15 +18,16 @@ import docker.errors
 from docker import APIClient
 from docker.utils import kwargs_from_env
 
-from wherry.service.adapters.container_end_docker import instant, wait_for_end
+from wherry.service.adapters.container_end_docker import instant, terminate_command, wait_for_end
 from wherry.service.adapters.container_logs_docker import LogConnection
 from wherry.service.adapters.container_output_docker import OutputRelay
 from wherry.service.adapters.container_spec_docker import Means, container_config, lacks_of_isolation
 from wherry.service.adapters.engine_errors import engine_errors
 from wherry.service.adapters.machine_docker import machine_of
+from wherry.service.adapters.network_holders_docker import NetworkHolders, is_holder
 from wherry.service.adapters.stage_network_docker import StageNetwork
 from wherry.service.adapters.usage_docker import ContainerUsage
-from wherry.service.domain.errors import ImageNotFound
+from wherry.service.domain.errors import EngineUnavailable, ImageNotFound
 from wherry.service.domain.resources import Machine
 from wherry.service.domain.usage import Usage
 from wherry.service.ports.containers import (
@@ -82,6 +83,7 @@ class DockerContainerEngine(ContainerEngine):
         # A wait and a stop for each container.
         self._waits = ThreadPoolExecutor(2 * parallel_max, "docker-wait")
         self._usage = ContainerUsage()
+        self._holders = NetworkHolders(network, most=parallel_max, runtime=runtime, later=self._later)
         self._stopped: set[ContainerId] = set()
 
     async def version(self) -> str:
@@ -100,10 +102,16 @@ class DockerContainerEngine(ContainerEngine):
             EngineUnavailable: if not; the text says why, the hint what to do.
         """
         await self._call(self._network.ensure)
+        await self._call(self._holders.sweep)
 
     async def remove_network(self) -> None:
-        """Remove the network, unless a container still uses it."""
+        """Remove the network, and what holds places in it, unless a container still uses it."""
+        await self._call(self._holders.close)
         await self._call(self._network.remove)
+
+    async def end_group(self, group: str) -> None:
+        """No more containers of this group come: what they have shared is removed, behind the caller's back."""
+        self._holders.end(group)
 
     async def machine(self) -> Machine:
         """What the engine says that it has."""
@@ -168,10 +176,12 @@ class DockerContainerEngine(ContainerEngine):
         Raises:
             EngineUnavailable: also when the container has been removed: its end is not known.
         """
-        return await self._call(
+        ended = await self._call(
             lambda client: wait_for_end(client, container, was_stopped=lambda: container in self._stopped),
             self._waits,
         )
+        self._holders.put_back(container)
+        return ended
 
     async def stop(self, container: ContainerId, *, grace_s: float) -> None:
         """SIGTERM, then after the grace (rounded up to whole seconds, as the engine counts) SIGKILL.
@@ -183,7 +193,7 @@ class DockerContainerEngine(ContainerEngine):
 
         def stop(client: APIClient) -> None:
             if grace:
-                _terminate_command(client, container)
+                terminate_command(client, container)
             with contextlib.suppress(docker.errors.NotFound):
                 client.stop(container, timeout=grace)
 
@@ -206,13 +216,16 @@ class DockerContainerEngine(ContainerEngine):
             account = self._usage.parent_before_removal(client, container)
             _remove(client, container)
             self._usage.removed(container, account)
+            self._holders.put_back(container)
+            if self._holders.has_left():
+                self._later(self._holders.settle)
 
         self._stopped.add(container)
         await self._call(remove)
         self._stopped.discard(container)
 
     async def list_labelled(self, labels: Mapping[str, str]) -> list[FoundContainer]:
-        """All containers, ended ones too, that have all these labels."""
+        """All containers, ended ones too, that have all these labels; what holds networks for them is not among them."""
         wanted = [f"{name}={value}" for name, value in labels.items()]
         found = await self._call(lambda client: client.containers(all=True, filters={"label": wanted}))
         return [
@@ -223,6 +236,7 @@ class DockerContainerEngine(ContainerEngine):
                 created_at=datetime.fromtimestamp(container["Created"], UTC),
             )
             for container in found
+            if not is_holder(container["Labels"])
         ]
 
     async def ensure_network(self) -> str:
@@ -270,6 +284,16 @@ class DockerContainerEngine(ContainerEngine):
 
         return await asyncio.get_running_loop().run_in_executor(pool or self._calls, run)
 
+    def _later(self, action: Callable[[APIClient], None]) -> None:
+        """Do something when a thread is free. What fails is for whoever finds it not done."""
+
+        def run() -> None:
+            with contextlib.suppress(EngineUnavailable), engine_errors():
+                action(self._connect())
+
+        with contextlib.suppress(RuntimeError):  # closed: the next life of the service does it
+            self._calls.submit(run)
+
     def _connect(self) -> APIClient:
         with self._client_lock:
             if self._client is None:
@@ -295,12 +319,23 @@ class DockerContainerEngine(ContainerEngine):
         return self._volumes[digest]
 
     def _create(self, client: APIClient, spec: ContainerSpec) -> ContainerId:
-        network = "none"
-        if spec.network:
-            network = self._network.name
-            self._network.ensure(client)
+        holder = self._holders.take(spec.name, spec.network_group) if spec.network else None
+        try:
+            # Asked after one is chosen: if that is not in the network, it has ended.
+            if spec.network and holder not in self._network.ensure(client):
+                self._holders.drop(spec.name)
+                holder = None
+            made = self._create_in(client, spec, holder)
+        except BaseException:
+            self._holders.put_back(spec.name)
+            raise
+        self._holders.rename(spec.name, made)
+        return made
+
+    def _create_in(self, client: APIClient, spec: ContainerSpec, holder: str | None) -> ContainerId:
+        network = self._network.name if holder is None else f"container:{holder}"
         means = Means(
-            network=network,
+            network=network if spec.network else "none",
             runtime=self._runtime,
             tmpfs_bytes=self._tmpfs_bytes,
             image_volumes=self._image_volumes(client, spec.image.digest),
@@ -332,23 +367,6 @@ def _start(client: APIClient, container: ContainerId) -> None:
             f"the image cannot run the stage: {said}",
             hint="A stage needs an image with a shell at /bin/sh: name another one in meta.wherry.image.",
         ) from exc
-
-
-# The engine signals the first process only, and that takes no signal that it does not handle: what a plain shell
-# waits for would never know. Bit 14 of SigCgt says whether SIGTERM is handled (proc(5)).
-_TERMINATE = """\
-while read -r name caught; do [ "$name" = SigCgt: ] && break; done </proc/1/status
-case ${caught%???} in *[4567cdef]) exit;; esac
-read -r children </proc/1/task/1/children
-kill -TERM $children
-"""
-
-
-def _terminate_command(client: APIClient, container: ContainerId) -> None:
-    """From within. Where that is not possible so be it: the grace passes, and it is killed."""
-    with contextlib.suppress(docker.errors.APIError):
-        made = client.exec_create(container, ["/bin/sh", "-c", _TERMINATE])
-        client.exec_start(made["Id"])
 
 
 def _remove(client: APIClient, container: ContainerId) -> None:

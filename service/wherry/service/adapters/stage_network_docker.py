@@ -67,13 +67,15 @@ class StageNetwork:
         self.name = name
         self._guarded = guarded
         self._denied = tuple(str(ipaddress.IPv4Network(network)) for network in denied)
-        self._labels = {"wherry": "stages", **(labels or {})}
+        self.labels = {"wherry": "stages", **(labels or {})}
         self._lock = threading.Lock()
         self._every_s = every_s
         self._guarded_until_s = 0.0
 
-    def ensure(self, client: APIClient) -> None:
-        """See that it is there and guarded. Asked each time: `docker network prune` takes a network not in use.
+    def ensure(self, client: APIClient) -> frozenset[str]:
+        """See that it is there and guarded; returns the ids of the containers that are in it and run.
+
+        Asked each time: `docker network prune` takes a network not in use.
 
         Raises:
             EngineUnavailable: if it cannot be had, or not be guarded.
@@ -91,6 +93,7 @@ class StageNetwork:
                 )
             if self._guarded:
                 self._guard(client, [str(part["Subnet"]) for part in network["IPAM"]["Config"]])
+            return frozenset(network.get("Containers") or ())
 
     def remove(self, client: APIClient) -> bool:
         """Remove it and its rules, unless a container still uses it. Harmless when it is gone."""
@@ -115,7 +118,7 @@ class StageNetwork:
                 driver="bridge",
                 check_duplicate=True,
                 options={_ICC: "false", _BRIDGE: self.name},
-                labels=self._labels,
+                labels=self.labels,
                 enable_ipv6=False,
             )
         except docker.errors.APIError as exc:
@@ -156,7 +159,7 @@ class StageNetwork:
             with contextlib.suppress(CommandFailed):  # root without the right to: in a container, for one
                 run_here(script)
                 return self._every_s
-        run_on_engine_host(client, script, labels=self._labels)
+        run_on_engine_host(client, script, labels=self.labels)
         return max(_HELPER_EVERY_S, self._every_s)
 
 

@@ -15,8 +15,9 @@ SNAPSHOT_FILES_MAX = 200_000
 # A chunk that gRPC copies a few times without hurting; 1 MiB keeps a slow reader's buffer small.
 CHUNK_BYTES_MAX = 1024 * 1024
 
-# Chunks of small blobs packed into one message: half of gRPC's default limit.
-BATCH_BYTES_MAX = 2 * 1024 * 1024
+# Chunks of small blobs packed into one message. Whoever gets it begins when all of it has come, and writes the last one
+# when the service has nothing left to do: with longer ones one of two processors stands still that long.
+BATCH_BYTES_MAX = 256 * 1024
 
 # Files of projects up to this stand in packs. Nearly all sources are shorter; longer ones gain nothing by it.
 PACKED_BYTES_MAX = 256 * 1024

@@ -32,6 +32,8 @@ class ContainerSpec:
     home: str
     """HOME: a tmpfs that belongs to the user."""
     network: bool
+    network_group: str = ""
+    """Containers of one group may use one network after another, never at once. Empty: it shares with nobody."""
     read_only: Mapping[str, Path] = field(default_factory=dict)
     """Folders of the host that appear at these absolute paths, and cannot be changed there."""
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -141,6 +143,10 @@ class ContainerEngine(Protocol):
 
     async def remove(self, container: ContainerId) -> None:
         """Remove it, running or not, and its anonymous volumes. Harmless when it is gone."""
+        ...
+
+    async def end_group(self, group: str) -> None:
+        """No more containers of this network group come: what they have shared is removed, behind the caller's back."""
         ...
 
     async def list_labelled(self, labels: Mapping[str, str]) -> list[FoundContainer]:

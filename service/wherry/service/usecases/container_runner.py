@@ -222,6 +222,7 @@ class ContainerStageRunner(StageRunner):
             user=self._user,
             home=HOME_AT,
             network=task.network,
+            network_group=task.run_id,
             cpus=settings.cpus,
             memory_bytes=settings.memory_bytes,
             gpus=task.gpus,

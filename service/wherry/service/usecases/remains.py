@@ -70,9 +70,10 @@ class Remains:
             await asyncio.wait([task])
 
     async def cleared(self, run_id: RunId) -> None:
-        """Return when nothing is left of what the run's attempts wanted cleared."""
+        """Return when nothing is left of what the run's attempts wanted cleared; the run has ended."""
         while clearing := self._clearing.get(run_id):
             await asyncio.wait(clearing)
+        await self._engine.end_group(run_id)
 
     async def close(self) -> None:
         """Stop and remove nothing any more; what is being removed may end."""

@@ -197,13 +197,10 @@ class _TimeLimit:
         await asyncio.sleep(timeout_s)
         self.has_passed = True
         while True:
-            try:
+            # The engine is away for a moment, or was asked before it started the container: the limit still holds.
+            with contextlib.suppress(Unavailable):
                 await self._engine.stop(self._container, grace_s=_STOP_GRACE_S)
-            except Unavailable:
-                # The engine is away for a moment: the limit still holds when it is back.
-                await asyncio.sleep(_STOP_AGAIN_S)
-            else:
-                return
+            await asyncio.sleep(_STOP_AGAIN_S)
 
 
 class _Output:
