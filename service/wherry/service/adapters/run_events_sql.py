@@ -81,7 +81,7 @@ class RunEvents:
     async def _read_after(self, run_id: RunId, sequence: int, limit: int) -> Sequence[Event]:
         known = None if self._tails is None else self._tails.read_after(run_id, sequence, limit)
         if known is not None:
-            return known
+            return list(known)
         values = {"number": run_number(run_id), "after": sequence, "most": limit}
         rows = await self._database.run(lambda connection: connection.execute(_AFTER, values).all())
         return [Event(sequence=row.sequence, about=records_json.load_event(row.payload)) for row in rows]
