@@ -364,15 +364,6 @@ def test_what_is_told_of_a_change_is_what_is_read_of_it_later(database: Database
     assert len(told) == 3
     assert told == asyncio.run(reader.events_after(run.id, 0, 10))
 
-    # Both write to it, and both tell all of it to whoever reads on.
-    asyncio.run(reader.save_stages(run.id, [replace(known, attempt=1)]))
-    asyncio.run(writer.save_stages(run.id, [replace(known, attempt=2)]))
-    for store in (writer, reader):
-        numbers = list[int]()
-        while events := asyncio.run(store.events_after(run.id, len(numbers), 2)):
-            numbers += [event.sequence for event in events]
-        assert numbers == [1, 2, 3, 4, 5]
-
 
 def test_a_service_lists_its_own_runs_and_those_of_nobody(database: Database) -> None:
     north, south, nobody = (
