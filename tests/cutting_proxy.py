@@ -22,7 +22,7 @@ class CuttingProxy:
     cuts: int = 0
     """How many connections were cut."""
     lasts_s: tuple[float, float] = (0.3, 1.5)
-    """How long a connection lasts: at least, at most."""
+    """How long a new connection lasts: at least, at most."""
     chance: random.Random = field(default_factory=lambda: random.Random(0))
     stopped: threading.Event = field(default_factory=threading.Event)
 

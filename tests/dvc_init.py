@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-_DVC = Path(__file__).parents[1] / ".venv-dvc" / "bin" / "dvc"
+from tests.dvc_program import run_dvc
 
 
 def init_dvc(root: Path) -> None:
@@ -22,7 +22,7 @@ def init_dvc(root: Path) -> None:
 def _made_by_dvc() -> Mapping[str, bytes]:
     with tempfile.TemporaryDirectory() as made:
         root = Path(made)
-        for command in (["git", "init", "-q"], [str(_DVC), "init", "-q"]):
-            subprocess.run(command, cwd=root, env={**os.environ, "DVC_NO_ANALYTICS": "1"}, check=True)
+        subprocess.run(["git", "init", "-q", root], check=True)
+        run_dvc("init", "-q", cwd=root, env={**os.environ, "DVC_NO_ANALYTICS": "1"}).check_returncode()
         files = [path.relative_to(root) for path in root.rglob("*") if path.is_file()]
         return {path.as_posix(): (root / path).read_bytes() for path in files if path.parts[0] != ".git"}

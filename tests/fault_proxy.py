@@ -34,6 +34,8 @@ class Fault:
     """Pass on so many bytes of the body, then break the connection."""
     pause_after: int | None = None
     """Pass on so many bytes of the body, and the rest when the test says so."""
+    hold_after: int | None = None
+    """Pass on so many bytes of what is sent, and the rest when the test says so."""
     drop: bool = False
     """Break the connection without an answer; the store is not asked."""
     drop_answer: bool = False
@@ -62,7 +64,9 @@ class FaultProxy:
     body_bytes: int = 0
     """How much was passed on of answers."""
     resumed: threading.Event = field(default_factory=threading.Event)
-    """Set by the test for answers that pause."""
+    """Set by the test for what pauses or is held."""
+    held: threading.Event = field(default_factory=threading.Event)
+    """Set when the first part of what is held was passed on."""
     stopped: threading.Event = field(default_factory=threading.Event)
 
     def fault_for(self, method: str, path: str) -> Fault | None:
@@ -153,15 +157,26 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             path = self.path
             if self.owner.ignored_headers & {name.lower() for name in headers}:
                 path, headers = self._signed_without(headers)
-            upstream.request(self.command, path, body, headers)
+            sent = body if fault.hold_after is None else self._in_two_parts(body, fault.hold_after)
+            upstream.request(self.command, path, sent, headers)
             answer = upstream.getresponse()
             data = answer.read()
+        except (OSError, http.client.HTTPException):
+            # Who is behind a store that has gone sees its connection go.
+            self.close_connection = True
+            return
         finally:
             upstream.close()
         if fault.drop_answer:
             self.close_connection = True
             return
         self._answer(answer, data, fault)
+
+    def _in_two_parts(self, body: bytes, first: int) -> Iterator[bytes]:
+        yield body[:first]
+        self.owner.held.set()
+        self.owner.resumed.wait(60)
+        yield body[first:]
 
     def _signed_without(self, headers: dict[str, str]) -> tuple[str, dict[str, str]]:
         """The request without the headers that are ignored, signed in its headers."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.dvc_init import init_dvc
+from tests.dvc_program import run_dvc
 from wherry.service.domain.blob import hash_content
 from wherry.service.domain.dvc import run_cache
 from wherry.service.domain.dvc.data_file import parse_data_file
@@ -48,7 +49,7 @@ def run(folder: Path, *argv: str, stdin: str = "") -> subprocess.CompletedProces
 
 
 def dvc(folder: Path, *arguments: str) -> str:
-    result = run(folder, str(DVC_FOLDER / "dvc"), *arguments)
+    result = run_dvc(*arguments, cwd=folder, env=_ENVIRONMENT)
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout
 

@@ -9,13 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.dvc_program import run_dvc
 from tests.workspace_fixtures import House, data, house, workspace
 from wherry.service.domain.tree import Tree
 from wherry.service.ports.workspaces import OutputUnusable
 
 __all__ = ["house", "workspace"]
-
-REPOSITORY = Path(__file__).parents[2]
 
 
 def listing(tree: Tree | None) -> list[str]:
@@ -85,11 +84,10 @@ def _hash_by_dvc(folder: Path, tmp_path: Path) -> str:
     """Ask real DVC, in a repository of its own around the folder."""
     repository = tmp_path / "repository"
     repository.mkdir()
-    dvc = REPOSITORY / ".venv-dvc" / "bin" / "dvc"
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "DVC_NO_ANALYTICS": "1"}
     subprocess.run(["cp", "-a", folder, repository / "out"], check=True)
     for command in (["init", "--no-scm", "-q"], ["add", "-q", "out"]):
-        subprocess.run([dvc, *command], cwd=repository, env=environment, check=True, capture_output=True)
+        run_dvc(*command, cwd=repository, env=environment).check_returncode()
     text = (repository / "out.dvc").read_text()
     return text.partition("md5: ")[2].split()[0]
 

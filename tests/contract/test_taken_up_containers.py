@@ -1,12 +1,14 @@
 """Containers that an earlier life of the service has started, on a real engine."""
 
 import asyncio
+import hashlib
 from contextlib import aclosing
 from datetime import UTC, datetime
 
 import pytest
 
 from tests.engine_fixtures import Bench, bench, engine
+from wherry.service.domain.limits import LOG_BYTES_PER_STAGE_MAX
 from wherry.service.ports.containers import Exit, Source
 
 __all__ = ["bench", "engine"]
@@ -42,6 +44,27 @@ def test_the_output_of_a_container_that_others_started_comes_from_the_first_byte
             assert bytes(written[Source.STDERR]) == b"second\n"
             assert ended == Exit(code=0, out_of_memory=False)
             assert ended.ran_s is not None
+
+    asyncio.run(main())
+
+
+def test_all_that_is_kept_of_a_stage_can_be_read_again_from_the_first_byte(bench: Bench) -> None:
+    lines = LOG_BYTES_PER_STAGE_MAX // 1000 + 10_000
+
+    async def main() -> None:
+        async with bench.created(bench.spec(f"seq -f %0999.0f 1 {lines}")) as container:
+            started = bench.engine.start(container)
+            await anext(started)
+            await started.aclose()  # the engine goes on reading
+            found = hashlib.sha256()
+            async with aclosing(bench.engine.output(container)) as pieces:
+                async for piece in pieces:
+                    found.update(piece.data)
+            assert await bench.engine.wait(container) == Exit(code=0, out_of_memory=False)
+            written = hashlib.sha256()
+            for number in range(1, lines + 1):
+                written.update(b"%0999d\n" % number)
+            assert found.digest() == written.digest()
 
     asyncio.run(main())
 

@@ -1,5 +1,6 @@
 """The product as users meet it: the `wherry` program, a service of its own, and projects in folders."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -12,15 +13,18 @@ from pathlib import Path
 from typing import Any
 
 from tests.dvc_init import init_dvc
+from tests.dvc_program import run_dvc
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 WHERRY = Path(sys.executable).with_name("wherry")
-DVC = REPOSITORY / ".venv-dvc" / "bin" / "dvc"
 STAGE_IMAGE = "wherry/base:bookworm"
 
 # Enough for a container or two on a loaded machine; a hang shows as a failure, not as a stuck CI.
 _COMMAND_S = 240
 _GONE_WITHIN_S = 60
+
+UNTIL_GO = "until test -e go; do sleep 0.05; done"
+"""In the command of a stage: wait until the test lets it go on."""
 
 Metadata = tuple[tuple[str, str], ...]
 """What goes beside a call."""
@@ -62,6 +66,14 @@ class Service:
         own = {"WHERRY_HOME": str(self.home), "WHERRY_USER": user, "DVC_NO_ANALYTICS": "1"}
         return {**kept, **own, **self.settings}
 
+    def let_go(self, seed: str) -> None:
+        """Let stages that wait go on, of projects whose file `seed` has this content."""
+        for workspace in (self.home / "workspaces").iterdir():
+            # It may be being made, or being removed.
+            with contextlib.suppress(FileNotFoundError):
+                if (workspace / "seed").read_text() == seed:
+                    (workspace / "go").touch()
+
     def wherry(self, *args: str | Path, cwd: Path, user: str = "ana", stdin: str = "") -> Finished:
         """Run the command line in a folder."""
         return run([WHERRY, *args], cwd=cwd, env=self.environment(user), stdin=stdin)
@@ -85,7 +97,8 @@ class Project:
 
     def dvc(self, *args: str) -> Finished:
         """Run real DVC in the project."""
-        return run([DVC, *args], cwd=self.root, env=self.service.environment(self.user))
+        done = run_dvc(*args, cwd=self.root, env=self.service.environment(self.user))
+        return Finished(done.returncode, done.stdout, done.stderr)
 
     def write(self, files: dict[str, str]) -> None:
         """Write files of the project."""

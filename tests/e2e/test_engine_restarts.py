@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.harness import WHERRY, Service, new_project
+from tests.e2e.harness import UNTIL_GO, WHERRY, Service, new_project
 from tests.killed_engine import KilledEngine, killed_engine
 from wherry.service.adapters.s3_server_seaweedfs import SeaweedServer
 
@@ -18,7 +18,7 @@ IMAGE = "wherry/small:1"
 
 FILES = {
     "dvc.yaml": "stages:\n"
-    "  one: {cmd: 'echo began; sleep 4; echo done; cp seed a', deps: [seed], outs: [a]}\n"
+    f"  one: {{cmd: 'echo began; {UNTIL_GO}; echo done; cp seed a', deps: [seed], outs: [a]}}\n"
     "  two: {cmd: cp a b, deps: [a], outs: [b]}\n",
     ".dvc/wherry.toml": f'[defaults]\nimage = "{IMAGE}"\npull = "never"\nnetwork = false\n',
 }
@@ -63,7 +63,8 @@ def until(condition: Callable[[], bool]) -> None:
 def test_an_engine_that_is_killed_or_stopped_under_a_stage_costs_the_stage_nothing(
     service: Service, engine: KilledEngine, tmp_path: Path
 ) -> None:
-    project = new_project(tmp_path / "project", service, {**FILES, "seed": uuid.uuid4().hex})
+    seed = uuid.uuid4().hex
+    project = new_project(tmp_path / "project", service, {**FILES, "seed": seed})
     watching = subprocess.Popen(
         [WHERRY, "repro", "--json"],
         cwd=project.root,
@@ -80,6 +81,13 @@ def test_an_engine_that_is_killed_or_stopped_under_a_stage_costs_the_stage_nothi
     until(lambda: bool(set(engine.running()) - set(first)))
     engine.stop()
     engine.start()
+
+    def has_ended() -> bool:
+        # The third attempt is the first that may.
+        service.let_go(seed)
+        return watching.poll() is not None
+
+    until(has_ended)
     out, err = watching.communicate(timeout=_DEADLINE_S)
 
     assert watching.returncode == 0, out + err

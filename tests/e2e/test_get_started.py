@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.harness import DVC, REPOSITORY, Project, Service, git, run, states
+from tests.e2e.harness import REPOSITORY, Project, Service, git, run, states
 
 STAGES = ["data_split", "train", "evaluate"]
 CACHED = {"data/test_data", "data/train_data", "models/model.pkl"}
@@ -117,7 +117,7 @@ def test_pull_brings_outputs_and_tracked_data(example: Project, first_run: Any, 
 
     assert all((clone.root / path).exists() for path in (*CACHED, "data/pool_data"))
     clone.wherry("dvc-remote", "--write").expect(0)
-    assert run([DVC, "diff", "--json"], cwd=clone.root, env=clone.service.environment()).code == 0
+    clone.dvc("diff", "--json").expect(0)
 
 
 def test_show_and_ps_tell_of_the_run(example: Project, first_run: Any) -> None:

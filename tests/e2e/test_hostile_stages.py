@@ -208,6 +208,6 @@ def test_nothing_outlives_its_stage(ended: dict[str, Any], project: Project) -> 
 
 
 def _wait_until_empty(folder: Path) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while list(folder.iterdir()):
         assert time.monotonic() < deadline

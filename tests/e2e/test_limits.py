@@ -21,7 +21,7 @@ stages:
     cmd: python3 slow.py
     deps: [a]
     outs: [slow.txt]
-    meta: {wherry: {timeout: 1.5}}
+    meta: {wherry: {timeout: 4}}
   crashed:
     cmd: python3 -c 'import os; os.kill(os.getpid(), 11)'
     deps: [a]
@@ -96,7 +96,7 @@ def stage_of(run: Any, name: str) -> Any:
     ("stage", "reason"),
     [
         ("hungry", "ran out of memory (limit 64 MiB)"),
-        ("slow", "was stopped after its timeout of 1.5 s"),
+        ("slow", "was stopped after its timeout of 4 s"),
         ("crashed", "was ended by signal 11 (SIGSEGV)"),
         ("flaky", "exited with 7"),
         ("several", "exited with 3 in command 2 of 3: printf unended >&2; exit 3"),

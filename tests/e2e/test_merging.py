@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.harness import Project
+from tests.e2e.harness import UNTIL_GO, Project
 
 Make = Callable[[dict[str, str]], Project]
 
@@ -17,11 +17,11 @@ TWENTY = "stages:\n" + "".join(
     f"  s{number}: {{cmd: cat /proc/sys/kernel/random/uuid > o{number}, deps: [{dep}], outs: [o{number}]}}\n"
     for number, dep in enumerate(["seed", *(f"o{number // 2}" for number in range(19))])
 )
-SLOW = """\
+SLOW = f"""\
 stages:
   slow:
     cmd:
-    - echo first; until test -e go; do sleep 0.1; done; echo last; true
+    - echo first; {UNTIL_GO}; echo last; true
     - echo done > out
     deps: [seed]
     outs: [out]
@@ -56,9 +56,7 @@ def test_who_is_attached_sees_whose_run_it_is_and_all_of_its_output(
     until(lambda: bool(re.search(r"(?m)\bfirst$", project.wherry("logs", first).expect(0).out)))
     second = laptop.wherry("repro", "--detach", "--json").expect(0).json()["id"]
     until(lambda: stage_of(laptop, second)["cache"] == "merged")
-    for workspace in (project.service.home / "workspaces").iterdir():
-        if (workspace / "seed").read_text() == seed:
-            (workspace / "go").touch()
+    project.service.let_go(seed)
     laptop.wherry("wait", second).expect(0)
     told = laptop.wherry("logs", second).expect(0).out
 

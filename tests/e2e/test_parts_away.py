@@ -21,7 +21,8 @@ import psycopg
 import pytest
 from sqlalchemy import URL, make_url
 
-from tests.e2e.harness import WHERRY, Project, Service, new_project, run, states
+from tests.e2e.harness import UNTIL_GO, WHERRY, Project, Service, new_project, run, states
+from tests.fault_proxy import Fault, FaultProxy, fault_proxy
 from tests.postgres_cluster import PostgresCluster
 from wherry.service.adapters.s3_server_seaweedfs import SeaweedServer
 
@@ -72,8 +73,15 @@ def database(postgres: PostgresCluster) -> URL:
 
 
 @pytest.fixture(scope="module")
+def proxy(store: KilledStore) -> Iterator[FaultProxy]:
+    """What stands before the S3 server: what is sent can be held, so that it is killed in the middle of it."""
+    with fault_proxy(store.server.endpoint) as proxy:
+        yield proxy
+
+
+@pytest.fixture(scope="module")
 def on_postgres(
-    tmp_path_factory: pytest.TempPathFactory, store: KilledStore, database: URL
+    tmp_path_factory: pytest.TempPathFactory, store: KilledStore, proxy: FaultProxy, database: URL
 ) -> Iterator[Service]:
     """A service on that database, and on the S3 server that is killed."""
     home, server = tmp_path_factory.mktemp("home"), store.server
@@ -81,7 +89,7 @@ def on_postgres(
         "WHERRY_DATABASE_URL": database.render_as_string(),
         "WHERRY_S3_BUCKET": "wherry-tests",
         "WHERRY_S3_PREFIX": uuid.uuid4().hex,
-        "WHERRY_S3_ENDPOINT": server.endpoint,
+        "WHERRY_S3_ENDPOINT": proxy.url,
         "WHERRY_S3_ACCESS_KEY": server.access_key,
         "WHERRY_S3_SECRET_KEY": server.secret_key,
     }
@@ -131,14 +139,15 @@ def numbers(project: Project, shown: Any, *stages: str) -> list[str]:
 
 
 def test_an_s3_server_that_is_killed_under_a_stage_and_while_its_output_is_kept(
-    on_postgres: Service, store: KilledStore, tmp_path: Path
+    on_postgres: Service, store: KilledStore, proxy: FaultProxy, tmp_path: Path
 ) -> None:
+    seed = uuid.uuid4().hex
     files = {
         "dvc.yaml": "stages:\n"
-        f"  one: {{cmd: '{NUMBER}; sleep 2; head -c 32M /dev/urandom >a', deps: [seed], outs: [a]}}\n"
+        f"  one: {{cmd: '{NUMBER}; {UNTIL_GO}; head -c 32M /dev/urandom >a', deps: [seed], outs: [a]}}\n"
         "  two: {cmd: md5sum <a >b, deps: [a], outs: [b]}\n",
         ".dvc/wherry.toml": SETTINGS,
-        "seed": uuid.uuid4().hex,
+        "seed": seed,
     }
     project = new_project(tmp_path / "project", on_postgres, files)
     watching = begin(project)
@@ -147,10 +156,13 @@ def test_an_s3_server_that_is_killed_under_a_stage_and_while_its_output_is_kept(
     before = store.stored_bytes()
     store.kill()
     store.start()
-    until(lambda: store.stored_bytes() > before + MIB)
+    proxy.faults.append(Fault(method="PUT", mark="/files/md5/", hold_after=16 * MIB))
+    on_postgres.let_go(seed)
+    until(lambda: proxy.held.is_set() and store.stored_bytes() > before + MIB)
     store.kill()
     going = project.wherry("ps", "--json").expect(0).json()["runs"][0]
     meanwhile = project.wherry("show", going["id"], "--json").expect(0).json()
+    proxy.resumed.set()
     store.start()
     shown = ended(watching)
     project.wherry("pull").expect(0)
@@ -164,12 +176,13 @@ def test_an_s3_server_that_is_killed_under_a_stage_and_while_its_output_is_kept(
 
 
 def test_a_database_that_another_program_locks_is_waited_for(service: Service, tmp_path: Path) -> None:
+    seed = uuid.uuid4().hex
     files = {
         "dvc.yaml": "stages:\n"
-        f"  one: {{cmd: '{NUMBER} | tee a; sleep 3', deps: [seed], outs: [a]}}\n"
+        f"  one: {{cmd: '{NUMBER} | tee a; {UNTIL_GO}', deps: [seed], outs: [a]}}\n"
         "  two: {cmd: cp a b, deps: [a], outs: [b]}\n",
         ".dvc/wherry.toml": SETTINGS,
-        "seed": uuid.uuid4().hex,
+        "seed": seed,
     }
     project = new_project(tmp_path / "project", service, files)
     watching = begin(project)
@@ -178,6 +191,7 @@ def test_a_database_that_another_program_locks_is_waited_for(service: Service, t
     # The stage ends, and its output is kept, while nothing can be written or read.
     with closing(sqlite3.connect(service.home / "wherry.db", isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
+        service.let_go(seed)
         until(lambda: not is_running(service))
         other.execute("ROLLBACK")
     shown = ended(watching)

@@ -14,6 +14,8 @@ from tests.e2e.harness import WHERRY, Project, Service, new_project, run, states
 
 Make = Callable[[dict[str, str]], Project]
 
+_DEADLINE_S = 120
+
 KINDS = """\
 stages:
   split:
@@ -185,7 +187,7 @@ def test_lines_arrive_while_the_stage_runs(make_project: Make) -> None:
     finally:
         project.wherry("stop", accepted["id"]).expect(0)
         project.wherry("wait", accepted["id"]).expect(3)
-        tail.communicate(timeout=30)
+        tail.communicate(timeout=_DEADLINE_S)
 
 
 def test_a_detached_run_is_followed_and_applied_later(make_project: Make) -> None:
@@ -207,7 +209,8 @@ def test_a_stopped_run_ends_its_container(make_project: Make) -> None:
         {"dvc.yaml": "stages:\n  long: {cmd: sleep 600, deps: [a], outs: [never]}\n", "a": "stop me"}
     )
     accepted = project.wherry("repro", "-d", "--json").expect(0).json()
-    running = ["docker", "ps", "-q", "--filter", f"label=wherry.run={accepted['id']}"]
+    labels = (f"label=wherry.run={accepted['id']}", f"label=wherry.path={project.service.home}")
+    running = ["docker", "ps", "-q", *(word for label in labels for word in ("--filter", label))]
     _until(lambda: run(running, cwd=project.root).out != "")
 
     project.wherry("stop", accepted["id"]).expect(0)
@@ -238,7 +241,12 @@ def test_a_run_goes_on_when_its_service_is_stopped_and_started_again(own: Servic
     }
     project = new_project(tmp_path / "own", own, files)
     accepted = project.wherry("repro", "-d", "--json").expect(0).json()
-    running = ["docker", "ps", "-q", "--filter", "label=wherry.stage=long"]
+    labels = (
+        f"label=wherry.run={accepted['id']}",
+        f"label=wherry.path={own.home}",
+        "label=wherry.stage=long",
+    )
+    running = ["docker", "ps", "-q", *(word for label in labels for word in ("--filter", label))]
     _until(lambda: run(running, cwd=project.root).out != "")
 
     own.wherry("down", cwd=tmp_path).expect(0)
@@ -267,7 +275,7 @@ def test_status_says_what_would_happen(make_project: Make) -> None:
 
 
 def _until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + _DEADLINE_S
     while not condition():
-        assert time.monotonic() < deadline, "did not happen within a minute"
+        assert time.monotonic() < deadline, "did not happen"
         threading.Event().wait(0.1)

@@ -8,7 +8,7 @@ from typing import Any
 import docker
 import pytest
 
-from tests.e2e.harness import STAGE_IMAGE, Project, run, states
+from tests.e2e.harness import STAGE_IMAGE, Project, states
 
 MakeProject = Callable[[dict[str, str]], Project]
 
@@ -151,11 +151,7 @@ def test_a_clone_without_data_is_up_to_date_when_the_store_has_it(
 
 def _expect_same_status(project: Project) -> None:
     for folder in (project.root, project.root / "sub", project.root / "data"):
-        expected = run(
-            [Path(__file__).resolve().parents[2] / ".venv-dvc/bin/dvc", "status", "--json"],
-            cwd=folder,
-            env=project.service.environment(),
-        )
+        expected = Project(folder, project.service).dvc("status", "--json")
         found = project.service.wherry("status", "--dvc", "--json", cwd=folder)
         assert found.expect(0).json() == _without_cache(json.loads(expected.expect(0).out))
 

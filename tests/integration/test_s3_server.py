@@ -19,7 +19,7 @@ from wherry.service.adapters.objects_s3 import S3ObjectStore
 from wherry.service.adapters.s3_server_seaweedfs import SeaweedServer
 from wherry.service.domain.errors import StoreUnavailable
 
-DEADLINE_S = 30.0
+DEADLINE_S = 120.0
 
 
 @pytest.fixture
@@ -219,9 +219,13 @@ class Told:
 
     def __init__(self) -> None:
         self.events: list[str] = []
+        # The server may answer before the one who started it has seen that.
+        self.runs_again = asyncio.Event()
 
     def info(self, event: str, **fields: object) -> None:
         self.events.append(event)
+        if event == "the S3 server runs again":
+            self.runs_again.set()
 
     def warning(self, event: str, **fields: object) -> None:
         self.events.append(event)
@@ -247,6 +251,7 @@ def test_a_server_that_dies_runs_again_and_calls_meanwhile_succeed(
         found = await store.get("a")
         await store.close()
         assert pid_of(tmp_path / "s3") != first
+        await asyncio.wait_for(told.runs_again.wait(), DEADLINE_S)
         watch.cancel()
         await asyncio.wait([watch])
         return found, server.endpoint == endpoint
@@ -271,11 +276,13 @@ def test_a_server_that_hangs_is_started_again_and_calls_under_way_succeed(tmp_pa
         await store.close()
         assert done[1] == b"content of a"
         assert not is_alive(hanging)
+        await asyncio.wait_for(told.runs_again.wait(), DEADLINE_S)
         watch.cancel()
         await asyncio.wait([watch])
 
     asyncio.run(live())
-    assert told.events == [
+    # On a machine that is slow enough it may be silent for so long once more.
+    assert told.events[:3] == [
         "the S3 server hangs: ending it",
         "the S3 server has ended: starting it again",
         "the S3 server runs again",

@@ -162,7 +162,7 @@ class FilePart:
 
 
 def _connect(url: SplitResult, timeout: float) -> http.client.HTTPConnection:
-    import http.client  # noqa: PLC0415 - it brings all of `email` along, and most commands move nothing large
+    import http.client  # noqa: PLC0415 - it reads mail and speaks TLS; most submissions send nothing
 
     host = url.hostname or ""
     if url.scheme == "https":
@@ -182,7 +182,7 @@ def _answer(
     body: FilePart | None = None,
 ) -> Iterator[tuple[http.client.HTTPResponse, list[http.client.HTTPConnection]]]:
     """Send and hand over the answer; the connection is closed unless it is put into the list."""
-    import http.client  # noqa: PLC0415 - as above
+    import http.client  # noqa: PLC0415
 
     url = urlsplit(request.url)
     reusable: list[http.client.HTTPConnection] = []

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from wherry.client.dvc_config import config_files, read_section
+from wherry.client.dvc_config import config_files, read_sections
 from wherry.client.hashing import FoundFile, Hasher
 
 TREE_SUFFIX = ".dir"
@@ -39,7 +39,7 @@ def read_cache_settings(root: Path, environ: Mapping[str, str] = os.environ) -> 
     folder = root / ".dvc" / "cache"
     types: tuple[str, ...] = _DEFAULT_TYPES
     for file in config_files(root, environ):
-        section = read_section(file, "cache")
+        section = read_sections(file).get("cache", {})
         if section.get("dir"):
             # DVC takes it relative to the folder of the file that says it.
             folder = file.parent / Path(section["dir"]).expanduser()

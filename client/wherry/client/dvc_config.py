@@ -22,24 +22,13 @@ def config_files(root: Path, environ: Mapping[str, str]) -> list[Path]:
 
 def read_sections(file: Path) -> Sections:
     """Read one file. What cannot be read says nothing: DVC will say what is wrong with it."""
-    return _parse(_text(file))
-
-
-def read_section(file: Path, name: str) -> Mapping[str, str]:
-    """Read one section of a file, which mostly has none of that name: then nothing is parsed."""
-    text = _text(file)
-    return _parse(text).get(name, {}) if name in text else {}
-
-
-def _text(file: Path) -> str:
     try:
-        return file.read_text(encoding="utf-8")
+        text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
-        return ""
-
-
-def _parse(text: str) -> Sections:
-    import configparser  # noqa: PLC0415 - most commands find nothing to parse, and it is slow to load
+        return {}
+    if "[" not in text:  # as most are; every submission reads them
+        return {}
+    import configparser  # noqa: PLC0415
 
     parser = configparser.ConfigParser(interpolation=None, strict=False, delimiters=("=",))
     try:
@@ -56,7 +45,7 @@ def find_plots_settings(root: Path, environ: Mapping[str, str]) -> dict[str, str
     """What DVC's settings of plots are in a project: html_template (a path), out_dir, auto_open."""
     found: dict[str, str] = {}
     for file in config_files(root, environ):
-        found |= read_section(file, "plots")
+        found |= read_sections(file).get("plots", {})
     if found.get("html_template"):
         # Whichever file says it.
         found["html_template"] = str(root / ".dvc" / found["html_template"])

@@ -32,6 +32,9 @@ ENDED = frozenset({STATE_SUCCEEDED, STATE_FAILED, STATE_CANCELLED, STATE_SKIPPED
 # The last lines of a stage come on another stream than its end: the end is held back until that is quiet.
 _HOLD_S = 0.15
 _DRAIN_S = 5.0
+# So many may wait for whoever watches; then no more are taken from the service for a moment.
+_ITEMS_MAX = 10_000
+_BEHIND_S = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +114,9 @@ class Watcher:
         self._logs = logs
         self._patience_s = patience_s
         self._call_s = call_s
-        self._items: queue.Queue[_Item] = queue.Queue(maxsize=10_000)
+        # Ctrl-C may come at any instant. Of the two queues only this one is none the worse for it: the other waits in
+        # Python's own code, and can be left with a lock that nobody holds or everybody waits for.
+        self._items: queue.SimpleQueue[_Item] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._output_ended = False
         self._calls: list[_Stream[object]] = []
@@ -196,12 +201,11 @@ class Watcher:
             return None
 
     def _put(self, item: _Item) -> None:
-        while not self._stop.is_set():
-            try:
-                self._items.put(item, timeout=1)
-            except queue.Full:
-                continue
-            return
+        """Hand an item over; waits while whoever watches is far behind."""
+        while self._items.qsize() >= _ITEMS_MAX and not self._stop.wait(_BEHIND_S):
+            pass
+        if not self._stop.is_set():
+            self._items.put(item)
 
     def _follow_events(self) -> None:
         sequence = 0
@@ -277,7 +281,8 @@ class Watcher:
             wait = self._state.broke(stream)
             if self._state.broken_for() > self._patience_s:
                 return error
-            self._stop.wait(wait)
+            if self._stop.wait(wait):
+                return None
             self._connection.refresh()
         return None
 

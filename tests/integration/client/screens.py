@@ -42,14 +42,18 @@ class Screen:
         deadline = time.monotonic() + _PATIENCE_S
         while not is_so():
             assert time.monotonic() < deadline, "\n".join(self.text())
-            if not self._read(0.05) and self.process.poll() is not None:
+            # Asked first: what it wrote before its end is there to be read.
+            ended = self.process.poll() is not None
+            if not self._read(0.05) and ended:
                 break
         assert is_so(), "\n".join(self.text())
 
     def end(self) -> int:
         """Read what is still said; returns the exit code."""
         deadline = time.monotonic() + _PATIENCE_S
-        while self._read(0.1) or self.process.poll() is None:
+        ended = False
+        while self._read(0.1) or not ended:
+            ended = self.process.poll() is not None
             assert time.monotonic() < deadline, "\n".join(self.text())
         return self.process.wait(timeout=_PATIENCE_S)
 

@@ -1,6 +1,7 @@
 """The other commands over a real socket, as programs."""
 
 import json
+import os
 import stat
 import subprocess
 from pathlib import Path
@@ -134,6 +135,21 @@ def test_pull_brings_a_folder_exactly_and_fetches_nothing_twice(
     service.downloaded.clear()
     assert "4 right already" in wherry("pull", "42").out
     assert service.downloaded == [], "the list of files is in the cache too"
+
+
+def test_pull_makes_an_empty_folder_and_takes_the_place_of_a_pipe(
+    wherry: Run, service: FakeService, project: Path
+) -> None:
+    stage = service.script.run.stages.add(name="train")
+    stage.outs.add(path="nothing", hash=service.hold_tree({}), cache=True)
+    stage.outs.add(path="model", hash=service.hold(b"one"), size_bytes=3, cache=True)
+    os.mkfifo(project / "model")
+
+    done = wherry("pull", "42")
+
+    assert done.code == 0, done.err
+    assert list((project / "nothing").iterdir()) == []
+    assert (project / "model").read_bytes() == b"one"
 
 
 def test_pull_takes_only_the_paths_asked_for(wherry: Run, service: FakeService, project: Path) -> None:

@@ -64,9 +64,15 @@ def test_each_stage_has_a_line_that_stays_in_place(
     script.lines = [("train", f"epoch {number} 日本語 {'x' * 300}".encode()) for number in range(8)]
     script.never_ends = True
     screen = start("repro", "--color", colour, columns=columns)
-    screen.until(
-        lambda: any("epoch 7" in line for line in screen.text()) and "Ctrl-C detaches" in screen.text()[-1]
-    )
+
+    def is_drawn() -> bool:
+        # Lines and states come on streams of their own.
+        marks = ("epoch 7", "cached from run 37", "train     running ", "1 of 3 done")
+        return all(any(mark in line for line in screen.text()) for mark in marks) and (
+            "Ctrl-C detaches" in screen.text()[-1]
+        )
+
+    screen.until(is_drawn)
     shown = screen.text()
     assert "prepare   cached from run 37 by bob, saved 3m12s" in shown
     assert any(line.startswith("train     running ") for line in shown)

@@ -106,6 +106,17 @@ def test_dvcignore_files_decide_the_deeper_one_last(root: Path, *, with_git: boo
     }
 
 
+def test_a_pipe_is_left_out_with_a_warning_and_an_empty_folder_without(root: Path) -> None:
+    write(root, FILES)
+    (root / "empty").mkdir()
+    os.mkfifo(root / "pipe")
+
+    found = scan(root)
+
+    assert set(found.files) == OWN
+    assert found.warnings == ["left out: pipe is neither a file nor a folder"]
+
+
 def test_a_submodule_is_left_out_with_a_warning(root: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.mkdir()
@@ -240,6 +251,23 @@ def test_a_folder_of_data_takes_linked_files_not_linked_folders_and_nothing_igno
     data = look_up(root, "d", IgnoreRules(root), Hasher(StateMemory(root / "state.db")))
     assert data.tree is not None
     assert set(data.tree.members) == {"a", "link"}
+
+
+def test_a_folder_of_data_is_its_files_what_is_none_and_empty_folders_are_left_out(root: Path) -> None:
+    write(root, {"d/a": "1\n"})
+    (root / "d" / "hollow" / "inner").mkdir(parents=True)
+    (root / "empty").mkdir()
+    os.mkfifo(root / "d" / "pipe")
+    os.mkfifo(root / "pipe")
+    hasher = Hasher(StateMemory(root / "state.db"))
+
+    folder, empty, pipe = (look_up(root, name, IgnoreRules(root), hasher) for name in ("d", "empty", "pipe"))
+
+    assert folder.tree is not None
+    assert set(folder.tree.members) == {"a"}, "and nobody has waited for the pipe"
+    assert empty.tree is not None
+    assert empty.tree.hash == "d751713988987e9331980363e24189ce.dir", "as DVC names it"
+    assert (pipe.file, pipe.tree) == (None, None), "it is told as missing"
 
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "../x", "a/../../x", ".git/config", ".dvc/config.local", ""])

@@ -1,4 +1,4 @@
-"""A container that an earlier life of the service started keeps its time limit."""
+"""A container that an earlier life of the service started keeps its time limit, and tells what may be missing."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
@@ -18,6 +18,10 @@ from wherry.service.ports.workspaces import Workspaces
 from wherry.service.usecases.disk_limit import DiskLimit
 from wherry.service.usecases.remains import Remains
 from wherry.service.usecases.run_container import Ended, RunContainer
+
+MIB = 1024 * 1024
+# Few and long, so that it is quick: what a line takes besides its bytes hardly counts.
+_MIB_OF_LINES = (b"x" * 16383 + b"\n") * 64
 
 
 class OldContainer:
@@ -65,6 +69,57 @@ class EmptyFolders:
         return 0
 
 
+async def resume(container: OldContainer, heard: object, workspace: Path) -> Ended:
+    engine = cast(ContainerEngine, container)
+    clock, workspaces = FakeClock(), cast(Workspaces, EmptyFolders())
+    remains = Remains(engine=engine, workspaces=workspaces, clock=FakeClock(), log=FakeEventLog())
+    disk = DiskLimit(engine=engine, workspaces=workspaces, clock=clock, free_bytes=lambda: 2**40)
+    run = RunContainer(engine=engine, clock=clock, disk=disk, remains=remains)
+    async with asyncio.timeout(60):
+        return await run.resume(
+            ContainerId("c"),
+            AttemptId("a"),
+            cast(StageObserver, heard),
+            workspace=workspace,
+            secrets={},
+            timeout_s=30.0,
+        )
+
+
+class LongOutput(OldContainer):
+    """Has ended after it wrote so much."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(age_s=1.0, ended_after_s=1.0)
+        self._size = size
+
+    async def output(self, _container: ContainerId) -> AsyncGenerator[OutputPiece]:
+        for _ in range(self._size // MIB):
+            yield OutputPiece(Source.STDOUT, _MIB_OF_LINES)
+
+
+class Remarks:
+    """Hears what is said of the output, and nothing of the output."""
+
+    def __init__(self) -> None:
+        self.said: list[bytes] = []
+
+    async def wrote(self, stream: LogStream, lines: Sequence[bytes]) -> None:
+        if stream is LogStream.SYSTEM:
+            self.said += lines
+
+
+@pytest.mark.parametrize("size", [200 * MIB, 256 * MIB])
+def test_output_of_which_the_engine_may_have_dropped_some_is_said_to_be_so_once(
+    tmp_path: Path, size: int
+) -> None:
+    heard = Remarks()
+    asyncio.run(resume(LongOutput(size), heard, tmp_path))
+
+    doubts = [said for said in heard.said if b"may be missing" in said]
+    assert len(doubts) == (size >= 256 * MIB)
+
+
 @pytest.mark.parametrize(
     ("age_s", "ended_after_s", "timed_out"),
     [(100.0, None, True), (100.0, 20.0, False), (100.0, 31.0, True)],
@@ -73,22 +128,7 @@ class EmptyFolders:
 def test_time_that_passed_while_nobody_looked_counts(
     tmp_path: Path, age_s: float, ended_after_s: float | None, timed_out: bool
 ) -> None:
-    async def check() -> Ended:
-        engine = cast(ContainerEngine, OldContainer(age_s=age_s, ended_after_s=ended_after_s))
-        clock, workspaces = FakeClock(), cast(Workspaces, EmptyFolders())
-        remains = Remains(engine=engine, workspaces=workspaces, clock=FakeClock(), log=FakeEventLog())
-        disk = DiskLimit(engine=engine, workspaces=workspaces, clock=clock, free_bytes=lambda: 2**40)
-        run = RunContainer(engine=engine, clock=clock, disk=disk, remains=remains)
-        async with asyncio.timeout(10):
-            return await run.resume(
-                ContainerId("c"),
-                AttemptId("a"),
-                cast(StageObserver, Listener()),
-                workspace=tmp_path,
-                secrets={},
-                timeout_s=30.0,
-            )
-
-    ended = asyncio.run(check())
+    container = OldContainer(age_s=age_s, ended_after_s=ended_after_s)
+    ended = asyncio.run(resume(container, Listener(), tmp_path))
 
     assert (ended.timed_out, ended.wall_s) == (timed_out, ended_after_s or age_s)

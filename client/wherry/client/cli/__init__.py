@@ -13,7 +13,7 @@ import click
 
 from wherry.client import __version__
 from wherry.client.cli import exits
-from wherry.client.cli.quick_grpc import put_off_unused
+from wherry.client.cli.quick_grpc import unused_put_off
 from wherry.client.cli.settings import Settings, global_options
 from wherry.client.errors import ClientError
 
@@ -124,8 +124,8 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module, attribute, _ = COMMANDS[cmd_name]
-        put_off_unused()
-        command = getattr(importlib.import_module(f"wherry.client.cli.{module}"), attribute)
+        with unused_put_off():
+            command = getattr(importlib.import_module(f"wherry.client.cli.{module}"), attribute)
         assert isinstance(command, click.Command)
         return command
 

@@ -1,11 +1,12 @@
-"""Load gRPC without its half for asyncio, and without asyncio itself, which no command uses: a third of what loading it costs."""
+"""Load gRPC without its half for asyncio, and without asyncio, which no command uses: half of what loading it costs."""
 
+import contextlib
 import importlib
 import sys
+from collections.abc import Iterator
 from types import ModuleType
 
-# gRPC's core names asyncio when it is loaded, and uses it for the other half alone.
-_UNUSED = ("asyncio", "grpc.aio")
+_AIO, _ASYNCIO = "grpc.aio", "asyncio"
 
 
 class _PutOff(ModuleType):
@@ -20,11 +21,18 @@ class _PutOff(ModuleType):
         return getattr(importlib.import_module(self.__name__), name)
 
 
-def put_off_unused() -> None:
-    """Let those be loaded when they are used; to be called before gRPC is loaded, else it changes nothing.
-
-    Commands must not import modules of theirs by name: that needs the package itself.
-    """
-    if "grpc" not in sys.modules:
-        for name in _UNUSED:
-            sys.modules.setdefault(name, _PutOff(name))
+@contextlib.contextmanager
+def unused_put_off() -> Iterator[None]:
+    """Let both be loaded when they are used, if gRPC is loaded in this block for the first time."""
+    if "grpc" in sys.modules:
+        yield
+        return
+    stand_in = _PutOff(_ASYNCIO)
+    sys.modules.setdefault(_AIO, _PutOff(_AIO))
+    sys.modules.setdefault(_ASYNCIO, stand_in)
+    try:
+        yield
+    finally:
+        # Whoever imports it from here on gets it whole, with its submodules; gRPC keeps the other.
+        if sys.modules.get(_ASYNCIO) is stand_in:
+            del sys.modules[_ASYNCIO]

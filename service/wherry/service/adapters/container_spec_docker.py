@@ -13,6 +13,7 @@ from docker import APIClient
 from docker.types import DeviceRequest, Healthcheck, HostConfig, LogConfig, Mount, Ulimit
 
 from wherry.service.domain.errors import EngineUnavailable
+from wherry.service.domain.limits import ENGINE_LOG_FILE_BYTES
 from wherry.service.domain.shell import SECRETS_AT
 from wherry.service.ports.containers import ContainerSpec
 
@@ -24,9 +25,10 @@ _SECRETS_BYTES = 16 * 1024**2
 
 # The engine's own copy of the output, so that what a container writes while the service is being restarted
 # can be read again. The "local" driver keeps it in a compact form: flooding it costs a third less time than
-# flooding json-file. Two files of 32 MiB are what one stage may write to the log, no compression: it is
-# thrown away with the container.
-_LOG = {"max-size": "32m", "max-file": "2", "compress": "false"}
+# flooding json-file. A file is much longer than what one stage may write to the log: who goes on reading counts from
+# the first byte, and an engine that begins another file meanwhile repeats lines or leaves some out (seen with 20.10).
+# Two, so that a copy whose beginning was dropped is still long, which tells. No compression: it goes with the container.
+_LOG = {"max-size": str(ENGINE_LOG_FILE_BYTES), "max-file": "2", "compress": "false"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

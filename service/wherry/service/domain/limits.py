@@ -52,6 +52,11 @@ LOG_LINE_BYTES_MAX = 16 * 1024
 # Enough for a chatty training; then a marker, then silence.
 LOG_BYTES_PER_STAGE_MAX = 64 * 1024 * 1024
 
+# The engine's own copy of a container's output: it begins another file after so much, and keeps that and the one before.
+# Each line takes some more than its bytes; of lines of ten bytes the first file has all that is kept of a stage.
+ENGINE_LOG_FILE_BYTES = 256 * 1024 * 1024
+ENGINE_LOG_LINE_BYTES = 28
+
 TARGETS_MAX = 10_000
 SET_PARAMS_MAX = 1_000
 

@@ -10,7 +10,12 @@ from pathlib import Path
 from typing import Self
 
 from wherry.service.domain.errors import Unavailable
-from wherry.service.domain.limits import LOG_BYTES_PER_STAGE_MAX, LOG_LINE_BYTES_MAX
+from wherry.service.domain.limits import (
+    ENGINE_LOG_FILE_BYTES,
+    ENGINE_LOG_LINE_BYTES,
+    LOG_BYTES_PER_STAGE_MAX,
+    LOG_LINE_BYTES_MAX,
+)
 from wherry.service.domain.lines import LineSplitter
 from wherry.service.domain.secrets import SecretMask
 from wherry.service.domain.shell import secrets_script, take_failed_command
@@ -41,6 +46,14 @@ _STOP_AGAIN_S = 5.0
 
 # A container whose output has ended has ended, unless its engine broke off. Then the end is not told either.
 _END_OF_OUTPUT_S = 1.0
+
+# What an engine has dropped is followed by a whole file: who is given less was given all there ever was. A little below,
+# for what a line takes besides its bytes is not the same for all.
+_WHOLE_BYTES = ENGINE_LOG_FILE_BYTES // 16 * 15
+_MAY_BE_MISSING = (
+    f"the stage wrote about {ENGINE_LOG_FILE_BYTES // 1024**2} MiB or more, which the engine does not keep whole: from where "
+    "the service or the engine was restarted, lines may be missing or come twice"
+)
 
 _STREAM_OF = {Source.STDOUT: LogStream.STDOUT, Source.STDERR: LogStream.STDERR}
 
@@ -118,7 +131,7 @@ class RunContainer:
         """
         self._remains.add_container(attempt, container)
         left_s = None if timeout_s is None else timeout_s - await self._engine.age_s(container)
-        output = _Output(observer, secrets)
+        output = _Output(observer, secrets, is_copy=True)
         pieces = self._engine.output(container)
         ended = await self._go_along(container, pieces, output, workspace=workspace, timeout_s=left_s)
         ran_s = ended.exit.ran_s
@@ -206,8 +219,12 @@ class _TimeLimit:
 class _Output:
     """Cuts a container's output into lines and hands them on, up to the limit for one stage."""
 
-    def __init__(self, observer: StageObserver, secrets: Mapping[str, bytes]) -> None:
+    def __init__(
+        self, observer: StageObserver, secrets: Mapping[str, bytes], *, is_copy: bool = False
+    ) -> None:
         self._observer = observer
+        self._is_copy = is_copy
+        self._kept_by_engine = 0
         self.stdin = secrets_script(secrets)
         self._masks = {source: SecretMask(secrets.values()) for source in Source}
         self._splitters = {source: LineSplitter(LOG_LINE_BYTES_MAX) for source in Source}
@@ -221,6 +238,7 @@ class _Output:
         With `from_start` what was taken already comes once more, first.
         """
         known = Counter(self._taken) if from_start else Counter[Source]()
+        self._is_copy |= from_start
         async with contextlib.aclosing(pieces):
             async for piece in pieces:
                 again = min(known[piece.source], len(piece.data))
@@ -236,8 +254,17 @@ class _Output:
 
     async def _take(self, piece: OutputPiece) -> None:
         self._taken[piece.source] += len(piece.data)
+        await self._count(piece)
         clean = self._masks[piece.source].feed(piece.data)
         await self._hand_on(piece.source, self._splitters[piece.source].feed(clean))
+
+    async def _count(self, piece: OutputPiece) -> None:
+        """Say once, of the engine's own copy, when its beginning may have been dropped: nobody else would know."""
+        before = self._kept_by_engine
+        self._kept_by_engine += len(piece.data) + ENGINE_LOG_LINE_BYTES * piece.data.count(b"\n")
+        is_doubtful = before < _WHOLE_BYTES <= self._kept_by_engine
+        if self._is_copy and is_doubtful:
+            await self._observer.wrote(LogStream.SYSTEM, [_MAY_BE_MISSING.encode()])
 
     async def _hand_on(self, source: Source, lines: Sequence[bytes]) -> None:
         if source is Source.STDERR:
