@@ -54,14 +54,14 @@ class Shell:
     """Runs programs in one environment; a failing one ends the benchmark with its output."""
 
     def __init__(self, home: Path) -> None:
-        self._environment = _environment(home)
+        self.environment = _environment(home)
 
     def run(self, *command: str | Path, cwd: Path) -> str:
         """What a program that succeeds writes to stdout."""
         done = subprocess.run(
             command,
             cwd=cwd,
-            env=self._environment,
+            env=self.environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -101,7 +101,7 @@ class Shell:
         return subprocess.Popen(
             command,
             cwd=cwd,
-            env=self._environment,
+            env=self.environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
