@@ -78,7 +78,7 @@ class Shell:
         process = subprocess.Popen(
             command,
             cwd=cwd,
-            env=self._environment,
+            env=self.environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
