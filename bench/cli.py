@@ -70,7 +70,7 @@ def main() -> None:
             "wherry repro --help": [str(_WHERRY), "repro", "--help"],
             "wherry ps": [str(_WHERRY), "-q", "ps"],
         }
-        with running(lambda verb: subprocess.run([str(_WHERRY), verb, "-q"], env=environment, check=True)):
+        with running(environment, Path(folder)):
             costs = {
                 name: measure(command, cwd=project, environment=environment, repeats=repeats)
                 for name, command in commands.items()

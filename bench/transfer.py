@@ -168,7 +168,7 @@ def started() -> Iterator[Bench]:
     """A service, ended at the end."""
     with tempfile.TemporaryDirectory(prefix="wherry-bench-", ignore_cleanup_errors=True) as folder:
         bench = Bench(Path(folder))
-        with running(lambda verb: bench.run(WHERRY, verb, cwd=bench.folder)):
+        with running(bench.environment, bench.folder):
             bench.connect()
             yield bench
 

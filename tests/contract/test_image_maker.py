@@ -141,6 +141,20 @@ def test_a_dockerfile_that_fails_is_told_in_the_builders_words(maker: DockerImag
         asyncio.run(make(f"FROM {IMAGE}\nWHAT\n".encode()))
 
 
+def test_no_image_that_is_built_upon_makes_the_engine_fetch(
+    maker: DockerImageMaker, client: Any, labels: dict[str, str]
+) -> None:
+    async def make(name: str, steps: str, bases: tuple[str, ...] = ()) -> None:
+        await maker.build(
+            DockerBuild(name=name, dockerfile=steps.encode(), files={}, bases=bases), Lines().tell
+        )
+
+    based = f"wherry/test-made:{uuid.uuid4().hex}"
+    asyncio.run(make(based, f"FROM {IMAGE}\nONBUILD ADD http://127.0.0.1:1/ /x\n"))
+    with pytest.raises(ImageNotMade, match="has the engine itself fetch something"):
+        asyncio.run(make(f"{based}b", f"FROM {based}\n", (based,)))
+
+
 @pytest.mark.parametrize(
     "steps",
     [

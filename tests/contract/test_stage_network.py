@@ -231,6 +231,9 @@ def test_what_the_operator_denies_is_not_reached(bench: Bench, outside: str) -> 
 def test_a_stage_with_a_network_speaks_no_ipv6(bench: Bench) -> None:
     spec = replace(bench.spec("cut -c 33- /proc/net/if_inet6 2>/dev/null | grep -v ' lo$'"), network=True)
     assert asyncio.run(bench.run(spec)).stdout == b""
+    # Nor does the machine to whoever speaks it all the same, writing its own frames.
+    own = [line.split()[-1] for line in Path("/proc/net/if_inet6").read_text().splitlines()]
+    assert bench.engine.network_name not in own
 
 
 def test_who_is_not_root_guards_through_the_engine(
@@ -240,8 +243,9 @@ def test_who_is_not_root_guards_through_the_engine(
     asyncio.run(engine.check_network())
     name = engine.network_name
     assert f"-A STAGES-{name} -d 169.254.0.0/16 -j DROP" in sh(f"iptables -w -t raw -S STAGES-{name}")
+    assert f"-A PREROUTING -i {name} -j DROP" in sh("ip6tables -w -t raw -S PREROUTING")
     asyncio.run(engine.remove_network())
-    assert name not in sh("iptables -w -t raw -S")
+    assert name not in sh("iptables -w -t raw -S") + sh("ip6tables -w -t raw -S")
 
 
 def test_a_network_in_use_is_not_removed_and_one_that_is_gone_does_no_harm(bench: Bench) -> None:
@@ -287,9 +291,13 @@ def test_names_are_asked_where_the_machine_asks_them(tmp_path: Path) -> None:
     )
     assert read_resolvers([tmp_path / "none", stub, real]) == ("169.254.169.254", "10.0.0.2")
     assert read_resolvers([stub]) == ()
-    rules = guard_script("br", denied=["169.254.0.0/16"], resolvers=["169.254.169.254"])
+    rules = guard_script(
+        "br", sources=["10.1.0.0/16"], denied=["169.254.0.0/16"], resolvers=["169.254.169.254"]
+    )
     before, _, after = rules.partition(
         "-A STAGES-br -d 169.254.169.254/32 -p udp -m udp --dport 53 -j RETURN"
     )
-    assert "-j DROP" not in before
+    assert [line for line in before.splitlines() if "-j DROP" in line] == [
+        "-A STAGES-br ! -s 10.1.0.0/16 -j DROP"
+    ]
     assert "-A STAGES-br -d 169.254.0.0/16 -j DROP" in after

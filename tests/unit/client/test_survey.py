@@ -88,6 +88,25 @@ def test_a_src_layout_asks_for_pythonpath_and_what_is_not_declared_is_told(tmp_p
     ).places
 
 
+def test_packages_that_nothing_installs_are_seen(tmp_path: Path) -> None:
+    files = {
+        "src/train.py": "import json, yaml, numpy.linalg\nfrom sklearn.svm import SVC\nimport helpers, lib.inner\n"
+        "if __name__ == '__main__': pass\n",
+        "src/helpers.py": "import pandas\n",
+        "lib/inner.py": "",
+        "tools/unused.py": "import flask\n",
+    }
+    assert _survey(tmp_path, files).packages == ("numpy", "pandas", "sklearn", "yaml")
+    for said in (
+        "requirements.txt",
+        "requirements/base.txt",
+        "docker/Dockerfile",
+        "conda.yml",
+        "poetry.lock",
+    ):
+        assert _survey(tmp_path, {**files, said: ""}).packages == ()
+
+
 def test_the_python_version_is_that_of_the_most_exact_file(tmp_path: Path) -> None:
     texts = {
         ".python-version": "3.12.4\n",

@@ -21,7 +21,7 @@ FROM build
 COPY --from=build /x /y
 COPY --from=0 /x /y
 COPY --from=tools:1 /bin/t /bin/t
-ADD ["c d", "https://example.org/e", "/f"]
+ADD ["c d", "e", "/f"]
 """
 
 
@@ -38,9 +38,36 @@ def test_images_are_found_and_put_in_by_digest() -> None:
         "COPY --from=build /x /y\n"
         "COPY --from=0 /x /y\n"
         "COPY --from=T@2 /bin/t /bin/t\n"
-        'ADD ["c d", "https://example.org/e", "/f"]\n'
+        'ADD ["c d", "e", "/f"]\n'
     )
-    assert found.copied == ("a.txt", "b/*.py", "c d")
+    assert found.copied == ("a.txt", "b/*.py", "c d", "e")
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        "ADD http://169.254.169.254/latest /x",
+        "add --chown=1:1 https://example.org/e /f",
+        'ADD ["http://127.0.0.1:1/", "/f"]',
+        'ADD ["a", "h\\u0074tp:\\u002f\\u002f127.0.0.1/", "/f"] more',
+        "ADD \\ http://127.0.0.1/ /y",
+        'ADD ht"tp:/"/127.0.0.1/ /y',
+        "ADD \\\n  h\\\nttp://127.0.0.1/ /y",
+        "ARG A=http://127.0.0.1/\nADD $A /y",
+        "ONBUILD ADD http://127.0.0.1/ /y",
+        "ADD git://127.0.0.1/x /y",
+    ],
+)
+def test_the_engine_itself_is_made_to_fetch_nothing(step: str) -> None:
+    with pytest.raises(PipelineInvalid, match="the engine itself would fetch it") as caught:
+        parse_dockerfile(f"FROM a\n{step}\n".encode(), _PATH, {})
+    assert "RUN curl" in caught.value.hint
+    assert caught.value.place is not None
+
+
+def test_files_are_added_wherever_they_go() -> None:
+    for step in ("ADD --chown=$U:1 a $HOME/x", 'ADD ["a", "$HOME/x"]', "ADD a /http://x"):
+        assert parse_dockerfile(f"FROM a\n{step}\n".encode(), _PATH, {}).copied == ("a",)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from wherry.client.cli.paging import page
 from wherry.client.cli.session import open_session
 from wherry.client.cli.settings import Command, Settings
 from wherry.client.cli.tabulating import (
@@ -62,7 +63,7 @@ def _pattern(_ctx: click.Context, _parameter: click.Parameter, patterns: tuple[s
 @click.option("--hide-failed", is_flag=True, help="Leave out runs that failed or were stopped.")
 @click.option("--hide-queued", is_flag=True, help="Leave out runs that wait.")
 @click.option("--hide-workspace", is_flag=True, help="Leave out the workspace.")
-@click.option("--no-pager", is_flag=True, help="Taken for DVC's sake: no pager is used.")
+@click.option("--no-pager", is_flag=True, help="Print a table that is larger than the terminal, too.")
 @click.option("-f", "--force", is_flag=True, help="Taken for DVC's sake: nothing old is shown.")
 @json_flag
 @click.option("--csv", "as_csv", is_flag=True, help="Print comma-separated values.")
@@ -132,4 +133,8 @@ def _tell(terminal: Terminal, table: ExperimentTable, flags: dict[str, Any]) -> 
         tell_table(terminal, header, rows, markdown=True)
     elif rows:
         clean = [[plain_cell(cell) for cell in row] for row in rows]
-        terminal.answer(ruled_table(header, clean, right=set(table.metrics)))
+        drawn = ruled_table(header, clean, right=set(table.metrics))
+        if flags["no_pager"]:
+            terminal.answer(drawn)
+        else:
+            page(drawn)

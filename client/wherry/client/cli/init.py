@@ -189,6 +189,13 @@ def _findings(survey: Survey, asked: _Asked, proposal: Proposal) -> Iterator[_Fi
             f"{survey.requirements.file} is not installed by this service",
             f"use an image that has what it lists: set image in {_SETTINGS_FILE}",
         )
+    if survey.packages:
+        yield _Finding(
+            "NO_REQUIREMENTS",
+            f"the stages import {_few(survey.packages)}, and no file of the project says what to install",
+            f"list them in requirements.txt, with versions, and set requirements in {_SETTINGS_FILE}; "
+            "or take an image that has them",
+        )
     if proposal.secrets:
         yield _Finding(
             "SECRETS",

@@ -2,7 +2,7 @@
 
 import posixpath
 import sys
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from wherry.client.survey.sources import Import, PythonSource
@@ -42,6 +42,13 @@ def find_closure(
                     found[target] = None
                     waiting.append(target)
     return Closure(files=tuple(found), needed_places=needed)
+
+
+def foreign_packages(imports: Iterable[Import], files: Iterable[str]) -> list[str]:
+    """Name the packages that are imported and neither Python's own nor, wherever they may lie, the project's."""
+    own = {part.removesuffix(".py") for file in files if file.endswith(".py") for part in file.split("/")}
+    tops = {one.top for one in imports if not one.level and one.top}
+    return sorted(tops - own - sys.stdlib_module_names - {"__future__"})
 
 
 def _resolve(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wherry.client.survey.commands import sets_variable, started_files, variables_read
-from wherry.client.survey.modules import Closure, find_closure
+from wherry.client.survey.modules import Closure, find_closure, foreign_packages
 from wherry.client.survey.needs import (
     LIBRARY_VARIABLES,
     PythonVersion,
@@ -25,6 +25,10 @@ _SOURCES_MAX = 5_000
 _SECRET = re.compile(
     r"(?:^|_)(?:API_?KEY|KEY|TOKEN|SECRET|PASSWORD|PASSWD|PASS|CREDENTIALS?|AUTH|DSN|PAT)(?:_ID)?(?:$|_)|DATABASE_URL",
     re.IGNORECASE,
+)
+# Lists that lie elsewhere, or are called otherwise, and images of the project's own.
+_SAYS_WHAT_TO_INSTALL = re.compile(
+    r"requirements[^/]*(/.*)?\.txt$|(^|/)(Dockerfile|Containerfile|conda[^/]*\.ya?ml$)"
 )
 # What every shell has, and what DVC and Wherry set themselves.
 _ORDINARY = re.compile(
@@ -62,6 +66,8 @@ class Survey:
 
     python: PythonVersion | None
     requirements: Requirements | None
+    packages: tuple[str, ...]
+    """What the stages import that has to be installed, where no file at all says what that is."""
     places: Mapping[str, tuple[str, str]]
     """Folders that PYTHONPATH must name, from the DVC root, each with a file and the module that it imports."""
     gpu: tuple[str, ...]
@@ -91,10 +97,14 @@ def survey_project(root: Path, files: Collection[str], pipeline: Pipeline | None
     used = {path for closure in closures.values() for path in closure.files} | {
         program for _, program, _, _ in programs
     }
-    modules = [one.module for path in sorted(used) if path in sources for one in sources[path].imports]
+    imports = [one for path in sorted(used) if path in sources for one in sources[path].imports]
+    modules = [one.module for one in imports]
+    requirements = find_requirements(known, lambda name: _text(root / name))
+    is_said = requirements is not None or any(_SAYS_WHAT_TO_INSTALL.search(path) for path in known)
     return Survey(
         python=find_python(known, lambda name: _text(root / name)),
-        requirements=find_requirements(known, lambda name: _text(root / name)),
+        requirements=requirements,
+        packages=() if is_said else tuple(foreign_packages(imports, known)),
         places=places,
         gpu=tuple(gpu_libraries(modules)),
         variables=tuple(_variables(stages, sources, used, modules)),

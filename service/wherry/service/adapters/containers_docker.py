@@ -239,15 +239,6 @@ class DockerContainerEngine(ContainerEngine):
             if not is_holder(container["Labels"])
         ]
 
-    async def ensure_network(self) -> str:
-        """Make the network of containers that may use one, if it is not there; returns its name.
-
-        Raises:
-            EngineUnavailable: also if one of that name is there that is not Wherry's.
-        """
-        await self._call(self._network.ensure)
-        return self._network.name
-
     async def call(self, action: Callable[[APIClient], _T]) -> _T:
         """Do something with the engine's client, for adapters that stand beside this one.
 

@@ -13,7 +13,7 @@ import json
 import math
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -30,6 +30,7 @@ from wherry.service.adapters.container_output_docker import OutputRelay
 from wherry.service.adapters.engine_client import EngineClient, said_by
 from wherry.service.adapters.pip_settings import PipSettings, exports, files_of
 from wherry.service.domain.errors import EngineUnavailable, ImageNotMade
+from wherry.service.domain.images.dockerfile import lets_engine_fetch
 from wherry.service.domain.limits import LOG_LINE_BYTES_MAX
 from wherry.service.domain.lines import LineSplitter
 from wherry.service.domain.resources import size_text
@@ -136,6 +137,7 @@ class DockerImageMaker(ImageMaker, MadeImages):
 
     async def build(self, build: DockerBuild, tell: Tell) -> None:
         """Send the context to the engine's builder and follow what it does."""
+        await self._client.call(functools.partial(_check_triggers, bases=build.bases))
         network = await self._network() if self._network else "none"
         files = {
             **build.files,
@@ -201,6 +203,10 @@ class DockerImageMaker(ImageMaker, MadeImages):
                         exceeded = True
                         bound.reschedule(asyncio.get_running_loop().time())
                         return
+                if self._network is not None:
+                    # A firewall that is loaded anew forgets the rules.
+                    with contextlib.suppress(EngineUnavailable):
+                        await self._network()
                 took_s = time.monotonic() - began
                 await asyncio.sleep(max(self._limits.look_every_s, _REST_FOR_EACH_S * took_s))
 
@@ -341,6 +347,23 @@ class DockerImageMaker(ImageMaker, MadeImages):
             mounts=[Mount("/workspace", None, type="volume"), Mount("/tmp", None, type="volume")],  # noqa: S108
             log_config=LogConfig(type="none"),
         )
+
+
+def _check_triggers(client: APIClient, bases: Sequence[str]) -> None:
+    """See that no image that is built upon has the engine fetch something: instructions come with it.
+
+    Raises:
+        ImageNotMade: if one does.
+    """
+    untyped: Any = client
+    for base in bases:
+        config = untyped.inspect_image(base).get("Config") or {}
+        for trigger in config.get("OnBuild") or ():
+            if lets_engine_fetch(str(trigger)):
+                raise ImageNotMade(
+                    f"the image {base} has the engine itself fetch something (ONBUILD {trigger})",
+                    hint="Build on an image without it.",
+                )
 
 
 def _quota(cpus: float) -> int:

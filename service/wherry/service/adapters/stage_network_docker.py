@@ -138,7 +138,12 @@ class StageNetwork:
             return
         here = self._is_here()
         resolvers = read_resolvers(_RESOLVER_FILES)
-        script = guard_script(self.name, denied=(*subnets, *_METADATA, *self._denied), resolvers=resolvers)
+        script = guard_script(
+            self.name,
+            sources=subnets,
+            denied=(*subnets, *_METADATA, *self._denied),
+            resolvers=resolvers,
+        )
         try:
             valid_s = self._run(client, script, here=here)
         except CommandFailed as exc:
@@ -168,13 +173,17 @@ def may_here() -> bool:
     return os.geteuid() == 0 and shutil.which("iptables") is not None
 
 
-def guard_script(bridge: str, *, denied: Sequence[str], resolvers: Sequence[str]) -> str:
+def guard_script(
+    bridge: str, *, sources: Sequence[str], denied: Sequence[str], resolvers: Sequence[str]
+) -> str:
     """A shell script that lets what comes from a bridge only into the outside world. Harmless to repeat.
 
-    Names are resolved: DNS is asked where the machine asks it, be that at a metadata address.
+    What says that it comes from elsewhere than `sources`, one network, goes nowhere. Names are resolved: DNS is asked where the machine asks it, be that at a metadata address.
     """
     chain = _chain(bridge)
     rules = [
+        # Steps of a Dockerfile may write packets themselves.
+        *(f"-A {chain} ! -s {source} -j DROP" for source in sources),
         *(
             f"-A {chain} -d {resolver}/32 -p {protocol} -m {protocol} --dport 53 -j RETURN"
             for resolver in resolvers
@@ -201,6 +210,12 @@ def guard_script(bridge: str, *, denied: Sequence[str], resolvers: Sequence[str]
             "END",
             f"iptables -w -t raw -C PREROUTING -i {bridge} -j {chain} 2>/dev/null ||",
             f"  iptables -w -t raw -I PREROUTING -i {bridge} -j {chain}",
+            # The machine's own end of the bridge would answer to IPv6, which nobody there is given.
+            f"speaks=/proc/sys/net/ipv6/conf/{bridge}/disable_ipv6",
+            'if [ -e "$speaks" ] && ! { echo 1 >"$speaks"; } 2>/dev/null; then',
+            f"  ip6tables -w -t raw -C PREROUTING -i {bridge} -j DROP 2>/dev/null ||",
+            f"    ip6tables -w -t raw -I PREROUTING -i {bridge} -j DROP",
+            "fi",
         ]
     )
 
@@ -211,6 +226,7 @@ def removal_script(bridge: str) -> str:
     return "\n".join(
         [
             f"while iptables -w -t raw -D PREROUTING -i {bridge} -j {chain} 2>/dev/null; do :; done",
+            f"while ip6tables -w -t raw -D PREROUTING -i {bridge} -j DROP 2>/dev/null; do :; done",
             f"iptables -w -t raw -F {chain} 2>/dev/null || exit 0",
             f"iptables -w -t raw -X {chain}",
         ]

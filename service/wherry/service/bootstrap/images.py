@@ -1,12 +1,11 @@
 """Open what has to do with images: the engine's store of them, and those that are made."""
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
 
 from wherry.service.adapters.clock_system import SystemClock
-from wherry.service.adapters.containers_docker import DockerContainerEngine
 from wherry.service.adapters.engine_client import EngineClient
 from wherry.service.adapters.image_maker_docker import BuildLimits, DockerImageMaker
 from wherry.service.adapters.image_store_docker import DockerImageStore
@@ -28,18 +27,18 @@ MADE_BY = "wherry.made-by"
 def open_images(
     settings: Settings,
     *,
-    engine: DockerContainerEngine,
+    network: Callable[[], Awaitable[str]],
     node: NodeCache,
     labels: Mapping[str, str],
-    stack: contextlib.ExitStack | contextlib.AsyncExitStack,
+    stack: contextlib.AsyncExitStack,
 ) -> tuple[DockerImageStore, ReadyImages]:
-    """The images that there are, and a way to have one at hand; `stack` closes them."""
+    """The images that there are, and a way to have one at hand, made in `network`; `stack` closes them."""
     client = EngineClient()
     stack.callback(client.close)
     store = DockerImageStore(client, credentials=settings.registry_config)
     maker = DockerImageMaker(
         client=client,
-        network=engine.ensure_network if settings.build_network else None,
+        network=network if settings.build_network else None,
         labels=labels,
         image_labels={MADE_BY: labels["wherry.home"]},
         pip=PipSettings(config=settings.pip_config, ca_bundle=settings.pip_ca_bundle),

@@ -1,6 +1,7 @@
 """Find out whether stages can have a network, and see that it goes when the service does."""
 
 import contextlib
+from collections.abc import Awaitable, Callable
 
 from wherry.service.adapters.containers_docker import DockerContainerEngine
 from wherry.service.adapters.stage_network_docker import StageNetwork
@@ -11,15 +12,45 @@ from wherry.service.ports.event_log import EventLog
 
 # Seven characters of eight are the service's own: an interface's name has at most fifteen.
 _PREFIX = "wherry-"
+_BUILD_PREFIX = "wherryb"
 
 
 def stage_network(settings: Settings, labels: dict[str, str], *, service: str) -> StageNetwork:
     """The network of a service; `service` tells it from others of the same engine."""
+    return _network(settings, labels, f"{_PREFIX}{service[:8]}")
+
+
+def build_network(
+    settings: Settings,
+    labels: dict[str, str],
+    *,
+    service: str,
+    engine: DockerContainerEngine,
+    stack: contextlib.AsyncExitStack,
+) -> Callable[[], Awaitable[str]]:
+    """A way to have the network in which images are made: guarded as that of stages, and another one.
+
+    Steps of a Dockerfile may write frames as they like, and could pretend to others in their network to be its gateway.
+    It is made when it is first needed.
+    """
+    network = _network(settings, labels, f"{_BUILD_PREFIX}{service[:8]}")
+
+    async def ensured() -> str:
+        await engine.call(network.ensure)
+        return network.name
+
+    async def remove() -> None:
+        with contextlib.suppress(Unavailable):
+            if await engine.call(lambda client: client.networks(names=[network.name])):
+                await engine.call(network.remove)
+
+    stack.push_async_callback(remove)
+    return ensured
+
+
+def _network(settings: Settings, labels: dict[str, str], name: str) -> StageNetwork:
     return StageNetwork(
-        f"{_PREFIX}{service[:8]}",
-        guarded=settings.network_guard == "auto",
-        denied=settings.network_denied,
-        labels=labels,
+        name, guarded=settings.network_guard == "auto", denied=settings.network_denied, labels=labels
     )
 
 

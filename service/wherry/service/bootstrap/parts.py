@@ -26,7 +26,7 @@ from wherry.service.adapters.tokens_sql import SqlTokenStore
 from wherry.service.adapters.traces_docker import HOME_LABEL, SERVICE_LABEL
 from wherry.service.adapters.workspaces_local import LocalWorkspaces
 from wherry.service.bootstrap.images import open_images
-from wherry.service.bootstrap.network import network_policy, stage_network
+from wherry.service.bootstrap.network import build_network, network_policy, stage_network
 from wherry.service.bootstrap.store import Store
 from wherry.service.config import Settings
 from wherry.service.domain.errors import StoreUnavailable
@@ -100,9 +100,10 @@ async def open_parts(settings: Settings, store: Store, stack: contextlib.AsyncEx
     findings = await check_store()
     _refuse_unfit(findings, structlog.get_logger("wherry"))
     labels = {SERVICE_LABEL: hashlib.sha256(str(home).encode()).hexdigest()[:16], HOME_LABEL: str(home)}
-    network = stage_network(settings, labels, service=labels[SERVICE_LABEL])
     engine = DockerContainerEngine(
-        parallel_max=settings.jobs, network=network, runtime=settings.container_runtime
+        parallel_max=settings.jobs,
+        network=stage_network(settings, labels, service=labels[SERVICE_LABEL]),
+        runtime=settings.container_runtime,
     )
     stack.callback(engine.close)
     cache_gb = settings.node_cache_gb
@@ -122,7 +123,8 @@ async def open_parts(settings: Settings, store: Store, stack: contextlib.AsyncEx
         packs=pack_reader,
     )
     stack.callback(node.close)
-    image_store, images = open_images(settings, engine=engine, node=node, labels=labels, stack=stack)
+    builds = build_network(settings, labels, service=labels[SERVICE_LABEL], engine=engine, stack=stack)
+    image_store, images = open_images(settings, network=builds, node=node, labels=labels, stack=stack)
     uid, gid = settings.stage_user
     workspaces = LocalWorkspaces(home / "workspaces", cache=node, uid=uid, gid=gid)
     stack.callback(workspaces.close)

@@ -44,6 +44,8 @@ class DockerBuild:
     dockerfile: bytes = field(repr=False)
     files: Mapping[str, Content] = field(repr=False)
     """By path in the context."""
+    bases: tuple[str, ...] = ()
+    """The images that it is based on or copies from; they are on the engine."""
     args: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
 

@@ -144,24 +144,27 @@ class DriveRun:
         return await self._reopen(run)
 
     async def _drive(self, run: Run, opened: _Opened) -> None:
-        addresses = dict[StageName, str]()
+        state: ProjectState | None = None
+
+        def address_of(name: StageName) -> str:
+            if state is None:
+                return name
+            project = state.project
+            return address_from(project.pipeline, name, project.submission.working_folder)
+
         progress = RunProgress(
             run_id=run.id,
             runs=self._runs,
             clock=self._clock,
             stages=run.stages,
-            address_of=lambda name: addresses.get(name, name),
+            address_of=address_of,
             logs=self._logs,
         )
         run = replace(run, state=State.RUNNING, started_at=run.started_at or self._clock.now())
-        state: ProjectState | None = None
         error: RunError | None = None
         try:
             await until_kept(lambda: self._runs.save_run(run), self._clock)
             state, options = await opened()
-            project = state.project
-            folder = project.submission.working_folder
-            addresses |= {name: address_from(project.pipeline, name, folder) for name in run.stages}
             going = GoingRun(
                 run=run,
                 state=state,

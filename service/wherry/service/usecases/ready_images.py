@@ -143,6 +143,7 @@ class ReadyImages:
                     name=image.digest,
                     dockerfile=recipe.dockerfile,
                     files=files,
+                    bases=tuple(base.digest for base in recipe.bases),
                     args=recipe.args,
                     labels={KEY_LABEL: recipe.key},
                 )

@@ -4,6 +4,7 @@ The engine's builder reads the file itself; here is what has to be known before.
 is built does not depend on when, and only what is copied counts, so that a change elsewhere makes no new image.
 """
 
+import contextlib
 import json
 import re
 import shlex
@@ -24,7 +25,7 @@ _COPY_FROM = re.compile(r"--from=(?P<image>\S+)")
 _ARG = re.compile(r"(?i:ARG)\s+(?P<name>[A-Za-z_]\w*)(?:=(?P<value>.*))?")
 _VARIABLE = re.compile(r"\$(?:(?P<plain>[A-Za-z_]\w*)|\{(?P<braced>[A-Za-z_]\w*)(?::-(?P<default>[^}]*))?\})")
 _DIRECTIVE = re.compile(r"#\s*escape\s*=\s*`\s*")
-_REMOTE = re.compile(r"(?:https?|git|ftp)://|git@")
+_ADD = re.compile(r"(?i:(?:ONBUILD\s+)*ADD)\s+(?P<arguments>.*)", re.DOTALL)
 _WORDS = frozenset(
     [
         "ADD",
@@ -103,6 +104,26 @@ def parse_dockerfile(data: bytes, path: ProjectPath, args: Mapping[str, str]) ->
     return Dockerfile(tuple(dict.fromkeys(reading.images)), copied, tuple(reading.parts))
 
 
+def lets_engine_fetch(instruction: str) -> bool:
+    """Whether an instruction has, or may have, the engine itself ask an address: it would from its own machine's network."""
+    found = _ADD.match(instruction.strip())
+    if found is None:
+        return False
+    arguments = found["arguments"].strip()
+    words = [word for word in arguments.split() if not word.startswith("--")]
+    sources = words[:-1]
+    # As the engine reads it: whatever stands behind the list does not count.
+    with contextlib.suppress(ValueError):
+        listed, _ = json.JSONDecoder().raw_decode(arguments[arguments.find("[") :])
+        sources += map(str, listed[:-1])
+    return any("$" in word or "://" in word for word in map(_bare, sources))
+
+
+def _bare(word: str) -> str:
+    """Without what the engine takes away before it reads a word."""
+    return re.sub(r"[\"'\\]", "", word)
+
+
 def ignored_by(data: bytes) -> PathSpec[Pattern]:
     """The patterns of a .dockerignore: from the top of the context, the last that matches decides."""
     lines = []
@@ -137,6 +158,12 @@ class _Reading:
 
     def take(self, instruction: _Instruction) -> None:
         text = instruction.text
+        if lets_engine_fetch(text):
+            raise PipelineInvalid(
+                "ADD takes no address and no variable here: the engine itself would fetch it",
+                hint="Fetch it in a step, such as RUN curl -fLO ADDRESS; for files of the project use COPY.",
+                place=Place(path=self._path, line=instruction.line),
+            )
         if found := _FROM.fullmatch(text):
             self._take_from(found, instruction)
         elif found := _COPY.fullmatch(text):
@@ -178,9 +205,7 @@ class _Reading:
         if not isinstance(words, list) or any("$" in str(word) or "<<" in str(word) for word in words[:-1]):
             self.copies_anything = True
             return
-        for word in words[:-1]:
-            if not _REMOTE.match(str(word)):
-                self.copied.append(_from_the_top(str(word)))
+        self.copied += (_from_the_top(str(word)) for word in words[:-1])
 
     def _check_word(self, instruction: _Instruction) -> None:
         """The engine would say in which line of the rewritten file an instruction is wrong."""
