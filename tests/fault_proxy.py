@@ -175,7 +175,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def _in_two_parts(self, body: bytes, first: int) -> Iterator[bytes]:
         yield body[:first]
         self.owner.held.set()
-        self.owner.resumed.wait(60)
+        self.owner.resumed.wait(240)
         yield body[first:]
 
     def _signed_without(self, headers: dict[str, str]) -> tuple[str, dict[str, str]]:

@@ -32,7 +32,7 @@ def address(counted: Path) -> Iterator[str]:
     program.write_text(f'#!/bin/sh\necho "$@" >>{counted}\nexec {shutil.which("runc")} "$@"\n')
     program.chmod(0o755)
     with own_engine(runtimes={"second": program}) as started:
-        yield started
+        yield started.host
 
 
 @pytest.fixture

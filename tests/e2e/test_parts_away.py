@@ -26,7 +26,7 @@ from tests.fault_proxy import Fault, FaultProxy, fault_proxy
 from tests.postgres_cluster import PostgresCluster
 from wherry.service.adapters.s3_server_seaweedfs import SeaweedServer
 
-_DEADLINE_S = 120
+_DEADLINE_S = 180
 # How often PostgreSQL ends all connections, five times a second.
 _TIMES = 15
 MIB = 1024 * 1024

@@ -18,7 +18,7 @@ from wherry.service.adapters.s3_server_seaweedfs import SeaweedServer
 
 # From the first to the last point of an attempt, and on what is found of it then.
 POINTS = ("queued", "fetching", "writing", "collecting", "publishing", "published")
-_DEADLINE_S = 120
+_DEADLINE_S = 180
 
 # Written once for each execution: another number every time.
 NUMBER = "cat /proc/sys/kernel/random/uuid"

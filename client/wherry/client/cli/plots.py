@@ -169,7 +169,9 @@ def _run(client: Client, terminal: Terminal, revisions: Sequence[Revision], flag
             tell_json(terminal, fill(drawn[0])[0] if drawn[0].rows else {})
         return
     if not rendered:
-        terminal.warn("no plots were found; no page is written")
+        asked = f" for {', '.join(flags['targets'])}" if flags["targets"] else ""
+        terminal.warn(f"no plots were found{asked}; no page is written")
+        terminal.tell("  hint: plots are declared in dvc.yaml, under `plots` of a stage or of the file")
         return
     said = find_plots_settings(project.root, os.environ)
     folder = _folder(here, flags["out"] or said.get("out_dir", ""))
