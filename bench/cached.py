@@ -3,7 +3,7 @@
     python -m bench.cached [--stages N] [--chain N] [--repeats N] [--json] [--check]
 
 Two projects: a chain, and a `foreach` of as many stages as --stages, each with a dependency, two parameters and an output.
-Every stage runs once; then `wherry repro` is timed, and `dvc repro` in the same folder once its outputs are there.
+Every stage runs once, which takes minutes and is shown on stderr; then `wherry repro` is timed, and `dvc repro` in the same folder once its outputs are there.
 The service is one of its own and is stopped at the end.
 """
 
@@ -82,7 +82,7 @@ def _seconds(shell: Shell, program: Path, folder: Path) -> float:
 
 def _known_s(shell: Shell, folder: Path, repeats: int) -> float:
     """Seconds of a run of known results; the first one is not counted, and says that they are known."""
-    shell.run(WHERRY, "repro", cwd=folder)
+    shell.watch(WHERRY, "repro", cwd=folder)
     run = json.loads(shell.run(WHERRY, "repro", "--json", cwd=folder))
     caches = {stage["cache"] for stage in run["stages"]}
     if caches != {"hit"}:
@@ -104,6 +104,7 @@ def measure(*, stages: int, chain: int, repeats: int, scratch: Path, shell: Shel
     found = []
     for name, make, count in (("chain", _chain, chain), ("foreach", _many, stages)):
         folder = scratch / name
+        print(f"{name} of {count:,}: every stage runs once, then nothing does", file=sys.stderr)
         make(folder, count, shell)
         wherry_s = _known_s(shell, folder, repeats)
         dvc_s = _nothing_to_do_s(shell, folder)

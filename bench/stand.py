@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,8 @@ DVC = _TOP / ".venv-dvc" / "bin" / "dvc"
 IMAGE = "wherry/base:bookworm"
 
 _WATCH_S = 60
+_TELL_S = 15.0
+_LAST_LINES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,30 @@ class Shell:
             line = " ".join(str(part) for part in command)
             raise SystemExit(f"`{line}` ended with {done.returncode}:\n{done.stdout}{done.stderr}")
         return done.stdout
+
+    def watch(self, *command: str | Path, cwd: Path) -> None:
+        """Run a program that takes long and says on stderr how it goes on: so do we, now and then."""
+        told = time.monotonic()
+        process = subprocess.Popen(
+            command,
+            cwd=cwd,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stderr is not None
+        count, last = 0, deque[str](maxlen=_LAST_LINES)
+        for line in process.stderr:
+            count += " succeeded " in line
+            last.append(line)
+            if time.monotonic() - told > _TELL_S:
+                told = time.monotonic()
+                print(f"  {count} stages have run", file=sys.stderr)
+        if process.wait() != 0:
+            line = " ".join(str(part) for part in command)
+            raise SystemExit(f"`{line}` ended with {process.returncode}:\n{''.join(last)}")
 
     def start(self, *command: str | Path, cwd: Path) -> "subprocess.Popen[bytes]":
         """A program that goes on beside this one, its output thrown away."""

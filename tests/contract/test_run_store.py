@@ -1,6 +1,6 @@
 import asyncio
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from random import Random
 
 import pytest
@@ -16,6 +16,7 @@ from wherry.service.domain.images.image import Image, NamedImage, PullPolicy
 from wherry.service.domain.paths import ProjectPath
 from wherry.service.domain.records import OutputKind
 from wherry.service.domain.run import (
+    EndedAttempt,
     Event,
     FileRecord,
     NewRun,
@@ -27,6 +28,7 @@ from wherry.service.domain.run import (
 )
 from wherry.service.domain.states import CacheUse, HitSource, State
 from wherry.service.domain.task import RunId
+from wherry.service.domain.usage import Usage
 from wherry.service.ports.runs import RunStore
 
 CREATED = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
@@ -337,6 +339,30 @@ def test_what_a_run_was_submitted_with_is_kept_with_the_run(database: Database) 
     assert asyncio.run(submissions.find_images(run.id)) == images
     assert asyncio.run(submissions.find(without.id)) is None
     assert asyncio.run(submissions.find_images(without.id)) == ()
+
+
+def test_what_is_told_of_a_change_is_what_is_read_of_it_later(database: Database) -> None:
+    writer = SqlRunStore(database, Random(1))
+    run, _ = asyncio.run(writer.create(replace(new_run(), snapshot="5" * 32)))
+    wherever = timezone(timedelta(hours=2))
+    known = StageRecord(
+        name=TRAIN,
+        state=State.SUCCEEDED,
+        cache=CacheUse.HIT,
+        from_run=RunId("3"),
+        usage=Usage(peak_memory_bytes=4096, cpu_s=0.5),
+        earlier=(EndedAttempt(reason="exit code 1", exit_code=1, wall_s=0.25, usage=Usage(read_bytes=1)),),
+        outs=(FileRecord(path=ProjectPath("m"), hash=BlobHash("4" * 32), size_bytes=1),),
+        since=CREATED.astimezone(wherever),
+    )
+    started = replace(run, state=State.RUNNING, started_at=CREATED.astimezone(wherever), stop_requested=True)
+    asyncio.run(writer.save_run(started))
+    asyncio.run(writer.save_stages(run.id, [known, replace(known, name=PREPARE)]))
+
+    told = asyncio.run(writer.events_after(run.id, 0, 10))
+    reader = SqlRunStore(database, Random(2))
+    assert len(told) == 3
+    assert told == asyncio.run(reader.events_after(run.id, 0, 10))
 
 
 def test_a_service_lists_its_own_runs_and_those_of_nobody(database: Database) -> None:

@@ -62,5 +62,5 @@ def test_without_a_service_the_files_alone_are_looked_at(tmp_path: Path, service
     said = nobody.wherry("init", "--json", cwd=root).expect(0).json()
     assert said["written"]
     assert said["gpu_libraries"] == ["torch"]
-    assert [finding["id"] for finding in said["findings"]] == ["NO_PIPELINE"]
+    assert [finding["id"] for finding in said["findings"]] == ["NO_PIPELINE", "NO_REQUIREMENTS"]
     assert said["next"][0] == "wherry up"

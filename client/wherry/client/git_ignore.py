@@ -1,5 +1,7 @@
 """Cached outputs are kept out of git, as `dvc repro` keeps them out."""
 
+import functools
+import posixpath
 import re
 import subprocess
 from collections.abc import Iterable
@@ -17,7 +19,11 @@ def keep_out_of_git(root: Path, paths: Iterable[str]) -> list[str]:
     DVC appends `/name` to the .gitignore of the output's folder when it has run or restored a stage. A folder
     that is not there is not made for it. Outside git nothing is done.
     """
-    shown = dict.fromkeys(path for path in paths if (root / path).parent.is_dir())
+    # Asked once for each folder: a thousand outputs may stand in one.
+    is_there = functools.cache(lambda folder: (root / folder).is_dir())
+    shown = dict.fromkeys(path for path in paths if is_there(posixpath.dirname(path)))
+    if not shown:
+        return []
     ignored = _ignored(root, set(shown))
     changed = []
     for path in (path for path in shown if path not in ignored):

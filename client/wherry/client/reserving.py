@@ -4,7 +4,6 @@ On ext4 1 MiB at a time went into reserved room for 0.3 to 0.4 s of the processo
 file that grows, or into a hole, for 0.6 to 1.4 s.
 """
 
-import ctypes
 import errno
 import os
 
@@ -17,6 +16,8 @@ def reserve(file: int, size: int) -> None:
     Raises:
         OSError: if there is not enough room.
     """
+    import ctypes  # noqa: PLC0415 - only long files need it
+
     os.ftruncate(file, 0)
     # os.posix_fallocate would write into every block where the file system cannot do it.
     fallocate = getattr(ctypes.CDLL(None, use_errno=True), "fallocate", None)

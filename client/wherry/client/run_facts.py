@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -170,6 +169,8 @@ class RunFacts:
 
     def _repr_html_(self) -> str:
         """Show it in a notebook: the run in a line, a row for each stage."""
+        import html  # noqa: PLC0415 - only notebooks need it
+
         stages = self._record.stages
         rows = "".join(_row(_stage(stage)) for stage in stages[:_SHOWN_STAGES])
         more = len(stages) - _SHOWN_STAGES
@@ -198,6 +199,8 @@ def _stage(stage: StageRecord) -> Stage:
 
 
 def _row(stage: Stage) -> str:
+    import html  # noqa: PLC0415 - as above
+
     seconds = "" if stage.wall_s is None else f"{stage.wall_s:.1f}"
     cells = (stage.name, stage.state, stage.cache or "", seconds)
     return "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + "</tr>"

@@ -1,6 +1,7 @@
 """From the folder to a request: scan, say what is asked for, provide what the service lacks, ask again."""
 
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -108,16 +109,20 @@ class Submitter:
         raise ProtocolBroken(f"the service still lacks something after {_ROUNDS_MAX} rounds")
 
     def _prepare(self, selection: Selection) -> Submission:
-        scan = scan_project(self._project, self._rules, self._hasher)
+        # While files are looked at, git says the rest: each of its commands is a program that starts.
+        with ThreadPoolExecutor(max_workers=2, thread_name_prefix="git") as aside:
+            commit_read = aside.submit(read_commit, self._project)
+            ignores_read = aside.submit(ignores_elsewhere, self._project)
+            scan = scan_project(self._project, self._rules, self._hasher)
         for warning in scan.warnings:
             self._progress.warn(warning)
-        commit = read_commit(self._project)
+        commit = commit_read.result()
         submission = Submission(
             project=self._project.name,
             snapshot=Snapshot(
                 files=self._announce(scan),
                 surroundings=Surroundings(root=self._project.root.as_posix(), levels=self._project.levels),
-                ignored_elsewhere=ignores_elsewhere(self._project),
+                ignored_elsewhere=ignores_read.result(),
             ),
             working_folder=self._project.folder,
             targets=selection.targets,

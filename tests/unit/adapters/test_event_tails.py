@@ -1,13 +1,18 @@
 """The newest events of runs, kept in memory."""
 
-from wherry.service.adapters.event_tails import EventTails, WrittenEvent
+from wherry.service.adapters.event_tails import EventTails
+from wherry.service.domain.dvc.stage import StageName
+from wherry.service.domain.run import Event, StageRecord
 from wherry.service.domain.task import RunId
 
 _RUN = RunId("7")
 
 
-def _events(first: int, last: int) -> list[WrittenEvent]:
-    return [WrittenEvent(number, f"event {number}") for number in range(first, last + 1)]
+def _events(first: int, last: int) -> list[Event]:
+    return [
+        Event(sequence=number, about=StageRecord(name=StageName(f"stage {number}")))
+        for number in range(first, last + 1)
+    ]
 
 
 def test_of_a_run_that_nothing_was_added_to_nothing_is_known() -> None:
@@ -35,9 +40,9 @@ def test_what_came_before_the_tail_is_not_known() -> None:
 
 def test_whoever_is_far_behind_is_sent_to_the_database() -> None:
     tails = EventTails()
-    tails.add(_RUN, _events(1, 2000))
+    tails.add(_RUN, _events(1, 5000))
     assert tails.read_after(_RUN, 0, 10) is None
-    assert tails.read_after(_RUN, 1998, 10) == _events(1999, 2000)
+    assert tails.read_after(_RUN, 4998, 10) == _events(4999, 5000)
 
 
 def test_a_gap_begins_a_tail_anew() -> None:
@@ -66,3 +71,11 @@ def test_only_so_many_runs_are_remembered() -> None:
     assert len(tails) < 1000
     assert tails.has_after(RunId("0"), 0) is None
     assert tails.has_after(RunId("999"), 0) is True
+
+
+def test_of_all_runs_together_only_so_many_events_are_remembered() -> None:
+    tails = EventTails()
+    for number in range(20):
+        tails.add(RunId(str(number)), _events(1, 1500))
+    assert tails.read_after(RunId("0"), 0, 10) is None
+    assert tails.read_after(RunId("19"), 0, 10) == _events(1, 10)

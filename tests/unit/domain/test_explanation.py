@@ -55,7 +55,6 @@ def _task(**changes: Any) -> StageTask:
         stage=stage,
         key=strict_key(stage, **inputs, ignored=ignore.fingerprint),
         ignore=ignore,
-        dvc_key=None,
         files={},
         data=(),
         use_cache=True,

@@ -66,7 +66,6 @@ def _task(files: dict[str, str], *deps: str, undeclared: Undeclared | None = Non
         environment={},
         network=True,
         key=StrictKey("k"),
-        dvc_key=None,
         files=held,
         data=(),
         use_cache=True,

@@ -73,7 +73,6 @@ def task_of(key: int, run: int, *, use_cache: bool = True) -> StageTask:
         environment={},
         network=False,
         key=StrictKey(f"{key:064x}"),
-        dvc_key=None,
         files={},
         data=(),
         use_cache=use_cache,

@@ -8,9 +8,10 @@ from tests.unit.usecases.driving import FILES, House, drive, states, succeed
 from wherry.service.domain.dvc.stage import StageName
 from wherry.service.domain.resources import Machine
 from wherry.service.domain.run import Run
-from wherry.service.domain.states import State
+from wherry.service.domain.states import Phase, State
 from wherry.service.domain.submission import RunOptions
-from wherry.service.domain.task import Outcome, StageTask
+from wherry.service.domain.task import AttemptId, Outcome, StageTask
+from wherry.service.ports.stages import StageObserver, StageRunner
 from wherry.service.usecases.rank_stages import RankStages
 from wherry.service.usecases.read_project import Project
 from wherry.service.usecases.scheduled_runner import Places, ScheduledStageRunner
@@ -40,13 +41,20 @@ class Crowd:
             self.now.discard(task.stage.name)
 
 
-def limit(house: House, *, at_once: int, cpus: float = 2, begun: Collection[str] = ()) -> Places:
+def limit(
+    house: House,
+    *,
+    at_once: int,
+    cpus: float = 2,
+    begun: Collection[str] = (),
+    inner: StageRunner | None = None,
+) -> Places:
     """Give the house a machine for its runs, on which the stages called `begun` run already."""
     places = Places(Machine(cpus=cpus, memory_bytes=2**30), at_once=at_once)
 
     def runner_for(run: Run, project: Project, options: RunOptions) -> ScheduledStageRunner:
         return ScheduledStageRunner(
-            house.runner,
+            inner or house.runner,
             places=places,
             rank=RankStages(house.cache),
             run=run,
@@ -143,5 +151,65 @@ def test_a_stage_that_the_machine_can_no_longer_run_fails_and_does_not_wait_for_
 
         assert states(run) == {"wide": State.FAILED, "narrow": State.SUCCEEDED}
         assert run.stages[StageName("wide")].reason == "asks for 2 cpus, and a stage can have 1 cpu at most"
+
+    drive(tmp_path, {}, check)
+
+
+class Collecting(StageRunner):
+    """Stages whose commands end at once, and whose outputs are collected until the test lets them be."""
+
+    def __init__(self, inner: StageRunner) -> None:
+        self._inner = inner
+        self.collecting: list[str] = []
+        self._began = asyncio.Semaphore(0)
+        self.gate = asyncio.Event()
+
+    async def run(self, task: StageTask, attempt: AttemptId, observer: StageObserver) -> Outcome:
+        await observer.entered(State.RUNNING, Phase.COLLECTING)
+        self.collecting.append(task.stage.name)
+        self._began.release()
+        await self.gate.wait()
+        return await self._inner.run(task, attempt, observer)
+
+    async def until(self, count: int) -> None:
+        """Return when so many are being collected, and whatever could go on since has gone on."""
+        async with asyncio.timeout(30):
+            for _ in range(count):
+                await self._began.acquire()
+        for _ in range(50):
+            await asyncio.sleep(0)
+
+
+def _side_by_side(count: int, meta: str = "{}") -> dict[str, str]:
+    stages = [
+        f"  s{number}: {{cmd: x, deps: [a], outs: [o{number}], meta: {meta}}}" for number in range(count)
+    ]
+    return {"dvc.yaml": "\n".join(["stages:", *stages]), "a": "1"}
+
+
+def test_while_outputs_are_collected_the_next_stages_run_but_not_without_end(tmp_path: Path) -> None:
+    async def check(house: House) -> None:
+        limit(house, at_once=2, inner=(collecting := Collecting(house.runner)))
+        run = await house.start(_side_by_side(8))
+        await collecting.until(4)
+        # Two have left their places, two more have them.
+        assert len(collecting.collecting) == 4
+        collecting.gate.set()
+
+        assert set(states(await house.end_of(run)).values()) == {State.SUCCEEDED}
+        assert len(collecting.collecting) == 8
+
+    drive(tmp_path, {}, check)
+
+
+def test_a_stage_that_may_be_tried_again_keeps_its_place_to_the_end(tmp_path: Path) -> None:
+    async def check(house: House) -> None:
+        limit(house, at_once=1, inner=(collecting := Collecting(house.runner)))
+        run = await house.start(_side_by_side(3, "{wherry: {retries: 1}}"))
+        await collecting.until(1)
+        assert len(collecting.collecting) == 1
+        collecting.gate.set()
+
+        assert set(states(await house.end_of(run)).values()) == {State.SUCCEEDED}
 
     drive(tmp_path, {}, check)

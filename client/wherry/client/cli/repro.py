@@ -15,6 +15,7 @@ from wherry.client.cli.settings import Command, Settings
 from wherry.client.cli.terminal import Terminal
 from wherry.client.client import Client
 from wherry.client.documents import run_document
+from wherry.client.heard_run import HeardRun
 from wherry.client.selection import Selection
 from wherry.v1.runs_pb2 import Run
 
@@ -72,10 +73,11 @@ def watch_to_end(
     # Output that nobody is shown need not travel.
     shown = logs and not terminal.quiet
     try:
+        heard = HeardRun(run)
         follower_for(terminal, run, client.stage_names(run)).follow(
-            client.watch(run.id, logs=shown, timeout=timeout)
+            heard.listen(client.watch(run.id, logs=shown, timeout=timeout))
         )
-        return client.run(run.id).record
+        return heard.ended() or client.run(run.id).record
     except KeyboardInterrupt:
         terminal.note("")
         terminal.note(detached_line(run))

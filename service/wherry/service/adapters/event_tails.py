@@ -4,21 +4,17 @@ from collections import OrderedDict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from wherry.service.domain.run import Event
 from wherry.service.domain.task import RunId
 
-# Followers that fall behind further than this read the database.
-_EVENTS_MAX = 500
+# Followers that fall behind further than this read the database. Of a run of known results everything comes at once.
+_EVENTS_MAX = 2048
+
+# Of all runs: what is told of one takes one or two thousand bytes.
+_ALL_EVENTS_MAX = 4 * _EVENTS_MAX
 
 # Runs whose events are kept; the others' are read from the database.
 _RUNS_MAX = 64
-
-
-@dataclass(frozen=True, slots=True)
-class WrittenEvent:
-    """An event as it stands in the database."""
-
-    sequence: int
-    payload: str
 
 
 @dataclass(slots=True)
@@ -26,7 +22,7 @@ class _Tail:
     """Events one after the other, without a gap."""
 
     newest: int
-    events: deque[WrittenEvent] = field(default_factory=lambda: deque(maxlen=_EVENTS_MAX))
+    events: deque[Event] = field(default_factory=lambda: deque(maxlen=_EVENTS_MAX))
 
 
 class EventTails:
@@ -36,7 +32,7 @@ class EventTails:
         """Know nothing yet."""
         self._tails: OrderedDict[RunId, _Tail] = OrderedDict()
 
-    def add(self, run_id: RunId, events: Sequence[WrittenEvent]) -> None:
+    def add(self, run_id: RunId, events: Sequence[Event]) -> None:
         """Take in events that are kept now, in the order of their numbers."""
         if not events:
             return
@@ -50,7 +46,7 @@ class EventTails:
         tail.events.extend(events)
         tail.newest = events[-1].sequence
         self._tails.move_to_end(run_id)
-        if len(self._tails) > _RUNS_MAX:
+        while len(self._tails) > _RUNS_MAX or self._count() > _ALL_EVENTS_MAX:
             self._tails.popitem(last=False)
 
     def has_after(self, run_id: RunId, sequence: int) -> bool | None:
@@ -58,7 +54,7 @@ class EventTails:
         tail = self._tails.get(run_id)
         return None if tail is None else tail.newest > sequence
 
-    def read_after(self, run_id: RunId, sequence: int, limit: int) -> Sequence[WrittenEvent] | None:
+    def read_after(self, run_id: RunId, sequence: int, limit: int) -> Sequence[Event] | None:
         """Events after this one, oldest first; None: not all of them are here."""
         tail = self._tails.get(run_id)
         if tail is None:
@@ -69,6 +65,9 @@ class EventTails:
             return None
         first = sequence + 1 - tail.events[0].sequence
         return [tail.events[at] for at in range(max(0, first), min(len(tail.events), first + limit))]
+
+    def _count(self) -> int:
+        return sum(len(tail.events) for tail in self._tails.values())
 
     def __len__(self) -> int:
         """Count the runs of which something is kept."""

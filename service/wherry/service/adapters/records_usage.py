@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 from wherry.service.domain.run import EndedAttempt
@@ -11,7 +10,7 @@ from wherry.service.domain.usage import Usage
 
 def dump_usage(usage: Usage) -> str | None:
     """Write what was used; None where nothing was counted."""
-    return None if usage.is_empty else json.dumps(asdict(usage))
+    return None if usage.is_empty else json.dumps(plain_usage(usage))
 
 
 def load_usage(text: str | None) -> Usage:
@@ -21,7 +20,14 @@ def load_usage(text: str | None) -> Usage:
 
 def plain_usage(usage: Usage) -> dict[str, Any] | None:
     """As JSON knows it; None where nothing was counted."""
-    return None if usage.is_empty else asdict(usage)
+    if usage.is_empty:
+        return None
+    return {
+        "peak_memory_bytes": usage.peak_memory_bytes,
+        "cpu_s": usage.cpu_s,
+        "read_bytes": usage.read_bytes,
+        "written_bytes": usage.written_bytes,
+    }
 
 
 def usage_from(plain: Mapping[str, Any] | None) -> Usage:
@@ -31,7 +37,12 @@ def usage_from(plain: Mapping[str, Any] | None) -> Usage:
 
 def plain_attempt(attempt: EndedAttempt) -> dict[str, Any]:
     """An attempt that was not the last, as JSON knows it."""
-    return asdict(attempt) | {"usage": plain_usage(attempt.usage)}
+    return {
+        "reason": attempt.reason,
+        "exit_code": attempt.exit_code,
+        "wall_s": attempt.wall_s,
+        "usage": plain_usage(attempt.usage),
+    }
 
 
 def attempt_from(plain: Mapping[str, Any]) -> EndedAttempt:

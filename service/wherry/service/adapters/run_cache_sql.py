@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, delete, func, select, update
 
 from wherry.service.adapters.database import Database
+from wherry.service.adapters.decoded_results import DecodedResults
 from wherry.service.adapters.gathered_reads import GatheredReads
 from wherry.service.adapters.records_json import (
     dump_circumstances,
@@ -74,6 +75,7 @@ class SqlRunCache(RunCache):
     def __init__(self, database: Database) -> None:
         self._database = database
         self._find = GatheredReads(self._find_all)
+        self._decoded = DecodedResults(result_from)
 
     async def find(self, key: StrictKey) -> Sequence[Result]:
         """See the port."""
@@ -89,7 +91,7 @@ class SqlRunCache(RunCache):
         )
         found: dict[StrictKey, list[Result]] = {}
         for row in rows:
-            found.setdefault(StrictKey(row.key), []).append(result_from(row))
+            found.setdefault(StrictKey(row.key), []).append(self._decoded(row))
         return found
 
     async def list_family(self, family: Family, *, limit: int) -> Sequence[Result]:

@@ -5,17 +5,18 @@ What this process has appended is told from memory where nobody else writes to t
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, exists, func, insert, select
 
 from wherry.service.adapters import records_json
 from wherry.service.adapters.database import Database
-from wherry.service.adapters.event_tails import EventTails, WrittenEvent
+from wherry.service.adapters.event_tails import EventTails
 from wherry.service.adapters.shared_reads import SharedReads
 from wherry.service.adapters.tables import events
 from wherry.service.adapters.wakeups import Wakeups
-from wherry.service.domain.run import Event
+from wherry.service.domain.run import Event, Run, StageRecord
 from wherry.service.domain.task import RunId
 
 # How long another process's event may go unnoticed.
@@ -49,7 +50,7 @@ class RunEvents:
         # Another process may append to the events of a run: then what this one has appended is not all.
         self._tails = None if database.is_shared else EventTails()
 
-    def tell(self, run_id: RunId, written: Sequence[WrittenEvent]) -> None:
+    def tell(self, run_id: RunId, written: Sequence[Event]) -> None:
         """These are in the database now, and whoever waits for them is woken."""
         if self._tails is not None:
             self._tails.add(run_id, written)
@@ -79,13 +80,11 @@ class RunEvents:
 
     async def _read_after(self, run_id: RunId, sequence: int, limit: int) -> Sequence[Event]:
         known = None if self._tails is None else self._tails.read_after(run_id, sequence, limit)
-        if known is None:
-            values = {"number": run_number(run_id), "after": sequence, "most": limit}
-            rows = await self._database.run(lambda connection: connection.execute(_AFTER, values).all())
-            known = [WrittenEvent(row.sequence, row.payload) for row in rows]
-        return [
-            Event(sequence=event.sequence, about=records_json.load_event(event.payload)) for event in known
-        ]
+        if known is not None:
+            return list(known)
+        values = {"number": run_number(run_id), "after": sequence, "most": limit}
+        rows = await self._database.run(lambda connection: connection.execute(_AFTER, values).all())
+        return [Event(sequence=row.sequence, about=records_json.load_event(row.payload)) for row in rows]
 
     async def _has_after(self, run_id: RunId, sequence: int) -> bool:
         known = None if self._tails is None else self._tails.has_after(run_id, sequence)
@@ -102,14 +101,21 @@ class RunEvents:
 
 
 def append_events(
-    connection: Connection, number: int | None, payloads: Iterable[str]
-) -> Sequence[WrittenEvent]:
-    """Append one event each to a run whose row is locked by this transaction."""
+    connection: Connection, number: int | None, told: Iterable[tuple[Run | StageRecord, str]]
+) -> Sequence[Event]:
+    """Append one event each to a run whose row is locked by this transaction; each comes with its text."""
     first = connection.execute(_NEWEST, {"number": number}).scalar_one() + 1
-    written = [WrittenEvent(sequence, payload) for sequence, payload in enumerate(payloads, first)]
-    rows = [{"run_id": number, "sequence": event.sequence, "payload": event.payload} for event in written]
+    rows, written = [], []
+    for sequence, (about, payload) in enumerate(told, first):
+        rows.append({"run_id": number, "sequence": sequence, "payload": payload})
+        written.append(Event(sequence=sequence, about=_as_read_back(about)))
     connection.execute(_APPEND, rows)
     return written
+
+
+def _as_read_back(about: Run | StageRecord) -> Run | StageRecord:
+    """Of a run an event has what people are told, and not its stages."""
+    return replace(about, stages={}, snapshot="", stop_requested=False) if isinstance(about, Run) else about
 
 
 def run_number(run_id: str) -> int | None:

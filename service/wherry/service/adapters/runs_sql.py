@@ -13,8 +13,8 @@ from sqlalchemy import Connection, Row, bindparam, exists, insert, select, updat
 
 from wherry.service.adapters import records_json
 from wherry.service.adapters.database import Database
-from wherry.service.adapters.event_tails import WrittenEvent
 from wherry.service.adapters.names import make_up_name
+from wherry.service.adapters.new_stages import dump_new_stage, load_any_stage
 from wherry.service.adapters.run_events_sql import RunEvents, append_events, run_number
 from wherry.service.adapters.submissions_sql import submission_row
 from wherry.service.adapters.tables import run_stages, runs, submissions
@@ -125,7 +125,7 @@ class SqlRunStore(RunStore):
             return
         await self._keep(run_id, lambda connection: _save_stages(connection, run_id, stages))
 
-    async def _keep(self, run_id: RunId, change: Callable[[Connection], Sequence[WrittenEvent]]) -> None:
+    async def _keep(self, run_id: RunId, change: Callable[[Connection], Sequence[Event]]) -> None:
         async def keep() -> None:
             self._events.tell(run_id, await self._database.run(change))
 
@@ -221,12 +221,12 @@ def _stages_of(connection: Connection, numbers: Sequence[int]) -> dict[int, dict
     found: dict[int, dict[StageName, StageRecord]] = {}
     for number in numbers:
         rows = connection.execute(_STAGES, {"number": number})
-        records = [records_json.load_stage(row.record) for row in rows]
+        records = [load_any_stage(row.record) for row in rows]
         found[number] = {record.name: record for record in records}
     return found
 
 
-def _save_run(connection: Connection, run: Run) -> Sequence[WrittenEvent]:
+def _save_run(connection: Connection, run: Run) -> Sequence[Event]:
     change = (
         update(runs)
         .where(runs.c.id == run_number(run.id), runs.c.state.not_in(_FINAL_STATES))
@@ -248,14 +248,12 @@ def _save_run(connection: Connection, run: Run) -> Sequence[WrittenEvent]:
         )
     )
     if connection.execute(change).rowcount:
-        return append_events(connection, run_number(run.id), [records_json.dump_event(run)])
+        return append_events(connection, run_number(run.id), [(run, records_json.dump_event(run))])
     _lock(connection, run.id)  # raises when there is no such run; otherwise it is final
     return ()
 
 
-def _save_stages(
-    connection: Connection, run_id: RunId, stages: Sequence[StageRecord]
-) -> Sequence[WrittenEvent]:
+def _save_stages(connection: Connection, run_id: RunId, stages: Sequence[StageRecord]) -> Sequence[Event]:
     number = _lock(connection, run_id)
     records = [records_json.dump_stage(stage) for stage in stages]
     changes = [
@@ -264,7 +262,8 @@ def _save_stages(
     ]
     if connection.execute(_CHANGE_STAGE, changes).rowcount != len(changes):
         _expect_stages(connection, number, sorted({stage.name for stage in stages}))
-    return append_events(connection, number, [records_json.event_of_stage(record) for record in records])
+    told = zip(stages, map(records_json.event_of_stage, records), strict=True)
+    return append_events(connection, number, told)
 
 
 def _expect_stages(connection: Connection, number: int, names: Sequence[str]) -> None:
@@ -290,7 +289,7 @@ def _stage_rows(number: int, names: Sequence[StageName]) -> list[dict[str, Any]]
             "run_id": number,
             "position": position,
             "name": name,
-            "record": records_json.dump_stage(StageRecord(name=name)),
+            "record": dump_new_stage(name),
             "state": State.QUEUED,
         }
         for position, name in enumerate(names)

@@ -6,6 +6,7 @@ from typing import NewType
 
 from wherry.service.domain.blob import BlobHash
 from wherry.service.domain.dvc.ignore import IgnoreRules
+from wherry.service.domain.dvc.run_cache import dvc_key_of
 from wherry.service.domain.dvc.stage import Stage
 from wherry.service.domain.images.image import Image
 from wherry.service.domain.paths import ROOT, ProjectPath
@@ -65,8 +66,6 @@ class StageTask:
     gpus: tuple[int, ...] = ()
     """GPUs that are its own while it runs, by index."""
     key: StrictKey
-    dvc_key: str | None
-    """Key of DVC's own run cache; None when DVC would not keep this stage."""
     files: Mapping[ProjectPath, SnapshotFile] = field(repr=False)
     """The project's own files to lay out, outputs of stages left out."""
     data: tuple[InputData, ...]
@@ -95,6 +94,11 @@ class StageTask:
     """`deps` as DVC writes them, where dvc.lock has hashes of DVC 2 that are still right; None: it has none."""
     project_files: ProjectFiles = field(repr=False, default_factory=lambda: ProjectFiles({}))
     """All files of the project, as one."""
+
+    @property
+    def dvc_key(self) -> str | None:
+        """Key of DVC's own run cache; None when DVC would not keep this stage. Computed when asked for: a known result needs none."""
+        return dvc_key_of(self.stage, self.deps, self.params)
 
     @property
     def undeclared(self) -> Undeclared:

@@ -1,7 +1,5 @@
 """Runs, events and lines to the wire."""
 
-from dataclasses import asdict
-
 from wherry.service.domain.run import Event, Run, RunError, StageRecord, WriteBack, WriteBackKind
 from wherry.service.domain.states import CacheUse, Phase, State
 from wherry.service.domain.usage import Usage
@@ -110,7 +108,14 @@ def stage_to(stage: StageRecord) -> runs_pb2.StageRecord:
 
 
 def _usage_to(usage: Usage) -> runs_pb2.ResourceUsage | None:
-    return None if usage.is_empty else runs_pb2.ResourceUsage(**asdict(usage))
+    if usage.is_empty:
+        return None
+    return runs_pb2.ResourceUsage(
+        peak_memory_bytes=usage.peak_memory_bytes,
+        cpu_s=usage.cpu_s,
+        read_bytes=usage.read_bytes,
+        written_bytes=usage.written_bytes,
+    )
 
 
 def event_to(event: Event) -> runs_pb2.WatchRunResponse:

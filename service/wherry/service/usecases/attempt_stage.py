@@ -7,6 +7,7 @@ from functools import partial
 
 from wherry.service.domain.dvc.stage import Stage, StageName
 from wherry.service.domain.errors import BlobMissing, Unavailable, WherryError
+from wherry.service.domain.records import StageEntry
 from wherry.service.domain.run import EndedAttempt, Run, StageRecord
 from wherry.service.domain.states import CacheUse, HitSource, Phase, State
 from wherry.service.domain.submission import RunOptions
@@ -103,7 +104,8 @@ class AttemptStage:
             await self.end(going, stage, record, Failed(reason=exc.message, exit_code=None, wall_s=None))
         else:
             record = _with_inputs(record, task)
-            task = replace(task, restores=stage.name in going.progress.restoring)
+            if stage.name in going.progress.restoring:
+                task = replace(task, restores=True)
             outcome = await self._outcome(going, task, record)
             if isinstance(outcome, Vanished):
                 return outcome
@@ -119,14 +121,14 @@ class AttemptStage:
 
     async def _outcome(self, going: GoingRun, task: StageTask, record: StageRecord) -> Outcome:
         stage = task.stage
-        if not is_up_to_date(task):
+        if _forces_downstream(going) and not is_up_to_date(task):
             going.progress.renewed.add(stage.name)
         observer = _Observer(self, going, replace(record, node=self._node))
         outcome = await self._or_lost(going.runner.run(task, self._identities.new_attempt_id(), observer))
         if not isinstance(outcome, Succeeded):
             return outcome
         # Inputs as they are written here: a result may come from a project that spells them otherwise.
-        entry = replace(outcome.entry, cmd=stage.cmd, deps=task.deps, params=task.params)
+        entry = StageEntry(cmd=stage.cmd, deps=task.deps, params=task.params, outs=outcome.entry.outs)
         return replace(outcome, entry=entry)
 
     async def _or_lost(self, work: Awaitable[Outcome]) -> Outcome:
@@ -255,6 +257,10 @@ def _of_hit(outcome: Outcome) -> str:
             return ""
 
 
+def _forces_downstream(going: GoingRun) -> bool:
+    return going.state.project.submission.selection.force_downstream
+
+
 def _is_forced(going: GoingRun, stage: Stage) -> bool:
     return is_forced(going.state.project, stage, going.progress.renewed)
 
@@ -271,13 +277,14 @@ def _with_inputs(record: StageRecord, task: StageTask) -> StageRecord:
 
 def _ended(latest: StageRecord, record: StageRecord, stage: Stage, outcome: Outcome) -> StageRecord:
     """The final record; `latest` knows the attempt when there was one."""
-    record = replace(
-        record,
-        attempt=latest.attempt,
-        node=latest.node,
-        attempt_id=latest.attempt_id,
-        output_after=latest.output_after,
-    )
+    if latest.attempt_id is not None or latest.attempt or latest.node or latest.output_after:
+        record = replace(
+            record,
+            attempt=latest.attempt,
+            node=latest.node,
+            attempt_id=latest.attempt_id,
+            output_after=latest.output_after,
+        )
     match outcome:
         case Succeeded():
             return replace(

@@ -158,6 +158,7 @@ class ContainerStageRunner(StageRunner):
             await tell_hidden(task, observer)
             await self._tell_left(task, workspace, observer)
             return _failed(task, ended)
+        await observer.entered(State.RUNNING, Phase.COLLECTING)
         await self._tell_changed(workspace, observer)
         undeclared = await find_undeclared(task, self._workspaces, workspace, at_in_workspace)
         # The command is not run again because the store is away for a while.
@@ -239,7 +240,6 @@ class ContainerStageRunner(StageRunner):
         self, task: StageTask, workspace: Path, observer: StageObserver
     ) -> tuple[FileEntry, ...]:
         declared = declared_outputs(task)
-        await observer.entered(State.RUNNING, Phase.COLLECTING)
         collected = await self._workspaces.collect(
             workspace, outputs_at(task), task.ignore.moved_to(task.root_at)
         )

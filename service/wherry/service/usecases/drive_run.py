@@ -20,6 +20,7 @@ from wherry.service.ports.event_log import EventLog
 from wherry.service.ports.logs import LogStore
 from wherry.service.ports.runs import RunStore
 from wherry.service.ports.stages import StageRunner
+from wherry.service.usecases.arrivals import Arrivals
 from wherry.service.usecases.attempt_stage import GoingRun
 from wherry.service.usecases.keep_succeeded import KeepSucceeded
 from wherry.service.usecases.patience import patiently, until_kept
@@ -97,11 +98,14 @@ class DriveRun:
         self._log = log
         self._going: dict[RunId, asyncio.Task[None]] = {}
         self._is_closing = False
+        self.arrivals = Arrivals()
+        """Those who submit: a new run begins when they have their answers."""
 
     def start(self, run: Run, state: ProjectState, options: RunOptions) -> None:
         """Set a new run going; returns at once."""
 
         async def opened() -> tuple[ProjectState, RunOptions]:
+            await self.arrivals.answered()
             return state, options
 
         _ = self._go(run, opened)
@@ -140,24 +144,27 @@ class DriveRun:
         return await self._reopen(run)
 
     async def _drive(self, run: Run, opened: _Opened) -> None:
-        addresses = dict[StageName, str]()
+        state: ProjectState | None = None
+
+        def address_of(name: StageName) -> str:
+            if state is None:
+                return name
+            project = state.project
+            return address_from(project.pipeline, name, project.submission.working_folder)
+
         progress = RunProgress(
             run_id=run.id,
             runs=self._runs,
             clock=self._clock,
             stages=run.stages,
-            address_of=lambda name: addresses.get(name, name),
+            address_of=address_of,
             logs=self._logs,
         )
         run = replace(run, state=State.RUNNING, started_at=run.started_at or self._clock.now())
-        state: ProjectState | None = None
         error: RunError | None = None
         try:
             await until_kept(lambda: self._runs.save_run(run), self._clock)
             state, options = await opened()
-            project = state.project
-            folder = project.submission.working_folder
-            addresses |= {name: address_from(project.pipeline, name, folder) for name in run.stages}
             going = GoingRun(
                 run=run,
                 state=state,

@@ -1,6 +1,5 @@
 """Make a stage ready: find the content of every input, and from that the keys of its result."""
 
-import asyncio
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -9,7 +8,6 @@ from wherry.service.domain.dvc.ignore import IgnoreRules
 from wherry.service.domain.dvc.legacy_hash import as_recorded, undecided
 from wherry.service.domain.dvc.params import ParamsParser, read_params
 from wherry.service.domain.dvc.reuse import is_cacheable
-from wherry.service.domain.dvc.run_cache import cache_key, is_eligible
 from wherry.service.domain.dvc.stage import Stage, StageName
 from wherry.service.domain.dvc.view import PathOrder, PlacedData, ProjectView
 from wherry.service.domain.errors import DataMissing, PipelineInvalid
@@ -18,13 +16,14 @@ from wherry.service.domain.keys import strict_key
 from wherry.service.domain.network import NetworkPolicy
 from wherry.service.domain.paths import ROOT, PathSet, ProjectPath, is_within, resolve_project_path
 from wherry.service.domain.reads import ProjectFiles
-from wherry.service.domain.records import FileEntry, Params, StageEntry
+from wherry.service.domain.records import FileEntry, StageEntry
 from wherry.service.domain.snapshot import SnapshotFile
 from wherry.service.domain.task import InputData, RunId, StageTask
 from wherry.service.domain.tree import Tree
 from wherry.service.ports.blob_index import BlobIndex
 from wherry.service.usecases.find_legacy_hashes import FindLegacyHashes
 from wherry.service.usecases.find_recorded import FindRecorded
+from wherry.service.usecases.one_reader import OneReader
 from wherry.service.usecases.read_blobs import ReadBlobs
 from wherry.service.usecases.read_project import Project
 
@@ -54,8 +53,8 @@ class ProjectState:
     parser: ParamsParser = field(default_factory=ParamsParser)
     params_files: dict[BlobHash, bytes] = field(default_factory=dict)
     """Contents of params files that were needed so far."""
-    reading: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
-    """Held while contents are read: stages that go side by side need the same ones, and one of them reads for all."""
+    reading: OneReader = field(default_factory=OneReader, repr=False)
+    """Through which contents are read: stages that go side by side need the same ones."""
     _file_order: PathOrder = field(init=False, repr=False)
     _placed_order: PathOrder = field(init=False, repr=False)
 
@@ -168,7 +167,6 @@ class ResolveStage:
                 previous=previous,
                 root_at=project.snapshot.around.prefix,
             ),
-            dvc_key=_dvc_key(stage, deps, params),
             files=state.files,
             data=(*_inputs(state, stage), *_persistent_data(state, stage)),
             previous=previous,
@@ -194,11 +192,11 @@ class ResolveStage:
         return replace(view, sizes={blob: record.size_bytes for blob, record in records.items()})
 
     async def _read_trees(self, state: ProjectState, needed: set[BlobHash]) -> None:
-        if needed <= state.trees.keys():
-            return
-        async with state.reading:
+        async def read() -> None:
             for blob in needed - state.trees.keys():
                 state.trees[blob] = await self._read.read_tree(blob)
+
+        await state.reading.until(lambda: needed <= state.trees.keys(), read)
 
     def _deps(self, view: ProjectView, stage: Stage) -> Iterator[FileEntry]:
         for dep in stage.deps:
@@ -244,21 +242,11 @@ class ResolveStage:
         return contents
 
     async def _params_file(self, state: ProjectState, blob: BlobHash) -> bytes:
-        if blob not in state.params_files:
-            async with state.reading:
-                if blob not in state.params_files:
-                    state.params_files[blob] = await self._read.read_dvc_file(blob)
+        async def read() -> None:
+            state.params_files[blob] = await self._read.read_dvc_file(blob)
+
+        await state.reading.until(lambda: blob in state.params_files, read)
         return state.params_files[blob]
-
-
-def _dvc_key(stage: Stage, deps: tuple[FileEntry, ...], params: Params) -> str | None:
-    if not is_eligible(stage, params):
-        return None
-    outs = tuple(
-        FileEntry(path=out.path, hash=BlobHash(""), size_bytes=0)
-        for out in sorted(stage.outs, key=lambda out: out.path)
-    )
-    return cache_key(StageEntry(cmd=stage.cmd, deps=deps, params=params, outs=outs))
 
 
 def open_state(

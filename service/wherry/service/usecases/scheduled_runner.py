@@ -3,18 +3,32 @@
 import asyncio
 import contextlib
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 
 from wherry.service.domain.dvc.stage import StageName
 from wherry.service.domain.resources import Demand, Machine, demand_of, find_excess
 from wherry.service.domain.run import Run
 from wherry.service.domain.schedule import Grant, Request, Schedule
+from wherry.service.domain.states import Phase, State
 from wherry.service.domain.submission import RunOptions
 from wherry.service.domain.task import AttemptId, Failed, Outcome, StageTask
-from wherry.service.ports.stages import StageObserver, StageRunner
+from wherry.service.ports.logs import LogStream
+from wherry.service.ports.stages import OutputPlace, StageObserver, StageRunner
 from wherry.service.usecases.rank_stages import RankStages
 from wherry.service.usecases.read_project import Project
+
+
+class Place:
+    """A place that a stage holds."""
+
+    def __init__(self, grant: Grant, leave: Callable[[], None]) -> None:
+        self.grant = grant
+        self._leave = leave
+
+    def leave(self) -> None:
+        """Let others have it before the stage is done, if not too many have left theirs so already."""
+        self._leave()
 
 
 class Places:
@@ -27,6 +41,9 @@ class Places:
         self._numbers = itertools.count()
         self._waiting: dict[int, asyncio.Future[Grant]] = {}
         self._will_grant = False
+        # What a stage has written takes disk until it is kept: as many may do that as have a place, beside those.
+        self._leaving_max = at_once
+        self._left: set[int] = set()
 
     @contextlib.asynccontextmanager
     async def hold(
@@ -39,8 +56,8 @@ class Places:
         path_s: float,
         begun_with: tuple[int, ...] | None = None,
         when_waiting: Callable[[str], Awaitable[None]],
-    ) -> AsyncIterator[Grant]:
-        """Wait for a place and hold it. `when_waiting` is told once what the stage lacks, if it lacks something.
+    ) -> AsyncIterator[Place]:
+        """Wait for a place and hold it, to the end or until it is left. `when_waiting` is told once what the stage lacks, if it lacks something.
 
         A stage that runs already, on the GPUs `begun_with`, holds its place at once.
         """
@@ -68,11 +85,22 @@ class Places:
             await asyncio.sleep(0)
             if not granted.done() and not demand.is_plain and (reason := self._schedule.why_waiting(number)):
                 await when_waiting(reason)
-            yield await granted
+            yield Place(await granted, lambda: self._leave(number))
         finally:
             self._waiting.pop(number, None)
-            self._schedule.remove(number)
-            self._grant_soon()
+            if number in self._left:
+                self._left.discard(number)
+            else:
+                self._give_back(number)
+
+    def _leave(self, number: int) -> None:
+        if number not in self._left and len(self._left) < self._leaving_max:
+            self._left.add(number)
+            self._give_back(number)
+
+    def _give_back(self, number: int) -> None:
+        self._schedule.remove(number)
+        self._grant_soon()
 
     def _grant_soon(self) -> None:
         if not self._will_grant:
@@ -89,7 +117,11 @@ class Places:
 
 
 class ScheduledStageRunner(StageRunner):
-    """Makes the stages of one run wait for their places. Known results need none: caching is outside."""
+    """Makes the stages of one run wait for their places. Known results need none: caching is outside.
+
+    A stage whose command has ended well leaves its place to the next while its outputs are collected and kept, unless it
+    is to be tried again should those be of no use.
+    """
 
     def __init__(
         self,
@@ -131,8 +163,10 @@ class ScheduledStageRunner(StageRunner):
             path_s=(await self._path_seconds()).get(name, 0.0),
             begun_with=begun_with,
             when_waiting=observer.waits,
-        ) as grant:
-            return await self._inner.run(replace(task, gpus=grant.gpus), attempt, observer)
+        ) as place:
+            if not task.settings.retries:
+                observer = _Leaving(observer, place)
+            return await self._inner.run(replace(task, gpus=place.grant.gpus), attempt, observer)
 
     async def _path_seconds(self) -> Mapping[StageName, float]:
         """Asked for when the first stage has to run: a run of known results is never ranked."""
@@ -140,3 +174,34 @@ class ScheduledStageRunner(StageRunner):
             self._ranks = asyncio.create_task(self._rank(self._project))
         # Shielded: other stages wait for it too.
         return await asyncio.shield(self._ranks)
+
+
+class _Leaving(StageObserver):
+    """Passes on, and leaves the place when nothing runs any more."""
+
+    def __init__(self, inner: StageObserver, place: Place) -> None:
+        self._inner = inner
+        self._place = place
+
+    async def began(self, attempt: AttemptId) -> None:
+        await self._inner.began(attempt)
+
+    async def resumed(self, attempt: AttemptId) -> None:
+        await self._inner.resumed(attempt)
+
+    async def attached(self, origin: OutputPlace, state: State) -> None:
+        await self._inner.attached(origin, state)
+
+    async def entered(self, state: State, phase: Phase | None = None) -> None:
+        if phase is Phase.COLLECTING:
+            self._place.leave()
+        await self._inner.entered(state, phase)
+
+    async def waits(self, reason: str) -> None:
+        await self._inner.waits(reason)
+
+    def place(self) -> OutputPlace:
+        return self._inner.place()
+
+    async def wrote(self, stream: LogStream, lines: Sequence[bytes]) -> None:
+        await self._inner.wrote(stream, lines)

@@ -58,6 +58,12 @@ class SubmitRun:
 
         `content` is the submission as it came, from which it can be read again.
         """
+        with self._drive.arrivals.arriving():
+            return await self._accept(submission, options, idempotency_key, content)
+
+    async def _accept(
+        self, submission: Submission, options: RunOptions, idempotency_key: str, content: bytes
+    ) -> Accepted | Needs:
         state = await self._open_project(submission, upload=True)
         if isinstance(state, Needs):
             return state

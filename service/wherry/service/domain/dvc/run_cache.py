@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from wherry.service.domain.blob import BlobHash
 from wherry.service.domain.dvc.emit import dump_yaml
 from wherry.service.domain.dvc.plain_emit import NotPlain, emit_mapping
 from wherry.service.domain.dvc.stage import Stage
@@ -55,6 +56,17 @@ def cache_key(entry: StageEntry) -> str:
     mapping = entry_mapping(entry)
     mapping["outs"] = [out["path"] for out in mapping.get("outs", [])]
     return _hash(mapping)
+
+
+def dvc_key_of(stage: Stage, deps: tuple[FileEntry, ...], params: Params) -> str | None:
+    """Key of a stage whose inputs are known; None when DVC would not keep it."""
+    if not is_eligible(stage, params):
+        return None
+    outs = tuple(
+        FileEntry(path=out.path, hash=BlobHash(""), size_bytes=0)
+        for out in sorted(stage.outs, key=lambda out: out.path)
+    )
+    return cache_key(StageEntry(cmd=stage.cmd, deps=deps, params=params, outs=outs))
 
 
 def cache_value(entry: StageEntry) -> str:
