@@ -60,7 +60,7 @@ def main() -> None:
 
 
 def _asked(bench: Bench, count: int) -> dict[str, float]:
-    """Ask for hashes, some of blobs that are held: a folder of tiny files is pushed first."""
+    """Ask for hashes, some of sources that are held (in packs): a folder of tiny files is pushed first."""
     held = [f"{number}\n".encode() for number in range(_HELD)]
     folder = bench.folder / "held"
     _make_project(bench, folder)
@@ -75,9 +75,9 @@ def _asked(bench: Bench, count: int) -> dict[str, float]:
     sources = [Source(hash=name, size=10, label=name) for name in names]
     connection = Connection(lambda: find_endpoint(None, bench.environment), user="bench")
     try:
-        find_missing(connection, sources[:1])
+        find_missing(connection, sources[:1], sources=True)
         began = time.perf_counter()
-        missing = find_missing(connection, sources)
+        missing = find_missing(connection, sources, sources=True)
         took = time.perf_counter() - began
     finally:
         connection.close()

@@ -1,6 +1,7 @@
 """The index of packs in SQL. It knows nothing of the bucket: who adds a pack has put it there."""
 
-from collections.abc import Collection, Iterator, Sequence
+import json
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -25,6 +26,10 @@ _PLACES = select(packed_blobs, packs.c.size_bytes.label("pack_bytes")).join_from
     packed_blobs, packs, packed_blobs.c.pack == packs.c.name
 )
 _FIND = _PLACES.where(packed_blobs.c.hash.in_(bindparam("hashes", expanding=True)))
+# SQLite takes all of them as one value, as in the index of single blobs.
+_FIND_OF_JSON = _PLACES.where(
+    packed_blobs.c.hash.in_(select(func.json_each(bindparam("hashes")).table_valued("value").c.value))
+)
 _USED_AT = func.coalesce(
     packed_blobs.c.last_used_at, packed_blobs.c.created_at, type_=packed_blobs.c.created_at.type
 )
@@ -71,10 +76,14 @@ class SqlPackIndex(PackIndex):
         return {blob: found[blob] for blob in hashes if blob in found}
 
     async def _find(self, hashes: Collection[BlobHash]) -> dict[BlobHash, PackedBlob]:
-        parts = list(_cut(sorted(set(hashes))))
+        ordered = sorted(set(hashes))
 
         def work(connection: Connection) -> dict[BlobHash, PackedBlob]:
-            rows = (row for part in parts for row in connection.execute(_FIND, {"hashes": part}))
+            rows: Iterable[Row[Any]]
+            if connection.dialect.name == "sqlite":
+                rows = connection.execute(_FIND_OF_JSON, {"hashes": json.dumps(ordered)})
+            else:
+                rows = (row for part in _cut(ordered) for row in connection.execute(_FIND, {"hashes": part}))
             return {place.member.hash: place for place in map(_place, rows)}
 
         return await self._database.run(work)
