@@ -107,10 +107,15 @@ class Project:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
 
-    def commit(self, message: str = "change") -> None:
-        """Commit everything that is not ignored."""
+    def commit(self, message: str = "change", *, later_s: int = 0) -> None:
+        """Commit everything that is not ignored, as if so much later."""
         git(self.root, "add", "-A")
-        git(self.root, *_GIT, "commit", "-q", "-m", message, "--allow-empty")
+        at = f"{int(time.time()) + later_s} +0000"
+        run(
+            ["git", *_GIT, "commit", "-q", "-m", message, "--allow-empty"],
+            cwd=self.root,
+            env={**os.environ, "GIT_AUTHOR_DATE": at, "GIT_COMMITTER_DATE": at},
+        ).expect(0)
 
     def clone(self, root: Path, *, user: str) -> "Project":
         """A second clone, somewhere else, of somebody else: without any data."""

@@ -122,10 +122,11 @@ _ALL: tuple[Question, ...] = (*_JSON, *_TABLES, *_REFUSED)
 def project(tmp_path_factory: pytest.TempPathFactory, service: Service) -> Project:
     """Two commits and a workspace; the second commit's cached metrics are in DVC's cache only."""
     project = new_project(tmp_path_factory.mktemp("results") / "project", service, _FILES)
-    for lr in ("0.25", "0.5"):
+    # Commits of one second have no order in DVC's tables.
+    for later_s, lr in ((60, "0.25"), (120, "0.5")):
         project.write({"lr": f"{lr}\n"})
         project.dvc("repro", "made").expect(0)
-        project.commit(lr)
+        project.commit(lr, later_s=later_s)
         git(project.root, "tag", "first" if lr == "0.25" else "second")
     project.write(_CHANGED)
     (project.root / "made.json").unlink()
