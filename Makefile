@@ -11,7 +11,7 @@ export DVC_NO_ANALYTICS := 1
 PROTOS := $(sort $(wildcard proto/wherry/v1/*.proto))
 PYTEST_ARGS ?=
 # Most of a test's time is spent waiting for containers and services: more processes than processors, a file to each.
-# In the order of collection, which tests/conftest.py sees to.
+# In the order of collection, which tests/conftest.py sees to. A process that ends ends them all: the test it was at failed.
 PYTEST_PROCESSES ?= 3
 
 .PHONY: help setup engine image demo test lint types check proto proto-check bench lock clean
@@ -34,7 +34,7 @@ demo: ## the example from end to end, on this machine
 test: setup image ## every test, on a real engine, S3 server, PostgreSQL and real DVC
 	@scripts/postgres.sh
 	@scripts/packages.sh zsh fish chromium
-	pytest -n $(PYTEST_PROCESSES) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+	pytest -n $(PYTEST_PROCESSES) --dist loadfile --no-loadscope-reorder --max-worker-restart 0 $(PYTEST_ARGS)
 
 lint: setup ## style, imports between layers, the protocol, generated code
 	ruff check .

@@ -20,37 +20,48 @@ SECRETS_AT = "/run/secrets"
 
 _BASH = "bash --noprofile --norc"
 _CHOICES = {
-    None: f'if command -v bash >/dev/null 2>&1; then shell="{_BASH}"; else shell=sh; fi\n',
-    "bash": f'shell="{_BASH}"\n',
-    "sh": "shell=sh\n",
+    None: f'if command -v bash >/dev/null 2>&1; then _wherry_shell="{_BASH}"; else _wherry_shell=sh; fi\n',
+    "bash": f'_wherry_shell="{_BASH}"\n',
+    "sh": "_wherry_shell=sh\n",
 }
+
+# PID 1 gets no default signal handlers: the trap passes SIGTERM on to the command, so that a stop does not have to wait
+# for SIGKILL. One that comes before a command is known by its number is remembered: it is passed on then, and no other
+# command is started. Names that no stage has in its environment: a variable that came from there would go on to the
+# commands with what is assigned here.
+_STOP = """\
+_wherry_stop= _wherry_passed= _wherry_child=
+_wherry_pass_on() { [ -z "$_wherry_child" ] || { _wherry_passed=1; kill -TERM "$_wherry_child" 2>/dev/null; }; }
+trap '_wherry_stop=1; _wherry_pass_on' TERM
+"""
 
 # The last line of what is handed over: without it a service that died meanwhile has not handed over all.
 _ALL = "# that is all"
 
 # `cat` sees the end of the input, and nothing of it is left for the commands.
 _TAKE_SECRETS = f"""\
-secrets=$(cat)
-case "$secrets" in
-  *"{_ALL}") eval "$secrets"; unset secrets ;;
+_wherry_secrets=$(cat)
+case "$_wherry_secrets" in
+  *"{_ALL}") eval "$_wherry_secrets"; unset _wherry_secrets ;;
   *) echo "the service was interrupted before it had handed over the secrets" >&2; exit 125 ;;
 esac
 """
 
-# PID 1 gets no default signal handlers: the trap passes SIGTERM on to the command, so that a stop
-# does not have to wait for SIGKILL. `wait` returns early when the trap ran: hence the second one.
+# `wait` returns early when the trap ran: hence the second one.
 _DRIVER = """\
-trap 'kill -TERM "$child" 2>/dev/null' TERM
-number=0
-for command in "$@"; do
-  number=$((number+1))
-  $shell -c "$command" </dev/null &
-  child=$!
-  wait "$child"; status=$?
-  while kill -0 "$child" 2>/dev/null; do wait "$child"; status=$?; done
-  [ "$status" -eq 0 ] && continue
-  [ $# -eq 1 ] || printf '\\036command %d failed\\036\\n' "$number" >&2
-  exit "$status"
+_wherry_number=0
+for _wherry_command in "$@"; do
+  [ -z "$_wherry_stop" ] || exit 143
+  _wherry_number=$((_wherry_number+1))
+  $_wherry_shell -c "$_wherry_command" </dev/null &
+  _wherry_child=$!
+  [ "$_wherry_stop$_wherry_passed" != 1 ] || _wherry_pass_on
+  wait "$_wherry_child"; _wherry_status=$?
+  while kill -0 "$_wherry_child" 2>/dev/null; do wait "$_wherry_child"; _wherry_status=$?; done
+  _wherry_child=
+  [ "$_wherry_status" -eq 0 ] && continue
+  [ $# -eq 1 ] || printf '\\036command %d failed\\036\\n' "$_wherry_number" >&2
+  exit "$_wherry_status"
 done
 """
 _FAILED = re.compile(rb"\x1ecommand (?P<number>[0-9]{1,9}) failed\x1e")
@@ -74,7 +85,7 @@ def shell_argv(
 
     `shell` is bash or sh, None for what the image has. With `takes_secrets` it first reads what `secrets_script` says.
     """
-    script = f"{_TAKE_SECRETS if takes_secrets else ''}{_CHOICES[shell]}{_DRIVER}"
+    script = f"{_STOP}{_TAKE_SECRETS if takes_secrets else ''}{_CHOICES[shell]}{_DRIVER}"
     return ("/bin/sh", "-c", script, "wherry", *commands)
 
 
