@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import click
 
 from wherry.client import __version__
-from wherry.client.cli import exits
+from wherry.client.cli import exits, interrupts
 from wherry.client.cli.quick_grpc import unused_put_off
 from wherry.client.cli.settings import Settings, global_options
 from wherry.client.errors import ClientError
@@ -199,7 +199,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _run(given: list[str], settings: Settings) -> int:
     as_json = "--json" in given
     try:
-        code = wherry.main(given, prog_name="wherry", standalone_mode=False, obj=settings)
+        with interrupts.told_as_such():
+            code = wherry.main(given, prog_name="wherry", standalone_mode=False, obj=settings)
     except ClientError as error:
         exits.tell_error(error, as_json=as_json)
         _tell_trace(settings)

@@ -3,6 +3,7 @@
 import os
 import sys
 import threading
+import time
 from pathlib import Path
 
 import click
@@ -123,7 +124,7 @@ def _print_log(file: Path, *, follow: bool) -> None:
             sys.stdout.buffer.flush()
             if not follow:
                 return
-            threading.Event().wait(_POLL_S)
+            time.sleep(_POLL_S)
 
 
 def _state_words(status: Status) -> str:
