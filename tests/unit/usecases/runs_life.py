@@ -220,7 +220,7 @@ class Life:
                 log=log,
             ),
         )
-        self.lease_sweep = SweepLeases(leases=leases, passed=passed, clock=clock, log=log)
+        self.lease_sweep = SweepLeases(leases=leases, passed=passed, clock=clock)
         open_project = cast(OpenProject, self._open)
         self.drive = DriveRun(
             attempt=RestoreInputs(
