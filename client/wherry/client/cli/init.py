@@ -26,6 +26,8 @@ from wherry.v1.pipelines_pb2 import Pipeline
 _SETTINGS_FILE = ".dvc/wherry.toml"
 # What every service of version 0.1 reads.
 _ALWAYS_READABLE = frozenset({"image", "network", "env"})
+# Where there is no service to ask: it will be of this version or a later one.
+_READABLE_TODAY = _ALWAYS_READABLE | {"requirements", "gpus", "secrets"}
 _PATHS_SHOWN = 3
 _PATIENCE_S = 10.0
 
@@ -136,7 +138,7 @@ def _connect(settings: Settings, stack: contextlib.ExitStack) -> tuple[Client | 
 def _ask(client: Client | None, project: Project, trouble: ClientError | None) -> _Asked:
     prefix = "." if project.git_root is None else project.root.relative_to(project.git_root).as_posix()
     if client is None:
-        return _Asked(basis=Basis(readable=_ALWAYS_READABLE, prefix=prefix), pipeline=None, trouble=trouble)
+        return _Asked(basis=Basis(readable=_READABLE_TODAY, prefix=prefix), pipeline=None, trouble=trouble)
     info = client.info()
     basis = Basis(
         readable=frozenset(info.stage_settings) or _ALWAYS_READABLE,
