@@ -187,12 +187,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # gRPC's core writes to stderr what the client says better itself; this must be set before it is loaded.
     if not any(argument.startswith("-vv") for argument in given):
         os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    code = _run(given, settings)
+    with interrupts.bounded():
+        code = _run(given, settings)
     # What is still buffered may meet a closed pipe too.
     try:
         sys.stdout.flush()
     except BrokenPipeError:
         code = _broken_pipe()
+    if code == exits.INTERRUPTED:
+        interrupts.leave(code)
     sys.exit(code)
 
 
