@@ -79,3 +79,8 @@ def test_without_a_service_the_files_alone_are_looked_at(tmp_path: Path, service
     assert "NO_REQUIREMENTS" not in [finding["id"] for finding in again["findings"]]
     readable = service.wherry("init", "--json", "--force", cwd=root).expect(0).json()
     assert readable["text"] == again["text"]
+    # A plain `wherry repro` would say that there is nothing here.
+    (root / "sub").mkdir()
+    (root / "sub" / "dvc.yaml").write_text("stages:\n  a: {cmd: x}\n")
+    assert "wherry repro" in again["next"]
+    assert "wherry repro -P" in service.wherry("init", "--json", "--force", cwd=root).expect(0).json()["next"]

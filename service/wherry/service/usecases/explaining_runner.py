@@ -15,7 +15,7 @@ _LINES_KEPT = 30
 
 
 class ExplainingStageRunner(StageRunner):
-    """Looks through the last lines of a stage that failed for a module or a program that its image lacks."""
+    """Looks through the last lines of a stage that failed for a module, a program or a variable that it lacks."""
 
     def __init__(self, inner: StageRunner) -> None:
         """Wrap `inner`."""
