@@ -104,6 +104,7 @@ async def open_parts(settings: Settings, store: Store, stack: contextlib.AsyncEx
         parallel_max=settings.jobs,
         network=stage_network(settings, labels, service=labels[SERVICE_LABEL]),
         runtime=settings.container_runtime,
+        networks_ahead=settings.networks_ahead,
     )
     stack.callback(engine.close)
     cache_gb = settings.node_cache_gb
