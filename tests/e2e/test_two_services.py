@@ -1,16 +1,14 @@
 """Two services of one database: what one executes, those who wait at the other see as if it were theirs."""
 
 import re
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from threading import Event
 from typing import Any
 
 import pytest
 
-from tests.e2e.harness import Project, Service, git, new_project
+from tests.e2e.harness import Project, Service, git, new_project, until
 from tests.postgres_cluster import PostgresCluster
 from wherry.service.adapters.s3_server_seaweedfs import SeaweedServer
 
@@ -48,13 +46,6 @@ def services(
     yield north, south
     for service in (north, south):
         service.wherry("down", cwd=service.home).expect(0)
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + _DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline
-        Event().wait(0.2)
 
 
 def test_who_waits_at_another_service_sees_each_line_once_and_while_it_runs(
