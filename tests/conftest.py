@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests import ports
 from tests.postgres_cluster import PostgresCluster
@@ -16,6 +17,10 @@ from wherry.service.adapters.s3_server_seaweedfs import SeaweedServer
 
 # Files that take long first, so that no process has one to itself at the end: units take milliseconds.
 _ORDER = ("e2e", "conformance", "contract", "integration", "unit")
+
+# Hypothesis fails what takes longer than a fifth of a second, or is slow to draw: on a busy machine anything does.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

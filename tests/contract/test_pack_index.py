@@ -79,6 +79,22 @@ def test_what_was_added_is_found_at_its_place(indexes: Indexes) -> None:
     asyncio.run(body())
 
 
+def test_of_any_number_of_hashes_those_are_missing_that_stand_in_no_pack(indexes: Indexes) -> None:
+    async def body() -> None:
+        members = members_of(*(str(number).encode() for number in range(800)))
+        await indexes.packs.add("p", 9_000, members)
+        never = {BlobHash(f"{number:032x}") for number in range(12_000)}
+        held = {member.hash for member in members}
+
+        assert await indexes.packs.find_missing(held | never) == never
+        assert await indexes.packs.find_missing(list(held)[:3]) == set()
+        assert await indexes.packs.find_missing([members[0].hash, BlobHash("f" * 32)]) == {"f" * 32}
+        assert await indexes.packs.find_missing([]) == set()
+        assert (await indexes.packs.find(held | never)).keys() == held
+
+    asyncio.run(body())
+
+
 def test_what_is_known_stays_where_it_is_and_a_pack_of_nothing_new_is_not_recorded(indexes: Indexes) -> None:
     async def body() -> None:
         await indexes.packs.add("p", 200, members_of(b"a", b"b"))

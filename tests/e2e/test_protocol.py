@@ -137,6 +137,44 @@ def test_malformed_hashes_are_refused(channel: grpc.Channel, token: Metadata, ba
     assert reason_of(refused.value) == "DIGEST_MALFORMED"
 
 
+def test_many_hashes_are_asked_for_packed_beside_digests_or_alone(
+    channel: grpc.Channel, token: Metadata
+) -> None:
+    stub = blobs_pb2_grpc.BlobServiceStub(channel)
+    source, output = b"a source of a project", b"an output"
+    requests = upload((digest_of(source), source)), upload((digest_of(output), output))
+    requests[0][0].sources = True
+    for request in requests:
+        stub.UploadBlobs(iter(request), metadata=token)
+    never = [hashlib.md5(b"never sent %d" % number).digest() for number in range(2)]
+    asked = [never[0], hashlib.md5(source).digest(), hashlib.md5(output).digest(), never[1]]
+
+    def ask(**fields: Any) -> blobs_pb2.FindMissingBlobsResponse:
+        return stub.FindMissingBlobs(blobs_pb2.FindMissingBlobsRequest(**fields), metadata=token)
+
+    of_sources = ask(hashes=b"".join(asked), sources=True)
+    of_outputs = ask(hashes=b"".join(asked), digests=[digest_of(b"absent"), digest_of(output)])
+
+    assert (list(of_sources.missing_hashes), of_sources.looked_up) == ([0, 3], 4)
+    assert (list(of_outputs.missing_hashes), of_outputs.looked_up) == ([0, 1, 3], 4)
+    assert list(of_outputs.missing) == [digest_of(b"absent")]
+    assert ask() == blobs_pb2.FindMissingBlobsResponse()
+
+
+@pytest.mark.parametrize(
+    ("hashes", "reason"), [(b"x" * 17, "DIGEST_MALFORMED"), (b"x" * 16 * 25_001, "TOO_MANY")]
+)
+def test_packed_hashes_are_whole_and_bounded(
+    channel: grpc.Channel, token: Metadata, hashes: bytes, reason: str
+) -> None:
+    stub = blobs_pb2_grpc.BlobServiceStub(channel)
+
+    with pytest.raises(grpc.RpcError) as refused:
+        stub.FindMissingBlobs(blobs_pb2.FindMissingBlobsRequest(hashes=hashes), metadata=token)
+
+    assert reason_of(refused.value) == reason
+
+
 def test_watching_and_logs_resume_by_sequence_number(
     channel: grpc.Channel, token: Metadata, make_project: Make
 ) -> None:

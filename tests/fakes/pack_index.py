@@ -24,6 +24,9 @@ class FakePackIndex(PackIndex):
     async def find(self, hashes: Collection[BlobHash]) -> dict[BlobHash, PackedBlob]:
         return {blob: self.places[blob] for blob in hashes if blob in self.places}
 
+    async def find_missing(self, hashes: Collection[BlobHash]) -> set[BlobHash]:
+        return set(hashes) - self.places.keys()
+
     async def add(self, name: str, size_bytes: int, members: Sequence[PackMember]) -> set[BlobHash]:
         new = dict(self.places)
         for member in members:

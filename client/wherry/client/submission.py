@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from wherry.client.connection import LONG_S, Connection
+from wherry.client.connection import Connection
 from wherry.client.data import LocalData, look_into_cache, look_up
 from wherry.client.direct import DirectWay
 from wherry.client.dvc_cache import DvcCache, read_cache_settings
@@ -13,13 +13,14 @@ from wherry.client.errors import ProtocolBroken
 from wherry.client.hashing import Hasher
 from wherry.client.ignore import IgnoreRules
 from wherry.client.memory import StateMemory
+from wherry.client.missing import find_missing
 from wherry.client.paths import check_wire_path, find_outside, is_outside
 from wherry.client.progress import Progress
 from wherry.client.project import Project, ignores_elsewhere, read_commit
 from wherry.client.scanning import Scan, scan_project
 from wherry.client.selection import Selection
-from wherry.client.uploading import DIGESTS_PER_CALL, Holdings, upload
-from wherry.v1.blobs_pb2 import BlobDigest, FindMissingBlobsRequest
+from wherry.client.uploading import Holdings, upload
+from wherry.v1.blobs_pb2 import BlobDigest
 from wherry.v1.pipelines_pb2 import (
     COMPOSITION_ALWAYS,
     COMPOSITION_NEVER,
@@ -205,17 +206,8 @@ class Submitter:
         """Recorded content that is worth looking for in DVC's cache: not here, and not in the store."""
         if not self._cache.exists():
             return set()
-        absent = [
-            BlobDigest(hash=need.recorded_hash)
-            for need in needs
-            if need.recorded_hash and not self._is_here(need.path)
-        ]
-        missing: set[str] = set()
-        for start in range(0, len(absent), DIGESTS_PER_CALL):
-            request = FindMissingBlobsRequest(digests=absent[start : start + DIGESTS_PER_CALL])
-            answer = self._connection.unary(self._connection.blobs.FindMissingBlobs, request, LONG_S)
-            missing.update(digest.hash for digest in answer.missing)
-        return missing
+        absent = (need.recorded_hash for need in needs if need.recorded_hash and not self._is_here(need.path))
+        return find_missing(self._connection, absent)
 
     def _look_at(self, path: str, submission: Submission, *, recorded: str = "") -> None:
         if path in self._data:

@@ -5,19 +5,18 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 
-from wherry.client.connection import LONG_S, Connection
+from wherry.client.connection import Connection
 from wherry.client.data import TREE_SUFFIX, LocalTree
 from wherry.client.direct import DIRECT_BYTES_MIN, DirectWay, LargeFile
 from wherry.client.errors import ClientError, FileTrouble, Invalid, ProtocolBroken, Unreachable
 from wherry.client.hashing import LocalFile
 from wherry.client.memory import FileStamp
+from wherry.client.missing import find_missing as missing_of
 from wherry.client.progress import Progress
-from wherry.v1.blobs_pb2 import BlobChunk, BlobDigest, FindMissingBlobsRequest, UploadBlobsRequest
+from wherry.v1.blobs_pb2 import BlobChunk, BlobDigest, UploadBlobsRequest
 
-DIGESTS_PER_CALL = 10_000
 _CHUNK_BYTES = 1024 * 1024
 _MESSAGE_BYTES = 2 * 1024 * 1024
 _ATTEMPTS = 5
@@ -156,16 +155,7 @@ def _large_file(source: Source) -> LargeFile:
 
 def find_missing(connection: Connection, wanted: Sequence[Source], *, sources: bool = False) -> list[Source]:
     """Ask which of them the store lacks; `sources` as in `upload`."""
-
-    def ask(start: int) -> list[str]:
-        part = wanted[start : start + DIGESTS_PER_CALL]
-        request = FindMissingBlobsRequest(digests=[source.digest() for source in part], sources=sources)
-        answer = connection.unary(connection.blobs.FindMissingBlobs, request, LONG_S)
-        return [digest.hash for digest in answer.missing]
-
-    # Two calls at once: one is written and read here while the service answers the other.
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        missing = set(chain.from_iterable(pool.map(ask, range(0, len(wanted), DIGESTS_PER_CALL))))
+    missing = missing_of(connection, (source.hash for source in wanted), sources=sources)
     return [source for source in wanted if source.hash in missing]
 
 

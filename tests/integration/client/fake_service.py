@@ -65,6 +65,8 @@ class Script:
     findings: list[system_pb2.CheckFinding] = field(default_factory=list)
     leftovers: list[system_pb2.Leftover] = field(default_factory=list)
     faults: list[blobs_pb2.BlobFault] = field(default_factory=list)
+    knows_no_hashes: bool = False
+    """Look up digests only, as a service did before it was asked for hashes alone."""
     corrupt: bool = False
     """Send other bytes than the name says."""
 
@@ -114,9 +116,15 @@ class FakeService(
         self, request: blobs_pb2.FindMissingBlobsRequest, context: grpc.ServicerContext
     ) -> blobs_pb2.FindMissingBlobsResponse:
         assert len(request.digests) <= 10_000
-        return blobs_pb2.FindMissingBlobsResponse(
+        answer = blobs_pb2.FindMissingBlobsResponse(
             missing=[digest for digest in request.digests if digest.hash not in self.blobs]
         )
+        if not self.script.knows_no_hashes:
+            assert len(request.hashes) <= 25_000 * 16
+            hashes = [request.hashes[at : at + 16].hex() for at in range(0, len(request.hashes), 16)]
+            answer.missing_hashes.extend(place for place, blob in enumerate(hashes) if blob not in self.blobs)
+            answer.looked_up = len(hashes)
+        return answer
 
     def UploadBlobs(  # noqa: N802 - named by the protocol
         self, request_iterator: Iterator[blobs_pb2.UploadBlobsRequest], context: grpc.ServicerContext

@@ -278,7 +278,9 @@ class Life:
         self.stops = WatchStops(runs=self.runs, drive=self.drive, clock=clock)
         self.stop = StopRun(runs=self.runs, drive=self.drive)
         self.follow = FollowRun(
-            runs=self.runs, logs=logs, replay=ReplayLog(archive=archive, keep=self.keep_logs, clock=clock)
+            runs=self.runs,
+            logs=logs,
+            replay=ReplayLog(logs=logs, archive=archive, keep=self.keep_logs, clock=clock),
         )
 
     def _read(self, content: bytes, _user: str) -> tuple[Submission, RunOptions]:

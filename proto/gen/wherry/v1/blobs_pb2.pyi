@@ -55,8 +55,13 @@ class FindMissingBlobsRequest(_message.Message):
 
     DIGESTS_FIELD_NUMBER: _builtins.int
     SOURCES_FIELD_NUMBER: _builtins.int
+    HASHES_FIELD_NUMBER: _builtins.int
     sources: _builtins.bool
     """They are files of a project and nothing else: what stands in a pack of such files is held too."""
+    hashes: _builtins.bytes
+    """More of them, for who asks for many: the MD5s of blobs that are no trees, 16 bytes each and nothing between them, at
+    most 25,000. Given in order they are found quicker. An older service does not know them: see `looked_up`.
+    """
     @_builtins.property
     def digests(self) -> _containers.RepeatedCompositeFieldContainer[Global___BlobDigest]:
         """At most 10,000 digests."""
@@ -66,10 +71,11 @@ class FindMissingBlobsRequest(_message.Message):
         *,
         digests: _abc.Iterable[Global___BlobDigest] | None = ...,
         sources: _builtins.bool = ...,
+        hashes: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["digests", b"digests", "sources", b"sources"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digests", b"digests", "hashes", b"hashes", "sources", b"sources"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -82,18 +88,30 @@ class FindMissingBlobsResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     MISSING_FIELD_NUMBER: _builtins.int
+    MISSING_HASHES_FIELD_NUMBER: _builtins.int
+    LOOKED_UP_FIELD_NUMBER: _builtins.int
+    looked_up: _builtins.int
+    """How many hashes were looked up: as many as were asked for, or 0 by an older service, which has to be asked with
+    digests instead.
+    """
     @_builtins.property
     def missing(self) -> _containers.RepeatedCompositeFieldContainer[Global___BlobDigest]:
-        """The missing ones, in the order asked for."""
+        """The missing ones of the digests, in the order asked for."""
+
+    @_builtins.property
+    def missing_hashes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """The missing ones of the hashes: the place of each, counted from 0, in rising order."""
 
     def __init__(
         self,
         *,
         missing: _abc.Iterable[Global___BlobDigest] | None = ...,
+        missing_hashes: _abc.Iterable[_builtins.int] | None = ...,
+        looked_up: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["missing", b"missing"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["looked_up", b"looked_up", "missing", b"missing", "missing_hashes", b"missing_hashes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -87,8 +87,8 @@ class BlobServiceServicer:
 
         Errors:
 
-        * INVALID_ARGUMENT (DIGEST_MALFORMED): a hash is not of the form above.
-        * INVALID_ARGUMENT (TOO_MANY): more than 10,000 digests in one call: ask in parts.
+        * INVALID_ARGUMENT (DIGEST_MALFORMED): a hash is not of the form above, or `hashes` does not consist of whole ones.
+        * INVALID_ARGUMENT (TOO_MANY): more than 10,000 digests or 25,000 hashes in one call: ask in parts.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -39,8 +39,8 @@ class BlobServiceStub:
 
     Errors:
 
-    * INVALID_ARGUMENT (DIGEST_MALFORMED): a hash is not of the form above.
-    * INVALID_ARGUMENT (TOO_MANY): more than 10,000 digests in one call: ask in parts.
+    * INVALID_ARGUMENT (DIGEST_MALFORMED): a hash is not of the form above, or `hashes` does not consist of whole ones.
+    * INVALID_ARGUMENT (TOO_MANY): more than 10,000 digests or 25,000 hashes in one call: ask in parts.
     """
     UploadBlobs: _grpc.StreamUnaryMultiCallable[_blobs_pb2.UploadBlobsRequest, _blobs_pb2.UploadBlobsResponse]
     """Stores blobs. One call carries any number of blobs one after the other, small ones packed many to
@@ -109,8 +109,8 @@ class BlobServiceAsyncStub(BlobServiceStub):
 
     Errors:
 
-    * INVALID_ARGUMENT (DIGEST_MALFORMED): a hash is not of the form above.
-    * INVALID_ARGUMENT (TOO_MANY): more than 10,000 digests in one call: ask in parts.
+    * INVALID_ARGUMENT (DIGEST_MALFORMED): a hash is not of the form above, or `hashes` does not consist of whole ones.
+    * INVALID_ARGUMENT (TOO_MANY): more than 10,000 digests or 25,000 hashes in one call: ask in parts.
     """
     UploadBlobs: _aio.StreamUnaryMultiCallable[_blobs_pb2.UploadBlobsRequest, _blobs_pb2.UploadBlobsResponse]  # type: ignore[assignment]
     """Stores blobs. One call carries any number of blobs one after the other, small ones packed many to
@@ -182,8 +182,8 @@ class BlobServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors:
 
-        * INVALID_ARGUMENT (DIGEST_MALFORMED): a hash is not of the form above.
-        * INVALID_ARGUMENT (TOO_MANY): more than 10,000 digests in one call: ask in parts.
+        * INVALID_ARGUMENT (DIGEST_MALFORMED): a hash is not of the form above, or `hashes` does not consist of whole ones.
+        * INVALID_ARGUMENT (TOO_MANY): more than 10,000 digests or 25,000 hashes in one call: ask in parts.
         """
 
     @_abc_1.abstractmethod

@@ -1,15 +1,15 @@
 """The index of blobs in SQL. It knows nothing of the bucket: who adds a blob has put it there."""
 
-import json
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 
-from sqlalchemy import Connection, bindparam, delete, func, or_, select, update
+from sqlalchemy import Connection, bindparam, delete, or_, select, update
 
 from wherry.service.adapters.content_lock import hold_contents
 from wherry.service.adapters.database import Database
 from wherry.service.adapters.gathered_reads import GatheredReads
+from wherry.service.adapters.hash_lookup_sql import HashLookup
 from wherry.service.adapters.tables import blobs, packed_blobs
 from wherry.service.domain.blob import BlobHash
 from wherry.service.domain.errors import hash_collision
@@ -19,14 +19,10 @@ from wherry.service.ports.clock import Clock
 # Values in one IN list. Older SQLite takes 999 variables; beyond a few hundred nothing gets faster.
 _IN_MAX = 500
 
-# Hashes looked up in one transaction, about 50 ms of the thread: a large question lets others through between.
+# Hashes looked up or noted in one transaction, 10 to 50 ms of the thread: a large question lets others through between.
 _TRANSACTION_MAX = 10_000
 
-_HELD = select(blobs.c.hash).where(blobs.c.hash.in_(bindparam("hashes", expanding=True)))
-# SQLite takes all of them as one value: a third less time than with a parameter for each.
-_HELD_OF_JSON = select(blobs.c.hash).where(
-    blobs.c.hash.in_(select(func.json_each(bindparam("hashes")).table_valued("value").c.value))
-)
+_HELD = HashLookup(blobs.c.hash)
 _RECORDS = select(blobs.c.hash, blobs.c.size_bytes, blobs.c.sha256).where(
     blobs.c.hash.in_(bindparam("hashes", expanding=True))
 )
@@ -80,7 +76,7 @@ class SqlBlobIndex(BlobIndex):
     async def _find_all_missing(self, hashes: Collection[BlobHash]) -> set[BlobHash]:
         missing = set(hashes)
         for part in _cut(sorted(missing), _TRANSACTION_MAX):
-            missing -= await self._database.run(partial(_held, hashes=part))
+            missing -= await self._database.run(partial(_HELD, hashes=part))
         return missing
 
     async def find(self, hashes: Collection[BlobHash]) -> dict[BlobHash, BlobRecord]:
@@ -151,17 +147,6 @@ def _compare_with_packed(connection: Connection, new: Sequence[BlobRecord]) -> N
         for row in connection.execute(_PACKED, {"hashes": part}):
             if row.sha256 != known[row.hash]:
                 raise hash_collision(row.hash, row.sha256, known[row.hash])
-
-
-def _held(connection: Connection, hashes: Sequence[BlobHash]) -> set[BlobHash]:
-    if connection.dialect.name == "sqlite":
-        found = connection.execute(_HELD_OF_JSON, {"hashes": json.dumps(hashes)}).scalars()
-        return {BlobHash(blob) for blob in found}
-    return {
-        BlobHash(found)
-        for part in _cut(hashes, _IN_MAX)
-        for found in connection.execute(_HELD, {"hashes": part}).scalars()
-    }
 
 
 def _find(connection: Connection, hashes: Sequence[BlobHash]) -> dict[BlobHash, BlobRecord]:

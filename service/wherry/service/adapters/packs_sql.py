@@ -1,16 +1,16 @@
 """The index of packs in SQL. It knows nothing of the bucket: who adds a pack has put it there."""
 
-import json
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Row, bindparam, delete, func, or_, select, update
 
 from wherry.service.adapters.content_lock import hold_contents
 from wherry.service.adapters.database import Database
 from wherry.service.adapters.gathered_reads import GatheredReads
+from wherry.service.adapters.hash_lookup_sql import HashLookup
 from wherry.service.adapters.tables import blobs, packed_blobs, packs
 from wherry.service.domain.blob import BlobHash
 from wherry.service.domain.errors import HashCollision, hash_collision
@@ -18,18 +18,19 @@ from wherry.service.domain.pack import PackMember
 from wherry.service.ports.clock import Clock
 from wherry.service.ports.packs import PackedBlob, PackedUse, PackIndex, PackState
 
+_Text = TypeVar("_Text", bound=str)
+
 # As in the index of blobs.
 _IN_MAX = 500
+_TRANSACTION_MAX = 10_000
+_GATHERED_MAX = 100
 _USE_KEPT_TO = timedelta(days=1)
 
+_HELD = HashLookup(packed_blobs.c.hash)
 _PLACES = select(packed_blobs, packs.c.size_bytes.label("pack_bytes")).join_from(
     packed_blobs, packs, packed_blobs.c.pack == packs.c.name
 )
 _FIND = _PLACES.where(packed_blobs.c.hash.in_(bindparam("hashes", expanding=True)))
-# SQLite takes all of them as one value, as in the index of single blobs.
-_FIND_OF_JSON = _PLACES.where(
-    packed_blobs.c.hash.in_(select(func.json_each(bindparam("hashes")).table_valued("value").c.value))
-)
 _USED_AT = func.coalesce(
     packed_blobs.c.last_used_at, packed_blobs.c.created_at, type_=packed_blobs.c.created_at.type
 )
@@ -67,6 +68,7 @@ class SqlPackIndex(PackIndex):
         self._database = database
         self._clock = clock
         self._gathered = GatheredReads(self._find)
+        self._find_missing = GatheredReads(self._find_all_missing)
 
     async def find(self, hashes: Collection[BlobHash]) -> dict[BlobHash, PackedBlob]:
         """See the port."""
@@ -79,14 +81,24 @@ class SqlPackIndex(PackIndex):
         ordered = sorted(set(hashes))
 
         def work(connection: Connection) -> dict[BlobHash, PackedBlob]:
-            rows: Iterable[Row[Any]]
-            if connection.dialect.name == "sqlite":
-                rows = connection.execute(_FIND_OF_JSON, {"hashes": json.dumps(ordered)})
-            else:
-                rows = (row for part in _cut(ordered) for row in connection.execute(_FIND, {"hashes": part}))
+            # Of many most may be in no pack: first which there are.
+            held = ordered if len(ordered) <= _IN_MAX else sorted(_HELD(connection, ordered))
+            rows = (row for part in _cut(held) for row in connection.execute(_FIND, {"hashes": part}))
             return {place.member.hash: place for place in map(_place, rows)}
 
         return await self._database.run(work)
+
+    async def find_missing(self, hashes: Collection[BlobHash]) -> set[BlobHash]:
+        """See the port."""
+        if len(hashes) > _GATHERED_MAX:
+            return await self._find_all_missing(hashes)
+        return (await self._find_missing(hashes)).intersection(hashes) if hashes else set()
+
+    async def _find_all_missing(self, hashes: Collection[BlobHash]) -> set[BlobHash]:
+        missing = set(hashes)
+        for part in _cut(sorted(missing), _TRANSACTION_MAX):
+            missing -= await self._database.run(partial(_HELD, hashes=part))
+        return missing
 
     async def add(self, name: str, size_bytes: int, members: Sequence[PackMember]) -> set[BlobHash]:
         """See the port."""
@@ -237,5 +249,5 @@ def _place(row: Row[Any]) -> PackedBlob:
     return PackedBlob(member=member, pack=row.pack, pack_bytes=row.pack_bytes)
 
 
-def _cut(items: Sequence[str]) -> Iterator[Sequence[str]]:
-    return (items[start : start + _IN_MAX] for start in range(0, len(items), _IN_MAX))
+def _cut(items: Sequence[_Text], length: int = _IN_MAX) -> Iterator[Sequence[_Text]]:
+    return (items[start : start + length] for start in range(0, len(items), length))

@@ -33,6 +33,7 @@ from wherry.service.usecases.find_leftovers import FindLeftovers
 from wherry.service.usecases.guard_network import GuardNetwork
 from wherry.service.usecases.keep_logs import KeepLogs
 from wherry.service.usecases.keep_succeeded import KeepSucceeded
+from wherry.service.usecases.make_networks_ahead import MakeNetworksAhead
 from wherry.service.usecases.recover_runs import RecoverRuns
 from wherry.service.usecases.remains import Remains
 from wherry.service.usecases.reopen_run import ReopenRun
@@ -147,6 +148,9 @@ async def open_driving(
         guard = GuardNetwork(engine=parts.engine, clock=clock, log=log, is_needed=lambda: bool(runners.going))
         guard.start()
         stack.push_async_callback(guard.close)
+        ahead = MakeNetworksAhead(engine=parts.engine, clock=clock)
+        ahead.start()
+        stack.push_async_callback(ahead.close)
     leftovers = FindLeftovers(
         traces=DockerTraces(parts.engine),
         machine=LocalTraces(parts.engine),

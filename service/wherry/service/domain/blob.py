@@ -12,6 +12,8 @@ BlobHash = NewType("BlobHash", str)
 
 TREE_SUFFIX = ".dir"
 
+PACKED_HASH_BYTES = 16
+
 _BLOB_HASH = re.compile(r"[0-9a-f]{32}(\.dir)?")
 
 
@@ -37,6 +39,17 @@ def parse_blob_hash(text: str) -> BlobHash:
     if not _BLOB_HASH.fullmatch(text):
         raise DigestMalformed(f"not a blob hash: {text[:80]!r}")
     return BlobHash(text)
+
+
+def parse_packed_hashes(data: bytes) -> list[BlobHash]:
+    """Take names of plain contents from outside, written in 16 bytes each, one after the other.
+
+    Raises:
+        DigestMalformed: if the last one is not whole.
+    """
+    if len(data) % PACKED_HASH_BYTES:
+        raise DigestMalformed(f"{len(data)} bytes are no hashes of {PACKED_HASH_BYTES} bytes each")
+    return [BlobHash(md5) for md5 in data.hex(",", PACKED_HASH_BYTES).split(",")] if data else []
 
 
 def hash_content(data: bytes) -> BlobHash:

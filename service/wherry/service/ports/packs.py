@@ -50,6 +50,10 @@ class PackIndex(Protocol):
         """Where those stand that stand in a pack. Any number; queries are cut into parts."""
         ...
 
+    async def find_missing(self, hashes: Collection[BlobHash]) -> set[BlobHash]:
+        """The ones that stand in no pack. Any number, as above, and quicker where it matters not where they stand."""
+        ...
+
     async def add(self, name: str, size_bytes: int, members: Sequence[PackMember]) -> set[BlobHash]:
         """Record a pack that is in the bucket, and return the members that are looked for in it from now on.
 

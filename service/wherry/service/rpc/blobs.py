@@ -6,7 +6,13 @@ from wherry.service.domain.findings import FaultKind
 from wherry.service.domain.limits import BATCH_BYTES_MAX, OFFERS_PER_CALL_MAX
 from wherry.service.ports.direct_transfers import SignedRequest
 from wherry.service.rpc.context import Context
-from wherry.service.rpc.convert import digest_from, digest_to, digests_from, expect_at_most
+from wherry.service.rpc.convert import (
+    digest_from,
+    digest_to,
+    digests_from,
+    expect_at_most,
+    packed_hashes_from,
+)
 from wherry.service.usecases.check_blobs import CheckBlobs
 from wherry.service.usecases.direct_blobs import DirectBlobs, UploadOffer
 from wherry.service.usecases.find_sources import FindSources
@@ -48,11 +54,14 @@ class BlobServicer(blobs_pb2_grpc.BlobServiceServicer):
         self, request: blobs_pb2.FindMissingBlobsRequest, context: Context
     ) -> blobs_pb2.FindMissingBlobsResponse:
         """Say which blobs are not held."""
-        find = self._sources.missing_of if request.sources else self._put.find_missing
-        missing = {digest.hash for digest in await find(digests_from(request.digests))}
-        # The messages that came, not new ones: there may be a hundred thousand.
+        find = self._sources.find_missing if request.sources else self._put.find_missing
+        packed = packed_hashes_from(request.hashes)
+        missing = await find([*packed, *(digest.hash for digest in digests_from(request.digests))])
         return blobs_pb2.FindMissingBlobsResponse(
-            missing=[digest for digest in request.digests if digest.hash in missing]
+            # The messages that came, not new ones: there may be thousands.
+            missing=[digest for digest in request.digests if digest.hash in missing],
+            missing_hashes=[place for place, blob in enumerate(packed) if blob in missing],
+            looked_up=len(packed),
         )
 
     async def UploadBlobs(  # noqa: N802

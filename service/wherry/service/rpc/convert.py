@@ -6,12 +6,20 @@ from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from wherry.service.domain.blob import TREE_SUFFIX, Digest, parse_blob_hash
+from wherry.service.domain.blob import (
+    PACKED_HASH_BYTES,
+    TREE_SUFFIX,
+    BlobHash,
+    Digest,
+    parse_blob_hash,
+    parse_packed_hashes,
+)
 from wherry.service.domain.errors import DigestMalformed, InvalidInput, Place, TooMany
 from wherry.service.domain.limits import (
     DIGESTS_PER_CALL_MAX,
     MESSAGE_CHARACTERS_MAX,
     NAME_CHARACTERS_MAX,
+    PACKED_HASHES_PER_CALL_MAX,
     SET_PARAMS_MAX,
     SNAPSHOT_FILES_MAX,
     TARGETS_MAX,
@@ -49,6 +57,12 @@ def digests_from(messages: Iterable[blobs_pb2.BlobDigest]) -> list[Digest]:
     digests = [digest_from(message) for message in messages]
     expect_at_most(len(digests), DIGESTS_PER_CALL_MAX, "digests")
     return digests
+
+
+def packed_hashes_from(data: bytes) -> list[BlobHash]:
+    """Read a bounded list of hashes."""
+    expect_at_most(len(data) // PACKED_HASH_BYTES, PACKED_HASHES_PER_CALL_MAX, "hashes")
+    return parse_packed_hashes(data)
 
 
 def digest_to(digest: Digest) -> blobs_pb2.BlobDigest:

@@ -204,19 +204,25 @@ class _Observer(StageObserver):
         await self.entered(State.RUNNING)
 
     async def attached(self, origin: OutputPlace, state: State) -> None:
-        said = f"attached to run {origin.run_id} of {origin.user}: the same is being computed there"
-        await self.wrote(LogStream.SYSTEM, [said.encode()])
-        self._record = replace(
-            self._record, cache=CacheUse.MERGED, from_run=origin.run_id, from_user=origin.user
-        )
-        await self._take_output_of(origin.attempt)
+        known = self._record.attempt_id
+        is_new = (self._record.cache, self._record.from_run) != (CacheUse.MERGED, origin.run_id)
+        if is_new:
+            said = f"attached to run {origin.run_id} of {origin.user}: the same is being computed there"
+            await self.wrote(LogStream.SYSTEM, [said.encode()])
+            self._record = replace(
+                self._record, cache=CacheUse.MERGED, from_run=origin.run_id, from_user=origin.user
+            )
+        # It may be known already, since before a restart: then its output goes on where it was.
+        if origin.attempt not in {None, known} or (is_new and known is None):
+            await self._take_output_of(origin.attempt)
         await self.entered(state)
 
     async def entered(self, state: State, phase: Phase | None = None) -> None:
-        is_new = state != self._record.state
         self._record = replace(self._record, state=state, phase=phase, reason="")
+        noted = self._going.progress.stages[self._record.name]
         self._going.progress.note(self._record)
-        if is_new:
+        # Where its output is must be kept before that is: after a restart it is gone on with.
+        if _seat(noted) != _seat(self._record):
             await self._going.progress.settle()
 
     async def waits(self, reason: str) -> None:
@@ -238,6 +244,10 @@ class _Observer(StageObserver):
     async def _take_output_of(self, attempt: AttemptId | None) -> None:
         after = await self._keeper.last_line(self._going.run.id)
         self._record = replace(self._record, attempt_id=attempt, output_after=after)
+
+
+def _seat(record: StageRecord) -> tuple[object, ...]:
+    return record.state, record.attempt_id, record.output_after, record.from_run
 
 
 def _is_hit(outcome: Outcome) -> bool:

@@ -27,11 +27,11 @@ class FindSources:
     async def find_missing(self, hashes: Collection[BlobHash]) -> set[BlobHash]:
         """The ones that are not held."""
         missing = await self._index.find_missing(hashes)
-        return missing - (await self._packs.find(missing)).keys() if missing else missing
+        return await self._packs.find_missing(missing) if missing else missing
 
     async def packed(self, hashes: Collection[BlobHash]) -> set[BlobHash]:
         """Those that stand in packs."""
-        return set(await self._packs.find(hashes))
+        return set(hashes) - await self._packs.find_missing(hashes)
 
     async def find(self, hashes: Collection[BlobHash]) -> dict[BlobHash, BlobRecord]:
         """The records of those that are held."""

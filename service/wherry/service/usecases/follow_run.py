@@ -123,7 +123,7 @@ class FollowRun:
     ) -> AsyncIterator[Sequence[LogLine]] | None:
         """What is kept elsewhere and comes after the run's own lines; None when nothing does, or not yet."""
         if record is not None and record.cache is CacheUse.HIT and record.state.is_final:
-            return self._replay(record, after=after)
+            return self._replay(life.run_id, record, after=after)
         if is_cleared:
             return self._replay.cleared(list(life.stages.values()), stage=stage, after=after)
         return None
@@ -164,7 +164,7 @@ class _Life:
 
     def __init__(self, runs: RunStore, run: Run, after: int) -> None:
         self._runs = runs
-        self._run_id = run.id
+        self.run_id = run.id
         self._after = after
         self._loop = asyncio.get_running_loop()
         self.looked_at = 0.0
@@ -175,7 +175,7 @@ class _Life:
     async def news(self) -> Sequence[Event]:
         """The next events, none when there are no more now."""
         self.looked_at = self._loop.time()
-        events = await self._runs.events_after(self._run_id, self._after, _PAGE)
+        events = await self._runs.events_after(self.run_id, self._after, _PAGE)
         if events:
             self._after = events[-1].sequence
         for event in events:
@@ -187,7 +187,7 @@ class _Life:
 
     async def wait(self, at_most_s: float) -> None:
         """Return when there may be news."""
-        await self._runs.wait_for_events(self._run_id, self._after, at_most_s)
+        await self._runs.wait_for_events(self.run_id, self._after, at_most_s)
 
 
 async def _first_of(*calls: Coroutine[None, None, None]) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import tempfile
-from collections.abc import AsyncIterator, Collection, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Coroutine, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Self
@@ -80,10 +80,9 @@ class PutBlobs:
         self._node = node
         self._spool = spool
 
-    async def find_missing(self, digests: Sequence[Digest]) -> list[Digest]:
-        """Those that are not held, in the order given."""
-        missing = await self._index.find_missing({digest.hash for digest in digests})
-        return [digest for digest in digests if digest.hash in missing]
+    async def find_missing(self, hashes: Collection[BlobHash]) -> set[BlobHash]:
+        """The ones that are not held."""
+        return await self._index.find_missing(hashes)
 
     async def put_content(self, data: bytes) -> Digest:
         """Store small content made by the service itself."""
