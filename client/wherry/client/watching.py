@@ -34,7 +34,9 @@ ENDED = frozenset({STATE_SUCCEEDED, STATE_FAILED, STATE_CANCELLED, STATE_SKIPPED
 
 # The last lines of a stage come on another stream than its end: the end is held back until that is quiet.
 _HOLD_S = 0.15
-_DRAIN_S = 5.0
+# After the run's end lines may be on their way for as long as they come. So long a silence, in which a lost connection
+# is found again, means that no more come.
+_DRAIN_S = 20.0
 # So many may wait for whoever watches; then no more are taken from the service for a moment.
 _ITEMS_MAX = 10_000
 
@@ -98,10 +100,12 @@ class Watcher:
         logs: bool = True,
         patience_s: float = 300.0,
         call_s: float = CALL_S,
+        drain_s: float = _DRAIN_S,
     ) -> None:
         """Say which run, whether its output is wanted, and how long a lost connection is tried again.
 
-        A call lasts `call_s` seconds; the next one goes on where it ended.
+        A call lasts `call_s` seconds; the next one goes on where it ended. Once the run has ended, output is waited for
+        until none has come for `drain_s` seconds.
         """
         self._connection = connection
         self._run = run
@@ -109,6 +113,7 @@ class Watcher:
         self._patience_s = patience_s
         self._call_s = call_s
         self._items: Handover[_Item] = Handover(_ITEMS_MAX)
+        self._drain_s = drain_s
         self._output_ended = False
         self._calls: list[Stream[object]] = []
         self._state = _LinkState(self._items.put)
@@ -163,11 +168,10 @@ class Watcher:
         return self._logs and isinstance(event, StageChanged) and _may_have_more_output(event.stage)
 
     def _last_output(self) -> Iterator[Event]:
-        """After the run's end, the output that is still on its way; bounded, because the run is over."""
-        until = time.monotonic() + _DRAIN_S
+        """After the run's end, the output that is still on its way."""
         while self._logs and not self._output_ended:
             try:
-                item = self._items.get(timeout=max(0.0, until - time.monotonic()))
+                item = self._items.get(timeout=self._drain_s)
             except queue.Empty:
                 return
             if isinstance(item, _LogsEnded):
