@@ -9,7 +9,7 @@ from functools import partial
 import docker
 import pytest
 
-from tests.contract.test_stage_network import METADATA, PORT, outside, published, reached, reached_from_here
+from tests.contract.test_stage_network import PORT, Outside, outside, published, reached, reached_from_here
 from tests.engine_fixtures import Bench, bench, engine
 from wherry.service.adapters.containers_docker import DockerContainerEngine
 from wherry.service.adapters.network_holders_docker import HOLDER_LABEL
@@ -241,11 +241,11 @@ def test_the_end_of_the_service_leaves_none(bench: Bench, client: docker.DockerC
 
 
 def test_from_a_network_that_is_used_again_nothing_more_is_reached(
-    bench: Bench, client: docker.DockerClient, outside: str
+    bench: Bench, client: docker.DockerClient, outside: Outside
 ) -> None:
     hold(client, bench, "1")
     gateway = str(client.networks.get(bench.engine.network_name).attrs["IPAM"]["Config"][0]["Gateway"])
-    own = outside.rpartition(".")[0] + ".1"
+    own = outside.machine
 
     async def beside(group: str, published_port: int) -> None:
         spec = replace(spec_of(bench, "", group), argv=("python3", "-c", LISTEN))
@@ -255,11 +255,11 @@ def test_from_a_network_that_is_used_again_nothing_more_is_reached(
                 said += (await anext(pieces)).data
             listening = f"{said.decode().split()[0]}:{PORT}"
             ports = [f"{machine}:{published_port}" for machine in (gateway, own)]
-            forbidden = [f"{METADATA}:{PORT}", *ports, listening]
+            forbidden = [f"{outside.metadata}:{PORT}", *ports, listening]
             # Not the last: what it answers to this machine is dropped too.
             for address in forbidden[:-1]:
                 assert await asyncio.to_thread(reached_from_here, address)
-            world = f"{outside}:{PORT}"
+            world = f"{outside.world}:{PORT}"
             assert await asyncio.to_thread(partial(reached, group="1"), bench, world, *forbidden) == [world]
 
     with published(bench) as port:

@@ -1,19 +1,19 @@
 """What a stage with a network reaches, and what it never does, on a real engine.
 
-A network namespace of the test stands for the outside world: in it answers an ordinary address, and one that clouds
-use for metadata.
+A network namespace of the test stands for the outside world: in it answers an ordinary address, and one of those
+among which clouds have theirs for metadata.
 """
 
 import asyncio
 import contextlib
-import os
+import random
 import socket
 import subprocess
 import sys
 import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import docker
@@ -32,7 +32,6 @@ from wherry.service.usecases.guard_network import GuardNetwork
 
 __all__ = ["bench", "engine"]
 
-METADATA = "169.254.169.254"
 PORT = 8099
 
 _ANSWER = f"""
@@ -77,34 +76,63 @@ def sh(command: str) -> str:
     return subprocess.run(command.split(), check=True, capture_output=True, text=True).stdout
 
 
+@dataclass(frozen=True)
+class Outside:
+    """Addresses of a network namespace of the test's own, which others have too, with other numbers."""
+
+    number: int
+
+    @property
+    def machine(self) -> str:
+        """This machine's address in that network."""
+        return f"198.18.{self.number}.1"
+
+    @property
+    def world(self) -> str:
+        """An ordinary address."""
+        return f"198.18.{self.number}.2"
+
+    @property
+    def metadata(self) -> str:
+        """One of those among which clouds have that for metadata."""
+        return f"169.254.{self.number}.254"
+
+    def is_ours(self, link: str) -> bool:
+        """Have both reached through a link; False: somebody else has these numbers on this machine."""
+        sh(f"ip address add {self.machine}/30 dev {link}")
+        route = f"ip route add {self.metadata}/32 via {self.world} dev {link}".split()
+        if subprocess.run(route, check=False, capture_output=True).returncode == 0:
+            return True
+        sh(f"ip address del {self.machine}/30 dev {link}")
+        return False
+
+
 @pytest.fixture(scope="module")
-def outside() -> Iterator[str]:
-    """An address in a network namespace of our own, which also has the metadata address."""
+def outside() -> Iterator[Outside]:
     name = f"wt{uuid.uuid4().hex[:8]}"
-    third = os.getpid() % 256
-    ours, theirs = f"198.18.{third}.1", f"198.18.{third}.2"
     with contextlib.ExitStack() as stack:
         sh(f"ip netns add {name}")
         stack.callback(sh, f"ip netns del {name}")
         sh(f"ip link add {name}h type veth peer name {name}n netns {name}")
-        sh(f"ip address add {ours}/30 dev {name}h")
         sh(f"ip link set {name}h up")
+        sh(f"ip -n {name} link set {name}n up")
+        found = next(
+            outside for outside in map(Outside, random.sample(range(256), 256)) if outside.is_ours(f"{name}h")
+        )
         for command in (
-            f"address add {theirs}/30 dev {name}n",
-            f"address add {METADATA}/32 dev {name}n",
-            f"link set {name}n up",
+            f"address add {found.world}/30 dev {name}n",
+            f"address add {found.metadata}/32 dev {name}n",
             "link set lo up",
-            f"route add default via {ours}",
+            f"route add default via {found.machine}",
         ):
             sh(f"ip -n {name} {command}")
-        sh(f"ip route add {METADATA}/32 via {theirs}")
         with subprocess.Popen(
             ["ip", "netns", "exec", name, sys.executable, "-c", _ANSWER], stdout=subprocess.PIPE
         ) as server:
             try:
                 assert server.stdout is not None
                 assert server.stdout.readline() == b"ready\n"
-                yield theirs
+                yield found
             finally:
                 server.kill()
 
@@ -151,16 +179,16 @@ def published(bench: Bench) -> Iterator[int]:
 
 
 def test_the_outside_world_is_reached_and_the_machine_its_ports_and_the_metadata_address_are_not(
-    bench: Bench, outside: str
+    bench: Bench, outside: Outside
 ) -> None:
     asyncio.run(bench.engine.check_network())
     gateway = gateway_of(bench)
-    own = outside.rpartition(".")[0] + ".1"
+    own = outside.machine
     with published(bench) as published_port, socket.create_server(("0.0.0.0", 0)) as server:
         port = server.getsockname()[1]
-        world = f"{outside}:{PORT}"
+        world = f"{outside.world}:{PORT}"
         forbidden = [
-            f"{METADATA}:{PORT}",
+            f"{outside.metadata}:{PORT}",
             f"{gateway}:{port}",
             f"{own}:{port}",
             f"{gateway}:{published_port}",
@@ -171,22 +199,25 @@ def test_the_outside_world_is_reached_and_the_machine_its_ports_and_the_metadata
         assert reached(bench, world, *forbidden) == [world]
 
 
-def test_a_flushed_firewall_is_guarded_again(bench: Bench, outside: str) -> None:
+def test_a_flushed_firewall_is_guarded_again(bench: Bench, outside: Outside) -> None:
     name = bench.engine.network_name
     asyncio.run(bench.engine.check_network())
     # What is without its rules reaches the address: the test above says something.
     sh(f"iptables -w -t raw -D PREROUTING -i {name} -j STAGES-{name}")
-    assert reached(bench, f"{METADATA}:{PORT}") == [f"{METADATA}:{PORT}"]
+    assert reached(bench, f"{outside.metadata}:{PORT}") == [f"{outside.metadata}:{PORT}"]
     again = DockerContainerEngine(parallel_max=1, network=StageNetwork(name))
     asyncio.run(again.check_network())
     asyncio.run(again.check_network())
     again.close()
-    assert reached(bench, f"{METADATA}:{PORT}", f"{outside}:{PORT}") == [f"{outside}:{PORT}"]
+    assert reached(bench, f"{outside.metadata}:{PORT}", f"{outside.world}:{PORT}") == [
+        f"{outside.world}:{PORT}"
+    ]
     assert sh("iptables -w -t raw -S PREROUTING").count(f"-i {name} ") == 1
 
 
-def test_a_firewall_that_is_flushed_while_a_stage_runs_is_guarded_again(bench: Bench, outside: str) -> None:
-    assert outside
+def test_a_firewall_that_is_flushed_while_a_stage_runs_is_guarded_again(
+    bench: Bench, outside: Outside
+) -> None:
     name = bench.engine.network_name
     again = DockerContainerEngine(parallel_max=1, network=StageNetwork(name, every_s=0.0))
     needed = asyncio.Event()
@@ -195,7 +226,7 @@ def test_a_firewall_that_is_flushed_while_a_stage_runs_is_guarded_again(bench: B
     )
 
     async def check() -> None:
-        watching = replace(bench.spec(""), argv=("python3", "-c", _WATCH, METADATA), network=True)
+        watching = replace(bench.spec(""), argv=("python3", "-c", _WATCH, outside.metadata), network=True)
         async with asyncio.timeout(DEADLINE_S), bench.started(watching) as (container, pieces):
             await _until(pieces, b"closed")
             guard.start()
@@ -218,14 +249,14 @@ async def _until(pieces: AsyncIterator[OutputPiece], said: bytes) -> None:
             return
 
 
-def test_what_the_operator_denies_is_not_reached(bench: Bench, outside: str) -> None:
+def test_what_the_operator_denies_is_not_reached(bench: Bench, outside: Outside) -> None:
     asyncio.run(bench.engine.check_network())
     denying = DockerContainerEngine(
         parallel_max=1, network=StageNetwork(bench.engine.network_name, denied=["198.18.0.0/15"])
     )
     asyncio.run(denying.check_network())
     denying.close()
-    assert reached(bench, f"{outside}:{PORT}") == []
+    assert reached(bench, f"{outside.world}:{PORT}") == []
 
 
 def test_a_stage_with_a_network_speaks_no_ipv6(bench: Bench) -> None:
