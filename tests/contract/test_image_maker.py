@@ -13,9 +13,11 @@ import docker
 import pytest
 
 from tests.engine_fixtures import IMAGE
+from wherry.service.adapters.build_networks_docker import DockerBuildNetworks, NoBuildNetworks
 from wherry.service.adapters.cgroup_usage import CgroupAccounts
 from wherry.service.adapters.engine_client import EngineClient
 from wherry.service.adapters.image_maker_docker import BuildLimits, DockerImageMaker
+from wherry.service.adapters.stage_network_docker import StageNetwork
 from wherry.service.domain.errors import ImageNotMade
 from wherry.service.ports.images import Content, DockerBuild, Installation
 
@@ -38,7 +40,7 @@ def labels() -> dict[str, str]:
 def maker(client: Any, labels: dict[str, str]) -> Iterator[DockerImageMaker]:
     engine = EngineClient()
     ours = {**labels, "wherry.home": "ours"}
-    yield DockerImageMaker(client=engine, network=None, labels=ours, image_labels=labels)
+    yield DockerImageMaker(client=engine, networks=NoBuildNetworks(), labels=ours, image_labels=labels)
     engine.close()
     [(name, value)] = labels.items()
     assert client.containers.list(all=True, filters={"label": f"{name}={value}"}) == []
@@ -64,7 +66,9 @@ def small(client: Any, labels: dict[str, str], **limits: Any) -> Iterator[Docker
     """A maker with limits of its own."""
     engine = EngineClient()
     bounds = BuildLimits(look_every_s=0.2, **limits)
-    yield DockerImageMaker(client=engine, network=None, labels=labels, image_labels=labels, limits=bounds)
+    yield DockerImageMaker(
+        client=engine, networks=NoBuildNetworks(), labels=labels, image_labels=labels, limits=bounds
+    )
     engine.close()
 
 
@@ -120,7 +124,9 @@ def test_a_script_that_fails_makes_no_image(
     client: Any, labels: dict[str, str], script: str, limits: BuildLimits, said: str
 ) -> None:
     engine, wanted = EngineClient(), installation(script)
-    maker = DockerImageMaker(client=engine, network=None, labels=labels, image_labels=labels, limits=limits)
+    maker = DockerImageMaker(
+        client=engine, networks=NoBuildNetworks(), labels=labels, image_labels=labels, limits=limits
+    )
     with pytest.raises(ImageNotMade, match=said):
         asyncio.run(maker.install(wanted, Lines().tell))
     engine.close()
@@ -240,6 +246,62 @@ def test_stopping_ends_what_was_begun(maker: DockerImageMaker, client: Any) -> N
     while any(mark in found["Command"] for found in client.api.containers(all=True)):
         assert time.monotonic() < deadline
         time.sleep(0.1)
+
+
+_ROUTE = "tail -n +2 /proc/net/route | sort | tail -n 1"
+
+
+def test_no_two_images_are_made_in_one_network(client: Any, labels: dict[str, str]) -> None:
+    prefix = f"wt-{uuid.uuid4().hex[:8]}-"
+    engine = EngineClient()
+    networks = DockerBuildNetworks(
+        engine, prefix=prefix, network=lambda name: StageNetwork(name, labels=labels)
+    )
+    maker = DockerImageMaker(client=engine, networks=networks, labels=labels, image_labels=labels)
+
+    def there() -> list[str]:
+        return sorted(found.name for found in client.networks.list(names=[prefix]))
+
+    def making(kind: str, mark: str, lines: Lines, wait: str) -> asyncio.Task[None]:
+        script = f"echo {mark} $({_ROUTE}); {wait}"
+        if kind == "install":
+            return asyncio.ensure_future(maker.install(installation(script), lines.tell))
+        build = DockerBuild(
+            name=f"wherry/test-made:{mark}", dockerfile=f"FROM {IMAGE}\nRUN {script}\n".encode(), files={}
+        )
+        return asyncio.ensure_future(maker.build(build, lines.tell))
+
+    async def check() -> None:
+        routes, tasks = set(), []
+        for kind in ("build", "build", "install"):
+            mark, lines = uuid.uuid4().hex, Lines()
+            tasks.append(making(kind, mark, lines, "sleep 1000"))
+            await lines.until(f"{mark} eth0")
+            routes |= {line.split(None, 1)[1] for line in lines.all if line.startswith(f"{mark} eth0")}
+        assert len(routes) == 3
+        assert await asyncio.to_thread(there) == [f"{prefix}{digit}" for digit in (0, 1, 2)]
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        # One that is in use by something else is left alone, and not used.
+        other = await asyncio.to_thread(
+            lambda: client.containers.run(IMAGE, ["sleep", "1000"], detach=True, network=there_or_made())
+        )
+        try:
+            mark, lines = uuid.uuid4().hex, Lines()
+            await making("install", mark, lines, "true")
+            assert await asyncio.to_thread(lambda: client.containers.get(other.id).status) == "running"
+        finally:
+            await asyncio.to_thread(lambda: other.remove(force=True))
+        await networks.close()
+        assert await asyncio.to_thread(there) == []
+
+    def there_or_made() -> str:
+        StageNetwork(f"{prefix}0", labels=labels).ensure(client.api)
+        return f"{prefix}0"
+
+    asyncio.run(check())
+    engine.close()
 
 
 def test_what_was_made_is_listed_with_its_own_size_and_removed(maker: DockerImageMaker, client: Any) -> None:

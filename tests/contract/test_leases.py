@@ -14,7 +14,7 @@ from wherry.service.adapters.run_cache_sql import SqlRunCache
 from wherry.service.adapters.tables import leases as leases_table
 from wherry.service.domain.errors import LeaseLost
 from wherry.service.domain.lease import Lease
-from wherry.service.domain.task import Failed, LeaseToken, RunId
+from wherry.service.domain.task import Failed, LeaseToken, RunId, StrictKey
 from wherry.service.ports.leases import Leases
 from wherry.service.ports.run_cache import RunCache
 
@@ -76,14 +76,40 @@ def test_a_lease_that_has_expired_is_taken_over(leases: Leases, seconds: float, 
 def test_a_lease_that_was_renewed_lives_on(leases: Leases) -> None:
     asyncio.run(leases.acquire(MINE, now=NOW))
     renewed = LATER + timedelta(seconds=30)
-    assert asyncio.run(leases.renew(KEY, MINE.token, expires_at=renewed)) == replace(MINE, expires_at=renewed)
+    assert asyncio.run(leases.renew([MINE], expires_at=renewed)) == {
+        MINE.token: replace(MINE, expires_at=renewed)
+    }
     assert asyncio.run(leases.acquire(THEIRS, now=LATER)) == replace(MINE, expires_at=renewed)
+
+
+def test_many_leases_are_renewed_together_and_those_of_others_are_left_alone(leases: Leases) -> None:
+    renewed = LATER + timedelta(seconds=30)
+    many = [
+        replace(MINE, key=StrictKey(f"{number:064x}"), token=LeaseToken(f"m{number}")) for number in range(3)
+    ]
+    taken = replace(THEIRS, key=many[1].key)
+
+    async def check() -> None:
+        for lease in many:
+            await leases.acquire(lease, now=NOW)
+        await leases.acquire(taken, now=LATER)
+        # The same keys under other tokens, and the other way round.
+        crossed = [replace(many[0], token=many[2].token)]
+
+        assert await leases.renew(many, expires_at=renewed) == {
+            lease.token: replace(lease, expires_at=renewed) for lease in (many[0], many[2])
+        }
+        assert await leases.find(taken.key) == taken
+        assert await leases.renew(crossed, expires_at=LATER) == {}
+        assert await leases.renew([], expires_at=LATER) == {}
+
+    asyncio.run(check())
 
 
 def test_who_was_taken_over_can_neither_renew_nor_end_the_lease(leases: Leases) -> None:
     asyncio.run(leases.acquire(MINE, now=NOW))
     asyncio.run(leases.acquire(THEIRS, now=LATER))
-    assert asyncio.run(leases.renew(KEY, MINE.token, expires_at=LATER + timedelta(days=1))) is None
+    assert asyncio.run(leases.renew([MINE], expires_at=LATER + timedelta(days=1))) == {}
     asyncio.run(leases.end(KEY, MINE.token))
     asyncio.run(leases.end(KEY, MINE.token, failure=FAILURE))
     assert asyncio.run(leases.find(KEY)) == THEIRS
@@ -106,7 +132,7 @@ def test_a_failure_can_be_read_until_somebody_takes_the_lease(leases: Leases) ->
     asyncio.run(leases.acquire(MINE, now=NOW))
     asyncio.run(leases.end(KEY, MINE.token, failure=FAILURE, files="f1"))
     assert asyncio.run(leases.find(KEY)) == replace(MINE, failure=FAILURE, files="f1")
-    assert not asyncio.run(leases.renew(KEY, MINE.token, expires_at=LATER))
+    assert not asyncio.run(leases.renew([MINE], expires_at=LATER))
     assert asyncio.run(leases.acquire(THEIRS, now=NOW)) == THEIRS
 
 
@@ -117,7 +143,7 @@ def test_a_watched_lease_is_given_up_only_by_who_knows_that_it_is(
     asyncio.run(leases.acquire(MINE, now=NOW))
     assert asyncio.run(leases.watch(KEY, MINE.token))
     assert not asyncio.run(leases.end(KEY, MINE.token, failure=failure, watched=False))
-    assert asyncio.run(leases.renew(KEY, MINE.token, expires_at=LATER)) == replace(MINE, watched=True)
+    assert asyncio.run(leases.renew([MINE], expires_at=LATER)) == {MINE.token: replace(MINE, watched=True)}
     assert asyncio.run(leases.end(KEY, MINE.token, failure=failure))
     assert not asyncio.run(leases.watch(KEY, MINE.token)), "too late"
     assert not asyncio.run(leases.end(KEY, MINE.token))
@@ -131,7 +157,7 @@ def test_what_expired_long_ago_is_swept_away_and_what_lives_is_not(leases: Lease
         asyncio.run(leases.acquire(lease, now=NOW))
     asyncio.run(leases.end(KEY, MINE.token, failure=FAILURE))
     renewed = LATER + timedelta(seconds=30)
-    asyncio.run(leases.renew(alive.key, alive.token, expires_at=renewed))
+    asyncio.run(leases.renew([alive], expires_at=renewed))
 
     assert not asyncio.run(leases.sweep(before=LATER))
     assert [asyncio.run(leases.find(lease.key)) is None for lease in (MINE, dead)] == [False, False]

@@ -149,6 +149,87 @@ def test_the_next_life_of_a_service_removes_what_nothing_runs_in(
     again.close()
 
 
+@pytest.fixture
+def ahead(bench: Bench) -> Iterator[Bench]:
+    """The same network for a service that makes one place ahead."""
+    engine = DockerContainerEngine(
+        parallel_max=4, network=StageNetwork(bench.engine.network_name), networks_ahead=1
+    )
+    yield replace(bench, engine=engine)
+    asyncio.run(engine.remove_network())
+    engine.close()
+
+
+def make_ahead(client: docker.DockerClient, ahead: Bench) -> str:
+    """Have one made when it is quiet, and return what containers that use it are joined to."""
+    before = set(holders(client, ahead))
+
+    def made() -> set[str]:
+        asyncio.run(ahead.engine.make_network_ahead())
+        return set(holders(client, ahead)) - before
+
+    until(lambda: bool(made()))
+    (holder,) = made()
+    return f"container:{holder}"
+
+
+def mode_in(client: docker.DockerClient, bench: Bench, run: str) -> str:
+    """What the next container of a run is joined to."""
+
+    async def once() -> str:
+        async with bench.created(spec_of(bench, "true", run)) as container:
+            return network_of(client, container)
+
+    return asyncio.run(once())
+
+
+def test_what_was_made_ahead_is_of_the_run_whose_stage_begins_first_and_of_no_other(
+    ahead: Bench, client: docker.DockerClient
+) -> None:
+    first = make_ahead(client, ahead)
+    # No leftover of an earlier life, nor of a stage.
+    asyncio.run(ahead.engine.check_network())
+    assert asyncio.run(ahead.engine.list_labelled({HOLDER_LABEL: ahead.engine.network_name})) == []
+    assert [mode_in(client, ahead, run) for run in ("1", "1", "2")] == [
+        first,
+        first,
+        ahead.engine.network_name,
+    ]
+    second = make_ahead(client, ahead)
+    assert [mode_in(client, ahead, run) for run in ("3", "1")] == [second, first]
+    asyncio.run(ahead.engine.end_group("1"))
+    until(lambda: first.removeprefix("container:") not in holders(client, ahead))
+    assert mode_in(client, ahead, "3") == second
+
+
+def test_one_that_was_made_ahead_and_has_ended_is_not_used(ahead: Bench, client: docker.DockerClient) -> None:
+    dead = make_ahead(client, ahead)
+    client.api.kill(dead.removeprefix("container:"))
+    assert asyncio.run(ahead.run(spec_of(ahead, "echo runs", "1"))).stdout == b"runs\n"
+    until(lambda: dead.removeprefix("container:") not in holders(client, ahead))
+
+
+def test_the_next_life_of_a_service_removes_what_was_made_ahead(
+    ahead: Bench, bench: Bench, client: docker.DockerClient
+) -> None:
+    make_ahead(client, ahead)
+    # To this engine it is of a life before.
+    asyncio.run(bench.engine.check_network())
+    assert holders(client, bench) == []
+
+
+def test_the_end_of_the_service_leaves_none_that_was_made_ahead(
+    ahead: Bench, client: docker.DockerClient
+) -> None:
+    make_ahead(client, ahead)
+    asyncio.run(ahead.engine.remove_network())
+    assert holders(client, ahead) == []
+    assert client.networks.list(names=[ahead.engine.network_name]) == []
+    # Nor is one made any more.
+    asyncio.run(ahead.engine.make_network_ahead())
+    assert holders(client, ahead) == []
+
+
 def test_the_end_of_the_service_leaves_none(bench: Bench, client: docker.DockerClient) -> None:
     hold(client, bench, "1")
     # One more is being made.

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.harness import WHERRY, Project, Service, new_project, run, states
+from tests.e2e.harness import UNTIL_GO, WHERRY, Project, Service, new_project, run, states
 from tests.registry import forget_images, running_registry, shell_files
 from wherry.service.adapters.s3_server_seaweedfs import SeaweedServer
 
@@ -138,6 +138,49 @@ def test_a_run_survives_a_service_that_is_killed_at_every_point_of_it_and_so_doe
         assert [len(re.findall(rf"(?m)\b{word}$", log)) for word in ("second", "third")] == [1, 1]
     assert restarted.containers("long") == []
     assert list((restarted.service.home / "workspaces").iterdir()) == []
+
+
+def test_of_two_who_wait_for_one_execution_both_have_each_line_once_though_the_service_is_killed_before_and_after_its_end(
+    restarted: Restarted, tmp_path: Path
+) -> None:
+    seed = uuid.uuid4().hex
+    slow = f"echo first; echo odd >&2; {UNTIL_GO}; echo last; {NUMBER} > out"
+    files = {
+        "dvc.yaml": f"stages:\n  slow: {{cmd: '{slow}', deps: [seed], outs: [out]}}\n",
+        ".dvc/wherry.toml": FILES[".dvc/wherry.toml"],
+        "seed": seed,
+    }
+    dying = restarted.start("nowhere")
+    until(restarted.answers)
+    project = new_project(tmp_path / "project", restarted.service, files)
+    laptop = project.clone(tmp_path / "laptop", user="ben")
+    runs = []
+    for one in (project, laptop):
+        runs.append(one.wherry("repro", "--detach", "--json").expect(0).json()["id"])
+        until(lambda: words(project, runs[-1], "first", "odd") == [1, 1])
+
+    dying.kill()
+    dying.wait(timeout=_DEADLINE_S)
+    dying = restarted.start("published")
+    until(restarted.answers)
+    restarted.service.let_go(seed)
+    assert dying.wait(timeout=_DEADLINE_S) == -signal.SIGKILL
+    restarted.up()
+    for one in runs:
+        project.wherry("wait", one).expect(0)
+    shown = [project.wherry("show", one, "--json").expect(0).json() for one in runs]
+
+    # Whose it is then is the one who came first after the restart.
+    assert sorted(states(one)["slow"] for one in shown) == [("succeeded", "hit"), ("succeeded", "miss")]
+    assert shown[0]["stages"][0]["outs"] == shown[1]["stages"][0]["outs"]
+    for one in runs:
+        assert words(project, one, "first", "odd", "last") == [1, 1, 1]
+    assert restarted.containers("slow") == []
+
+
+def words(project: Project, run_id: str, *wanted: str) -> list[int]:
+    told = project.wherry("logs", run_id, "slow").expect(0).out
+    return [len(re.findall(rf"(?m)\b{word}$", told)) for word in wanted]
 
 
 def test_a_run_keeps_its_image_over_a_restart_though_its_tag_moves(

@@ -1,6 +1,9 @@
 """Two services of one database: what one executes, those who wait at the other see as if it were theirs."""
 
+import json
+import os
 import re
+import signal
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -57,7 +60,14 @@ def until(condition: Callable[[], bool]) -> None:
         Event().wait(0.2)
 
 
-def test_who_waits_at_another_service_sees_each_line_once_and_while_it_runs(
+def kill(service: Service) -> None:
+    """End it at once, as if by kill -9 or a loss of power."""
+    pid = json.loads((service.home / "service.json").read_text())["pid"]
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: service.wherry("service", "status", cwd=service.home).code != 0)
+
+
+def test_who_waits_at_another_service_sees_each_line_once_and_while_it_runs_though_its_own_is_killed(
     services: tuple[Service, Service], tmp_path: Path
 ) -> None:
     north, south = services
@@ -70,6 +80,8 @@ def test_who_waits_at_another_service_sees_each_line_once_and_while_it_runs(
     until(lambda: lines_of(ana, first, "first") == 2)
     second = ben.wherry("repro", "--keep-going", "--detach", "--json").expect(0).json()["id"]
     until(lambda: lines_of(ben, second, "first") == 2)
+    kill(south)
+    south.wherry("up", cwd=south.home).expect(0)
     meanwhile = shown(ana, first)
     for workspace in (north.home / "workspaces").iterdir():
         (workspace / "go").touch()

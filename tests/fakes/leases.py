@@ -1,5 +1,6 @@
 """Leases in a dictionary."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -23,11 +24,10 @@ class FakeLeases(Leases):
     async def find(self, key: StrictKey) -> Lease | None:
         return self.standing.get(key)
 
-    async def renew(self, key: StrictKey, token: LeaseToken, *, expires_at: datetime) -> Lease | None:
-        if not self.holds(key, token):
-            return None
-        self.standing[key] = replace(self.standing[key], expires_at=expires_at)
-        return self.standing[key]
+    async def renew(self, held: Sequence[Lease], *, expires_at: datetime) -> Mapping[LeaseToken, Lease]:
+        kept = [lease.key for lease in held if self.holds(lease.key, lease.token)]
+        self.standing |= {key: replace(self.standing[key], expires_at=expires_at) for key in kept}
+        return {self.standing[key].token: self.standing[key] for key in kept}
 
     async def watch(self, key: StrictKey, token: LeaseToken) -> bool:
         held = self.holds(key, token)

@@ -3,7 +3,7 @@
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -24,6 +24,7 @@ from wherry.v1.runs_pb2 import (
     StageRecord,
     TailLogsRequest,
     WatchRunRequest,
+    WatchRunResponse,
 )
 
 ENDED = frozenset({STATE_SUCCEEDED, STATE_FAILED, STATE_CANCELLED, STATE_SKIPPED, STATE_LOST})
@@ -213,9 +214,11 @@ class Watcher:
 
         def attempt() -> bool:
             nonlocal sequence, ended
-            request = WatchRunRequest(run=self._run, after_sequence=sequence, wait_s=self._call_s)
+            request = WatchRunRequest(
+                run=self._run, after_sequence=sequence, wait_s=self._call_s, in_batches=True
+            )
             call = self._connection.runs.WatchRun(request, metadata=self._connection.metadata())
-            for message in self._hear(call):
+            for message in events_in(self._hear(call)):
                 if message.sequence <= sequence:
                     continue
                 sequence = message.sequence
@@ -285,6 +288,12 @@ class Watcher:
                 return None
             self._connection.refresh()
         return None
+
+
+def events_in(responses: Iterable[WatchRunResponse]) -> Iterator[WatchRunResponse]:
+    """Take batches apart; a service that is older sends events one by one."""
+    for response in responses:
+        yield from response.batch or (response,)
 
 
 class _LinkState:

@@ -17,6 +17,9 @@ from wherry.service.domain.images.image import PullPolicy
 # A number that no ordinary account of the host has; nothing on the host belongs to it.
 _STAGE_UID = 10001
 
+# As many as begin at once in most runs; each is a process that waits.
+_NETWORKS_AHEAD = 2
+
 
 def default_home() -> Path:
     """Where the embedded service keeps its state when nothing is said."""
@@ -74,6 +77,8 @@ class Settings(BaseSettings):
     """`none`: the operator keeps stages from the machine and the metadata address by other means."""
     network_denied: Annotated[tuple[str, ...], NoDecode] = ()
     """IPv4 networks that stages must not reach either, separated by commas."""
+    network_ahead: int | None = Field(default=None, ge=0, le=64)
+    """Places in the network that are made before a run needs them; none: two, or as many as `jobs` where that is less."""
     workspace_gb: float | None = Field(default=None, gt=0)
     """What a stage may add to its workspace, in 10^9 bytes; none: half of what is free when it starts."""
     container_runtime: str = ""
@@ -135,6 +140,13 @@ class Settings(BaseSettings):
     def uses_embedded_store(self) -> bool:
         """Whether the service starts an S3 server of its own."""
         return not self.s3_bucket
+
+    @property
+    def networks_ahead(self) -> int:
+        """How many places in the network are kept ready: where nothing is said, none if stages have none by themselves."""
+        if self.network_ahead is not None:
+            return self.network_ahead
+        return min(self.jobs, _NETWORKS_AHEAD) if self.network else 0
 
     @property
     def stage_user(self) -> tuple[int, int]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -174,9 +174,9 @@ class MortalLeases(Leases):
         await self._life.is_heard.wait()
         return await self._inner.find(key)
 
-    async def renew(self, key: StrictKey, token: LeaseToken, *, expires_at: datetime) -> Lease | None:
+    async def renew(self, held: Sequence[Lease], *, expires_at: datetime) -> Mapping[LeaseToken, Lease]:
         await self._life.is_heard.wait()
-        return await self._inner.renew(key, token, expires_at=expires_at)
+        return await self._inner.renew(held, expires_at=expires_at)
 
     async def watch(self, key: StrictKey, token: LeaseToken) -> bool:
         await self._life.is_heard.wait()

@@ -63,7 +63,7 @@ class Service:
             clock=self.time,
             log=self.log,
         )
-        replay = ReplayLog(archive=self.archive, keep=self.keep, clock=self.time)
+        replay = ReplayLog(logs=self.logs, archive=self.archive, keep=self.keep, clock=self.time)
         self.follow = FollowRun(runs=self.runs, logs=self.logs, replay=replay)
 
     async def new_run(self, *, state: State = State.SUCCEEDED, text: bytes = b"said") -> RunId:

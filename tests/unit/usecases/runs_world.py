@@ -24,27 +24,27 @@ from tests.fakes.virtual_time import LoopClock
 from tests.unit.usecases.driving import Counting
 from tests.unit.usecases.runs_life import Life
 from tests.unit.usecases.runs_machine import (
-    LINES,
     FakeContainer,
     FakeEngine,
     FakeNode,
     FakeWorkspaces,
-    made_by,
 )
+from tests.unit.usecases.runs_output import check_output
 from tests.unit.usecases.runs_ports import Site
 from wherry.service.adapters.param_composer_hydra import HydraParamComposer
-from wherry.service.domain.blob import digest_content, object_key
+from wherry.service.domain.blob import object_key
+from wherry.service.domain.dvc.stage import StageName
 from wherry.service.domain.errors import Unavailable
 from wherry.service.domain.images.image import Image
 from wherry.service.domain.paths import ProjectPath
 from wherry.service.domain.run import Event, Run, StageRecord
 from wherry.service.domain.snapshot import Snapshot, SnapshotFile
-from wherry.service.domain.states import CacheUse, State
+from wherry.service.domain.states import State
 from wherry.service.domain.submission import Needs, RunOptions, Submission
 from wherry.service.domain.task import LogName, RunId, StrictKey
 from wherry.service.ports.clock import Identities
 from wherry.service.ports.event_log import EventLog
-from wherry.service.ports.logs import LogLine, LogStream
+from wherry.service.ports.logs import LogLine
 from wherry.service.ports.run_cache import Result
 from wherry.service.usecases.find_sources import FindSources
 from wherry.service.usecases.put_blobs import PutBlobs
@@ -80,6 +80,8 @@ class Person:
     run_id: RunId | None = None
     events: list[Event] = field(default_factory=list)
     lines: list[LogLine] = field(default_factory=list)
+    shown: dict[StageName, list[LogLine]] = field(default_factory=dict)
+    """What they are shown of each stage when all is over."""
     final: Run | None = None
     was_stopped: bool = False
     """Whether the service said that it keeps the request."""
@@ -207,12 +209,13 @@ class World:
 
     async def _watch(self, person: Person, life: Life) -> None:
         assert person.run_id is not None
-        async for event in life.follow.events(person.run_id, after=len(person.events), wait_s=30):
-            person.events.append(event)
-            assert event.sequence == len(person.events), "events have gaps or come twice"
-            assert person.final is None, "a run went on after its end"
-            if isinstance(event.about, Run) and event.about.state.is_final:
-                person.final = event.about
+        async for events in life.follow.events(person.run_id, after=len(person.events), wait_s=30):
+            for event in events:
+                person.events.append(event)
+                assert event.sequence == len(person.events), "events have gaps or come twice"
+                assert person.final is None, "a run went on after its end"
+                if isinstance(event.about, Run) and event.about.state.is_final:
+                    person.final = event.about
         if person.final is None:
             raise Unavailable("it goes on")
 
@@ -343,32 +346,8 @@ class World:
         assert [line.sequence for line in person.lines] == list(range(1, len(person.lines) + 1))
         site = self.sites[self.owners[run.id]]
         assert [line.line for line in person.lines] == site.logs.lines[run.id]
-        for record in run.stages.values():
-            if record.state is not State.SUCCEEDED or record.cache is CacheUse.HIT:
-                continue
-            said = [
-                line.line.text.decode()
-                for line in person.lines
-                if line.line.stage == record.name
-                and line.line.stream is LogStream.STDOUT
-                and line.sequence > record.output_after
-            ]
-            self._check_output(record, said, where=f"{record.name} of run {run.id}")
-
-    def _check_output(self, record: StageRecord, said: list[str], *, where: str) -> None:
-        """All that one execution wrote, once; of whose outputs they are unless others made the same once more."""
-        (out,) = record.outs
         every = [one for site in self.sites.values() for one in site.engine.past]
-        (maker,) = [one for one in every if digest_content(made_by(one.attempt, out.path)).hash == out.hash]
-        assert maker.exit is not None
-        assert maker.exit.code == 0
-        shown = {one.attempt for one in every if said and said[0].startswith(f"{one.attempt} ")}
-        if record.cache is CacheUse.MERGED:
-            assert len(shown) == 1, f"{where}: nothing of what its maker wrote"
-        else:
-            shown = {maker.attempt}
-        expected = [f"{attempt} {number}" for attempt in shown for number in range(LINES)]
-        assert said == expected, f"{where}: {said} instead of {expected}"
+        check_output(run, person.shown, every)
 
     async def finish(self) -> None:
         """No more faults, and time enough."""
@@ -388,6 +367,17 @@ class World:
                 break
         await self.pass_time(45)
         self.ended_at = self.clock.now()
+        for person in self.people:
+            await self._look_at_output(person)
+
+    async def _look_at_output(self, person: Person) -> None:
+        if person.run_id is None:
+            return
+        life, run = self.lives[self.owners[person.run_id]], self.runs.runs[person.run_id]
+        assert life is not None
+        for name in run.stages:
+            pages = life.follow.lines(run.id, stage=name, after=0, follow=False)
+            person.shown[name] = [line async for page in pages for line in page.lines]
 
     async def close(self) -> None:
         self.is_closing = True

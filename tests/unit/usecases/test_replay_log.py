@@ -13,7 +13,7 @@ from wherry.service.adapters.logs_files import FileLogStore
 from wherry.service.domain.dvc.stage import StageName
 from wherry.service.domain.run import StageRecord
 from wherry.service.domain.states import CacheUse
-from wherry.service.domain.task import LogName, RunId
+from wherry.service.domain.task import AttemptId, LogName, RunId
 from wherry.service.ports.log_archive import LogToKeep
 from wherry.service.ports.logs import LogLine, LogStream, NewLine
 from wherry.service.usecases.keep_logs import KeepLogs
@@ -22,6 +22,7 @@ from wherry.service.usecases.replay_log import REPLAYED_FROM, ReplayLog
 NAME = LogName("attempt")
 HIT = StageRecord(name=StageName("mine"), cache=CacheUse.HIT, log=NAME)
 RUN = RunId("1")
+MINE = RunId("2")
 TO_KEEP = LogToKeep(name=NAME, run_id=RUN, stage="theirs", after=0)
 
 
@@ -39,17 +40,18 @@ class Shelf:
         self.keep = KeepLogs(
             logs=self.logs, archive=self.archive, noted=self.noted, clock=self.clock, log=self.log
         )
-        self.replay = ReplayLog(archive=self.archive, keep=self.keep, clock=self.clock)
+        self.replay = ReplayLog(logs=self.logs, archive=self.archive, keep=self.keep, clock=self.clock)
 
     async def write(self, *texts: bytes) -> None:
-        lines = [
-            NewLine(time=self.clock.now(), stage="theirs", stream=LogStream.STDOUT, text=text)
-            for text in texts
-        ]
-        await self.logs.append(RUN, lines)
+        await self.append(RUN, "theirs", *((LogStream.STDOUT, text) for text in texts))
+
+    async def append(self, run_id: RunId, stage: str, *said: tuple[LogStream, bytes]) -> None:
+        now = self.clock.now()
+        lines = [NewLine(time=now, stage=stage, stream=stream, text=text) for stream, text in said]
+        await self.logs.append(run_id, lines)
 
     async def shown(self, record: StageRecord = HIT, *, after: int = 0) -> list[LogLine]:
-        return [line async for page in self.replay(record, after=after) for line in page]
+        return [line async for page in self.replay(MINE, record, after=after) for line in page]
 
     async def close(self) -> None:
         await self.keep.close()
@@ -74,6 +76,32 @@ def test_lines_are_shown_under_the_name_that_the_stage_has_here(tmp_path: Path) 
         ]
         assert all(line.sequence > REPLAYED_FROM for line in shown)
         assert later == shown[1:]
+
+    asyncio.run(check())
+
+
+def test_who_was_waiting_for_the_result_is_shown_each_line_once(tmp_path: Path) -> None:
+    out, err, said = LogStream.STDOUT, LogStream.STDERR, LogStream.SYSTEM
+
+    async def check() -> None:
+        shelf = Shelf(tmp_path)
+        await shelf.append(
+            RUN, "theirs", (said, b"$ fit"), (out, b"1"), (err, b"warm"), (out, b"1"), (out, b"2")
+        )
+        await shelf.keep.start(TO_KEEP)
+        await shelf.append(
+            MINE, "mine", (said, b"attached"), (said, b"$ fit"), (said, b"our own"), (out, b"1")
+        )
+        attached = replace(HIT, attempt_id=AttemptId(NAME), output_after=1)
+
+        shown = await shelf.shown(attached)
+        later = [await shelf.shown(attached, after=line.sequence) for line in shown]
+        of_another = await shelf.shown(replace(attached, attempt_id=AttemptId("another")))
+        await shelf.close()
+
+        assert [line.line.text for line in shown] == [b"warm", b"1", b"2"]
+        assert later == [shown[1:], shown[2:], []]
+        assert len(of_another) == 5
 
     asyncio.run(check())
 

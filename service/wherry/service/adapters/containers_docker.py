@@ -63,10 +63,12 @@ class DockerContainerEngine(ContainerEngine):
         url: str | None = None,
         tmpfs_bytes: int = 1024**3,
         runtime: str = "",
+        networks_ahead: int = 0,
     ) -> None:
         """At most `parallel_max` containers are expected to run at a time: more wait for their output.
 
-        `network` is that of containers that may use one; it is made when first needed.
+        `network` is that of containers that may use one; it is made when first needed, and `networks_ahead` places in it
+        can be made before (`make_network_ahead`).
         `runtime` is the engine's name for what runs containers, empty for its default. `tmpfs_bytes` bounds each of /tmp, HOME and /dev/shm.
         """
         self._url = url
@@ -83,7 +85,9 @@ class DockerContainerEngine(ContainerEngine):
         # A wait and a stop for each container.
         self._waits = ThreadPoolExecutor(2 * parallel_max, "docker-wait")
         self._usage = ContainerUsage()
-        self._holders = NetworkHolders(network, most=parallel_max, runtime=runtime, later=self._later)
+        self._holders = NetworkHolders(
+            network, most=parallel_max, runtime=runtime, later=self._later, ahead=networks_ahead
+        )
         self._stopped: set[ContainerId] = set()
 
     async def version(self) -> str:
@@ -108,6 +112,11 @@ class DockerContainerEngine(ContainerEngine):
         """Remove the network, and what holds places in it, unless a container still uses it."""
         await self._call(self._holders.close)
         await self._call(self._network.remove)
+
+    async def make_network_ahead(self) -> None:
+        """Make what the first container of a group to come uses, where it is lacking and nothing else begins."""
+        if self._holders.lacks_ahead():
+            await self._call(self._holders.make_ahead)
 
     async def end_group(self, group: str) -> None:
         """No more containers of this group come: what they have shared is removed, behind the caller's back."""

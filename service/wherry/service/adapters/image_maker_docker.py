@@ -13,7 +13,7 @@ import json
 import math
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -25,6 +25,7 @@ from docker.types import HostConfig, LogConfig, Mount
 
 from wherry.service.adapters.build_context import pack
 from wherry.service.adapters.build_disk_docker import BuildDisk
+from wherry.service.adapters.build_networks_docker import BuildNetwork, BuildNetworks
 from wherry.service.adapters.cgroup_usage import OURS, CgroupAccounts
 from wherry.service.adapters.container_output_docker import OutputRelay
 from wherry.service.adapters.engine_client import EngineClient, said_by
@@ -81,17 +82,17 @@ class DockerImageMaker(ImageMaker, MadeImages):
         self,
         *,
         client: EngineClient,
-        network: Callable[[], Awaitable[str]] | None,
+        networks: BuildNetworks,
         labels: Mapping[str, str],
         image_labels: Mapping[str, str],
         pip: PipSettings | None = None,
         limits: BuildLimits = BuildLimits(),
     ) -> None:
-        """`network` gives the name of the network to use; None: there is none. Containers carry `labels`.
+        """Each image is made in one of `networks`. Containers carry `labels`.
 
         Images carry `image_labels`: others than those, because a container has the labels of its image too.
         """
-        self._network = network
+        self._networks = networks
         self._labels = dict(labels)
         self._image_labels = dict(image_labels)
         self._pip = pip or PipSettings()
@@ -102,9 +103,12 @@ class DockerImageMaker(ImageMaker, MadeImages):
 
     async def install(self, installation: Installation, tell: Tell) -> None:
         """Run the script in a container of the base, and keep that as the image, with the base's own settings."""
-        network = await self._network() if self._network else "none"
+        async with self._networks.one() as network:
+            await self._install(installation, tell, network)
+
+    async def _install(self, installation: Installation, tell: Tell, network: BuildNetwork) -> None:
         container = await self._client.call(
-            functools.partial(self._create, installation=installation, network=network)
+            functools.partial(self._create, installation=installation, network=network.name)
         )
         disk = BuildDisk(container)
         try:
@@ -113,7 +117,7 @@ class DockerImageMaker(ImageMaker, MadeImages):
                 pack, {name.lstrip("/"): item for name, item in files.items()}
             ) as archive:
                 await self._client.call(lambda client: client.put_archive(container, "/", archive))
-            async with self._in_bounds(disk, "installing"):
+            async with self._in_bounds(disk, "installing", network):
                 code = await self._run_to_end(container, tell)
             if code != 0:
                 raise ImageNotMade("the packages could not be installed")
@@ -138,7 +142,10 @@ class DockerImageMaker(ImageMaker, MadeImages):
     async def build(self, build: DockerBuild, tell: Tell) -> None:
         """Send the context to the engine's builder and follow what it does."""
         await self._client.call(functools.partial(_check_triggers, bases=build.bases))
-        network = await self._network() if self._network else "none"
+        async with self._networks.one() as network:
+            await self._build(build, tell, network)
+
+    async def _build(self, build: DockerBuild, tell: Tell, network: BuildNetwork) -> None:
         files = {
             **build.files,
             _DOCKERFILE: Content(source=build.dockerfile),
@@ -151,7 +158,7 @@ class DockerImageMaker(ImageMaker, MadeImages):
             with await self._client.run(pack, files) as archive:
                 response = await self._client.post(
                     "/build",
-                    params=self._parameters(build, network, group),
+                    params=self._parameters(build, network.name, group),
                     headers={"Content-Type": "application/x-tar"},
                     data=archive,
                 )
@@ -160,7 +167,7 @@ class DockerImageMaker(ImageMaker, MadeImages):
                 if bad:
                     raise ImageNotMade(f"the engine does not take the Dockerfile: {said}")
                 raise EngineUnavailable(f"the Docker engine refused to build: {said}")
-            async with self._in_bounds(disk, "the build"):
+            async with self._in_bounds(disk, "the build", network):
                 await self._follow(response, disk, tell)
         finally:
             self._ended.append((disk, group))
@@ -185,7 +192,7 @@ class DockerImageMaker(ImageMaker, MadeImages):
         return parameters if group is None else {**parameters, "cgroupparent": group}
 
     @contextlib.asynccontextmanager
-    async def _in_bounds(self, disk: BuildDisk, what: str) -> AsyncIterator[None]:
+    async def _in_bounds(self, disk: BuildDisk, what: str, network: BuildNetwork) -> AsyncIterator[None]:
         """Break off what takes too long, or too much of the disk.
 
         Raises:
@@ -203,10 +210,8 @@ class DockerImageMaker(ImageMaker, MadeImages):
                         exceeded = True
                         bound.reschedule(asyncio.get_running_loop().time())
                         return
-                if self._network is not None:
-                    # A firewall that is loaded anew forgets the rules.
-                    with contextlib.suppress(EngineUnavailable):
-                        await self._network()
+                with contextlib.suppress(EngineUnavailable):
+                    await network.guard()
                 took_s = time.monotonic() - began
                 await asyncio.sleep(max(self._limits.look_every_s, _REST_FOR_EACH_S * took_s))
 

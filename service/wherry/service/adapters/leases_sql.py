@@ -1,6 +1,7 @@
 """Leases in SQL. Taking one is a single conditional statement: of two that want it, one gets it."""
 
 import json
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -14,7 +15,16 @@ from wherry.service.ports.leases import Leases
 
 _LEASE = select(leases).where(leases.c.key == bindparam("wanted"))
 _HELD = (leases.c.key == bindparam("wanted"), leases.c.token == bindparam("held"), leases.c.failure.is_(None))
-_RENEW = update(leases).where(*_HELD).values(expires_at=bindparam("until")).returning(leases)
+_RENEW = (
+    update(leases)
+    .where(
+        leases.c.key.in_(bindparam("keys", expanding=True)),
+        leases.c.token.in_(bindparam("tokens", expanding=True)),
+        leases.c.failure.is_(None),
+    )
+    .values(expires_at=bindparam("until"))
+    .returning(leases)
+)
 _WATCH = update(leases).where(*_HELD).values(watched=true())
 # Of one who begins to watch and one who gives up, the second finds what the first has done.
 _AS_KNOWN = or_(leases.c.watched.is_(false()), bindparam("known", type_=Boolean))
@@ -81,11 +91,15 @@ class SqlLeases(Leases):
         row = await self._database.run(lambda connection: connection.execute(_LEASE, values).one_or_none())
         return None if row is None else _lease(row)
 
-    async def renew(self, key: StrictKey, token: LeaseToken, *, expires_at: datetime) -> Lease | None:
+    async def renew(self, held: Sequence[Lease], *, expires_at: datetime) -> Mapping[LeaseToken, Lease]:
         """See the port."""
-        values = {"wanted": key, "held": token, "until": expires_at}
-        row = await self._database.run(lambda connection: connection.execute(_RENEW, values).one_or_none())
-        return None if row is None else _lease(row)
+        values = {
+            "keys": [lease.key for lease in held],
+            "tokens": [lease.token for lease in held],
+            "until": expires_at,
+        }
+        rows = await self._database.run(lambda connection: connection.execute(_RENEW, values).all())
+        return {lease.token: lease for lease in map(_lease, rows)}
 
     async def watch(self, key: StrictKey, token: LeaseToken) -> bool:
         """See the port."""

@@ -4,10 +4,12 @@ To give a container a network takes the engine as long as all else of its start:
 a resolver of names that it starts in there. The stages of one run therefore use the same ones, one stage at a time.
 They never pass to another run, whose traffic could be taken for that of the one before. A container for which none is
 free gets a network of its own, as if there were no holders; each third time that happens within a run, one is made
-behind its back, so that runs of a stage or two pay nothing. When the run ends they are removed.
+behind its back, so that runs of a stage or two pay nothing. When the run ends they are removed. A few may be made
+ahead, while nothing else begins: the first containers of a run take those.
 """
 
 import contextlib
+import math
 import threading
 import time
 from collections import Counter
@@ -22,12 +24,19 @@ from docker.types import LogConfig
 
 from wherry.service.adapters.holder_image_docker import PROGRAM, can_hold, ensure_image
 from wherry.service.adapters.stage_network_docker import StageNetwork
+from wherry.service.domain.errors import EngineUnavailable
 
 HOLDER_LABEL = "wherry.holds"
 """On every holder: the name of the network that it holds a place in."""
 
 # So many containers have had to have a network of their own when a holder is made: that costs about as much.
 _MISSED = 3
+
+# Those that were made ahead belong to no run yet.
+_AHEAD = ""
+
+# None is made ahead until no container has come or gone for so long: what begins, and what goes on to, comes first.
+_QUIET_S = 2.0
 
 # How long none is made after one could not be made.
 _AGAIN_S = 60.0
@@ -43,7 +52,12 @@ _NOBODY = "65534:65534"
 _JOINED = "container:"
 _ENDED = frozenset({"exited", "dead"})
 
-_FAILURES = (docker.errors.DockerException, requests.exceptions.RequestException, OSError)
+_FAILURES = (
+    docker.errors.DockerException,
+    requests.exceptions.RequestException,
+    OSError,
+    EngineUnavailable,
+)
 
 
 @dataclass(slots=True)
@@ -63,20 +77,28 @@ class NetworkHolders:
         most: int,
         runtime: str,
         later: Callable[[Callable[[APIClient], None]], None],
+        ahead: int = 0,
+        now_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Make at most `most` in `network`, for containers that run in `runtime`; `later` does something behind one's back."""
+        """Make at most `most` in `network`, and `ahead` for runs to come, for containers that run in `runtime`.
+
+        `later` does something behind one's back.
+        """
         self._network = network
         self._most = most
         self._runtime = runtime
         self._later = later
+        self._ahead = ahead
+        self._now_s = now_s
         self._changed = threading.Condition()
         self._removing = threading.Lock()
         self._holders: list[_Holder] = []
         self._used: dict[str, _Holder] = {}
         self._missed = Counter[str]()
-        self._groups: set[str] = set()
+        self._groups: set[str] = {_AHEAD} if ahead else set()
         self._making: set[str] = set()
-        self._not_before_s = 0.0
+        self._not_before_s = -math.inf
+        self._busy_s = -math.inf
         # What could not be removed, and what containers of an earlier life of the service still use.
         self._left: set[str] = set()
         self._is_swept = False
@@ -87,24 +109,43 @@ class NetworkHolders:
         if not group:
             return None
         with self._changed:
+            self._busy_s = self._now_s()
             self._groups.add(group)
-            for holder in self._holders:
-                if holder.is_free and holder.group == group:
-                    holder.is_free = False
-                    self._used[name] = holder
-                    return holder.id
-            self._miss(group)
-        return None
+            holder = self._free(group) or self._free(_AHEAD)
+            if holder is None:
+                self._miss(group)
+                return None
+            if holder.group != group:
+                self._has_place(group)
+                holder.group = group
+            holder.is_free = False
+            self._used[name] = holder
+            return holder.id
+
+    def lacks_ahead(self) -> bool:
+        """Whether one more is to be made ahead, and now is a time to do it. Does not block."""
+        with self._changed:
+            return self._lacks_ahead()
+
+    def make_ahead(self, client: APIClient) -> None:
+        """Make one for a run to come, if one is still lacking. That it cannot be made is no failure."""
+        with self._changed:
+            if not self._lacks_ahead():
+                return
+            self._making.add(_AHEAD)
+        self._make(client, _AHEAD)
 
     def rename(self, name: str, container: str) -> None:
         """The container that was called so until it was made is called otherwise now. Does not block."""
         with self._changed:
+            self._busy_s = self._now_s()
             if (holder := self._used.pop(name, None)) is not None:
                 self._used[container] = holder
 
     def put_back(self, container: str) -> None:
         """A container has ended, or was never made: another one may have its holder. Does not block."""
         with self._changed:
+            self._busy_s = self._now_s()
             if (holder := self._used.pop(container, None)) is not None:
                 holder.is_free = True
                 if holder.group not in self._groups:
@@ -125,12 +166,15 @@ class NetworkHolders:
 
     def sweep(self, client: APIClient) -> None:
         """Remove those of an earlier life of the service, except where a container still runs in one. Once is enough."""
+        if self._is_swept:
+            return
+        found = client.containers(all=True, filters={"label": f"{HOLDER_LABEL}={self._network.name}"})
         with self._changed:
             # What is being made now looks the same.
-            if self._is_swept or self._groups:
+            if self._making:
                 return
-        found = client.containers(all=True, filters={"label": f"{HOLDER_LABEL}={self._network.name}"})
-        self._remove(client, {container["Id"] for container in found})
+            own = {holder.id for holder in self._holders}
+        self._remove(client, {container["Id"] for container in found} - own)
         self._is_swept = True
 
     def has_left(self) -> bool:
@@ -150,21 +194,37 @@ class NetworkHolders:
             self._holders = [holder for holder in self._holders if not holder.is_free]
         self._remove(client, {holder.id for holder in unused})
 
+    def _free(self, group: str) -> _Holder | None:
+        """With the lock held. One of the group that no container uses."""
+        return next((holder for holder in self._holders if holder.is_free and holder.group == group), None)
+
+    def _lacks_ahead(self) -> bool:
+        """With the lock held."""
+        if _AHEAD not in self._groups or _AHEAD in self._making:
+            return False
+        if self._now_s() < max(self._not_before_s, self._busy_s + _QUIET_S):
+            return False
+        return sum(holder.group == _AHEAD for holder in self._holders) < self._ahead
+
     def _miss(self, group: str) -> None:
-        """With the lock held. One at a time is made for a group, in place of one of another group where there are enough."""
-        if group in self._making or time.monotonic() < self._not_before_s:
+        """With the lock held. One at a time is made for a group."""
+        if group in self._making or self._now_s() < self._not_before_s:
             return
         self._missed[group] += 1
-        if self._missed[group] < _MISSED:
+        if self._missed[group] < _MISSED or not self._has_place(group):
             return
-        if len(self._holders) + len(self._making) >= self._most:
-            others = [holder for holder in self._holders if holder.is_free and holder.group != group]
-            if not others:
-                return
-            self._forget(others[:1])
         self._missed[group] = 0
         self._making.add(group)
         self._later(lambda client: self._make(client, group))
+
+    def _has_place(self, group: str) -> bool:
+        """With the lock held. Where there are enough, an idle one of another group makes place for one more of this one."""
+        taken = [holder for holder in self._holders if holder.group != _AHEAD]
+        if len(taken) + len(self._making - {_AHEAD}) < self._most:
+            return True
+        others = [holder for holder in taken if holder.is_free and holder.group != group]
+        self._forget(others[:1])
+        return bool(others)
 
     def _forget(self, holders: Collection[_Holder]) -> None:
         """With the lock held."""
@@ -186,7 +246,7 @@ class NetworkHolders:
                 self._remove(client, {made})
         except _FAILURES:
             # A stage that could have been quicker is not worth a word.
-            self._not_before_s = time.monotonic() + _AGAIN_S
+            self._not_before_s = self._now_s() + _AGAIN_S
         finally:
             with self._changed:
                 self._making.discard(group)
@@ -199,10 +259,11 @@ class NetworkHolders:
             machine = str(info.get("Architecture"))
             self._machine = machine if runtime in _RUNTIMES and can_hold(machine) else ""
         if not self._machine:
-            self._not_before_s = float("inf")
+            self._not_before_s = math.inf
         return bool(self._machine)
 
     def _hold(self, client: APIClient) -> str:
+        self._network.ensure(client)
         host = client.create_host_config(
             network_mode=self._network.name,
             cap_drop=["ALL"],

@@ -33,11 +33,13 @@ from wherry.service.usecases.find_leftovers import FindLeftovers
 from wherry.service.usecases.guard_network import GuardNetwork
 from wherry.service.usecases.keep_logs import KeepLogs
 from wherry.service.usecases.keep_succeeded import KeepSucceeded
+from wherry.service.usecases.make_networks_ahead import MakeNetworksAhead
 from wherry.service.usecases.recover_runs import RecoverRuns
 from wherry.service.usecases.remains import Remains
 from wherry.service.usecases.reopen_run import ReopenRun
 from wherry.service.usecases.restore_inputs import RestoreInputs
 from wherry.service.usecases.sweep_leases import SweepLeases
+from wherry.service.usecases.take_known import TakeKnown
 from wherry.service.usecases.watch_stops import WatchStops
 from wherry.service.usecases.write_backs import WriteBacks
 
@@ -106,6 +108,9 @@ async def open_driving(
         node=settings.node,
     )
     drive = DriveRun(
+        take_known=TakeKnown(
+            resolve=projects.resolve, find=projects.find, note_use=content.note_use, clock=clock
+        ),
         attempt=RestoreInputs(attempt=attempt, find_vanished=content.find_vanished),
         runners=runners,
         runs=runs,
@@ -147,6 +152,9 @@ async def open_driving(
         guard = GuardNetwork(engine=parts.engine, clock=clock, log=log, is_needed=lambda: bool(runners.going))
         guard.start()
         stack.push_async_callback(guard.close)
+        ahead = MakeNetworksAhead(engine=parts.engine, clock=clock)
+        ahead.start()
+        stack.push_async_callback(ahead.close)
     leftovers = FindLeftovers(
         traces=DockerTraces(parts.engine),
         machine=LocalTraces(parts.engine),

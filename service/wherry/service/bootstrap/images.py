@@ -1,10 +1,11 @@
 """Open what has to do with images: the engine's store of them, and those that are made."""
 
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 
 import structlog
 
+from wherry.service.adapters.build_networks_docker import NoBuildNetworks
 from wherry.service.adapters.clock_system import SystemClock
 from wherry.service.adapters.engine_client import EngineClient
 from wherry.service.adapters.image_maker_docker import BuildLimits, DockerImageMaker
@@ -12,6 +13,7 @@ from wherry.service.adapters.image_store_docker import DockerImageStore
 from wherry.service.adapters.image_uses_file import FileImageUses
 from wherry.service.adapters.installer_pip import pip_program
 from wherry.service.adapters.pip_settings import PipSettings
+from wherry.service.bootstrap.network import build_networks
 from wherry.service.config import Settings
 from wherry.service.ports.workspaces import NodeCache
 from wherry.service.usecases.ready_images import ReadyImages
@@ -27,18 +29,18 @@ MADE_BY = "wherry.made-by"
 def open_images(
     settings: Settings,
     *,
-    network: Callable[[], Awaitable[str]],
     node: NodeCache,
     labels: Mapping[str, str],
     stack: contextlib.AsyncExitStack,
 ) -> tuple[DockerImageStore, ReadyImages]:
-    """The images that there are, and a way to have one at hand, made in `network`; `stack` closes them."""
+    """The images that there are, and a way to have one at hand; `stack` closes them."""
     client = EngineClient()
     stack.callback(client.close)
+    networks = build_networks(settings, labels, service=labels["wherry.home"], client=client, stack=stack)
     store = DockerImageStore(client, credentials=settings.registry_config)
     maker = DockerImageMaker(
         client=client,
-        network=network if settings.build_network else None,
+        networks=networks if settings.build_network else NoBuildNetworks(),
         labels=labels,
         image_labels={MADE_BY: labels["wherry.home"]},
         pip=PipSettings(config=settings.pip_config, ca_bundle=settings.pip_ca_bundle),

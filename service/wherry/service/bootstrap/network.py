@@ -1,9 +1,11 @@
 """Find out whether stages can have a network, and see that it goes when the service does."""
 
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Mapping
 
+from wherry.service.adapters.build_networks_docker import DockerBuildNetworks
 from wherry.service.adapters.containers_docker import DockerContainerEngine
+from wherry.service.adapters.engine_client import EngineClient
 from wherry.service.adapters.stage_network_docker import StageNetwork
 from wherry.service.config import Settings
 from wherry.service.domain.errors import Unavailable
@@ -20,37 +22,27 @@ def stage_network(settings: Settings, labels: dict[str, str], *, service: str) -
     return _network(settings, labels, f"{_PREFIX}{service[:8]}")
 
 
-def build_network(
+def build_networks(
     settings: Settings,
-    labels: dict[str, str],
+    labels: Mapping[str, str],
     *,
     service: str,
-    engine: DockerContainerEngine,
+    client: EngineClient,
     stack: contextlib.AsyncExitStack,
-) -> Callable[[], Awaitable[str]]:
-    """A way to have the network in which images are made: guarded as that of stages, and another one.
-
-    Steps of a Dockerfile may write frames as they like, and could pretend to others in their network to be its gateway.
-    It is made when it is first needed.
-    """
-    network = _network(settings, labels, f"{_BUILD_PREFIX}{service[:8]}")
-
-    async def ensured() -> str:
-        await engine.call(network.ensure)
-        return network.name
-
-    async def remove() -> None:
-        with contextlib.suppress(Unavailable):
-            if await engine.call(lambda client: client.networks(names=[network.name])):
-                await engine.call(network.remove)
-
-    stack.push_async_callback(remove)
-    return ensured
+) -> DockerBuildNetworks:
+    """Those in which images are made: guarded as that of stages, and others."""
+    networks = DockerBuildNetworks(
+        client,
+        prefix=f"{_BUILD_PREFIX}{service[:7]}",
+        network=lambda name: _network(settings, labels, name),
+    )
+    stack.push_async_callback(networks.close)
+    return networks
 
 
-def _network(settings: Settings, labels: dict[str, str], name: str) -> StageNetwork:
+def _network(settings: Settings, labels: Mapping[str, str], name: str) -> StageNetwork:
     return StageNetwork(
-        name, guarded=settings.network_guard == "auto", denied=settings.network_denied, labels=labels
+        name, guarded=settings.network_guard == "auto", denied=settings.network_denied, labels=dict(labels)
     )
 
 

@@ -26,7 +26,7 @@ from wherry.service.adapters.tokens_sql import SqlTokenStore
 from wherry.service.adapters.traces_docker import HOME_LABEL, SERVICE_LABEL
 from wherry.service.adapters.workspaces_local import LocalWorkspaces
 from wherry.service.bootstrap.images import open_images
-from wherry.service.bootstrap.network import build_network, network_policy, stage_network
+from wherry.service.bootstrap.network import network_policy, stage_network
 from wherry.service.bootstrap.store import Store
 from wherry.service.config import Settings
 from wherry.service.domain.errors import StoreUnavailable
@@ -104,6 +104,7 @@ async def open_parts(settings: Settings, store: Store, stack: contextlib.AsyncEx
         parallel_max=settings.jobs,
         network=stage_network(settings, labels, service=labels[SERVICE_LABEL]),
         runtime=settings.container_runtime,
+        networks_ahead=settings.networks_ahead,
     )
     stack.callback(engine.close)
     cache_gb = settings.node_cache_gb
@@ -123,8 +124,7 @@ async def open_parts(settings: Settings, store: Store, stack: contextlib.AsyncEx
         packs=pack_reader,
     )
     stack.callback(node.close)
-    builds = build_network(settings, labels, service=labels[SERVICE_LABEL], engine=engine, stack=stack)
-    image_store, images = open_images(settings, network=builds, node=node, labels=labels, stack=stack)
+    image_store, images = open_images(settings, node=node, labels=labels, stack=stack)
     uid, gid = settings.stage_user
     workspaces = LocalWorkspaces(home / "workspaces", cache=node, uid=uid, gid=gid)
     stack.callback(workspaces.close)

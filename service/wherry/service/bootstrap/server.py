@@ -155,7 +155,7 @@ def _runs(
         follow=FollowRun(
             runs=driving.runs,
             logs=parts.logs,
-            replay=ReplayLog(archive=parts.log_archive, keep=driving.keep_logs, clock=clock),
+            replay=ReplayLog(logs=parts.logs, archive=parts.log_archive, keep=driving.keep_logs, clock=clock),
         ),
     )
 

@@ -1,5 +1,6 @@
 """Leases on strict keys: what is being computed, and by whom."""
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -21,8 +22,8 @@ class Leases(Protocol):
         """The lease of a key, whether it has expired or not."""
         ...
 
-    async def renew(self, key: StrictKey, token: LeaseToken, *, expires_at: datetime) -> Lease | None:
-        """Say that the holder lives; returns the lease as it stands, None when the holder no longer has it."""
+    async def renew(self, held: Sequence[Lease], *, expires_at: datetime) -> Mapping[LeaseToken, Lease]:
+        """Say that their holder lives; returns those as they stand that the holder still has."""
         ...
 
     async def watch(self, key: StrictKey, token: LeaseToken) -> bool:

@@ -51,8 +51,10 @@ class FollowRun:
         self._replay = replay
         self._followers = 0
 
-    async def events(self, run: str, *, after: int, wait_s: float | None = None) -> AsyncIterator[Event]:
-        """Events after a sequence number, until the run has ended and all were given, or for `wait_s` seconds.
+    async def events(
+        self, run: str, *, after: int, wait_s: float | None = None
+    ) -> AsyncIterator[Sequence[Event]]:
+        """Events after a sequence number, some at a time, until the run has ended and all were given, or for `wait_s` seconds.
 
         No stream lasts longer than an hour: it is to be resumed.
 
@@ -64,9 +66,9 @@ class FollowRun:
             while True:
                 has_ended = life.ended
                 events = await life.news()
-                for event in events:
-                    yield event
-                if not events:
+                if events:
+                    yield events
+                else:
                     if has_ended or patience.is_over:
                         return
                     await life.wait(patience.left_s)
@@ -123,7 +125,7 @@ class FollowRun:
     ) -> AsyncIterator[Sequence[LogLine]] | None:
         """What is kept elsewhere and comes after the run's own lines; None when nothing does, or not yet."""
         if record is not None and record.cache is CacheUse.HIT and record.state.is_final:
-            return self._replay(record, after=after)
+            return self._replay(life.run_id, record, after=after)
         if is_cleared:
             return self._replay.cleared(list(life.stages.values()), stage=stage, after=after)
         return None
@@ -164,7 +166,7 @@ class _Life:
 
     def __init__(self, runs: RunStore, run: Run, after: int) -> None:
         self._runs = runs
-        self._run_id = run.id
+        self.run_id = run.id
         self._after = after
         self._loop = asyncio.get_running_loop()
         self.looked_at = 0.0
@@ -175,7 +177,7 @@ class _Life:
     async def news(self) -> Sequence[Event]:
         """The next events, none when there are no more now."""
         self.looked_at = self._loop.time()
-        events = await self._runs.events_after(self._run_id, self._after, _PAGE)
+        events = await self._runs.events_after(self.run_id, self._after, _PAGE)
         if events:
             self._after = events[-1].sequence
         for event in events:
@@ -187,7 +189,7 @@ class _Life:
 
     async def wait(self, at_most_s: float) -> None:
         """Return when there may be news."""
-        await self._runs.wait_for_events(self._run_id, self._after, at_most_s)
+        await self._runs.wait_for_events(self.run_id, self._after, at_most_s)
 
 
 async def _first_of(*calls: Coroutine[None, None, None]) -> None:

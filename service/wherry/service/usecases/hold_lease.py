@@ -30,13 +30,10 @@ from wherry.service.usecases.follow_lease import FollowLease
 from wherry.service.usecases.known_runner import as_known
 from wherry.service.usecases.pass_output import PassOutput
 from wherry.service.usecases.patience import patiently
+from wherry.service.usecases.renew_leases import LEASE_LIFE_S, RenewLeases
 from wherry.service.usecases.shared_output import SharedOutput
 
-# A service that has not been heard of for so long is taken for dead. Everything else is derived from it: three renewals
-# may fail before, and whoever waits looks ten times in that time.
-_LIFE_S = 30.0
-_BEAT_S = _LIFE_S / 4
-_LOOK_S = _LIFE_S / 30
+_LOOK_S = LEASE_LIFE_S / 30
 
 # How often an execution may lose its lease before that is told.
 _TIMES_MAX = 3
@@ -66,6 +63,7 @@ class HoldLease:
         self._identities = identities
         self._log = log
         self._owner = owner
+        self._renew = RenewLeases(leases=leases, clock=clock, log=log)
 
     async def __call__(self, task: StageTask, output: SharedOutput, execute: Execute) -> Outcome:
         """Return how the execution ended, here or elsewhere; what it writes comes to `output`."""
@@ -107,13 +105,13 @@ class HoldLease:
             run_id=task.run_id,
             user=task.user,
             stage=task.stage.name,
-            expires_at=self._clock.now() + timedelta(seconds=_LIFE_S),
+            expires_at=self._clock.now() + timedelta(seconds=LEASE_LIFE_S),
         )
 
     async def _hold(self, lease: Lease, task: StageTask, output: SharedOutput, execute: Execute) -> Outcome:
         working = asyncio.ensure_future(execute(replace(task, fence=lease.token)))
         others = PassOutput(output, lease, passed=self._passed, clock=self._clock, log=self._log)
-        beating = asyncio.create_task(self._beat(lease, others))
+        beating = asyncio.create_task(self._renew(lease, watched=others.begin))
         failure: Failed | None = None
         try:
             await asyncio.wait({working, beating}, return_when=asyncio.FIRST_COMPLETED)
@@ -139,21 +137,6 @@ class HoldLease:
         except Unavailable:
             # It expires by itself, and this service may take it at any time.
             self._log.warning("lease not given up", run_id=lease.run_id, key=lease.key)
-
-    async def _beat(self, lease: Lease, others: PassOutput) -> None:
-        """Renew the lease; return when it is lost."""
-        while True:
-            await self._clock.sleep(_BEAT_S)
-            expires_at = self._clock.now() + timedelta(seconds=_LIFE_S)
-            try:
-                standing = await self._leases.renew(lease.key, lease.token, expires_at=expires_at)
-            except Unavailable:
-                self._log.warning("lease not renewed", run_id=lease.run_id, key=lease.key)
-            else:
-                if standing is None:
-                    return
-                if standing.watched:
-                    others.begin()
 
     async def _wait_for(self, lease: Lease, task: StageTask, follow: FollowLease) -> Outcome | None:
         """Wait for another service; None: the lease may be free now."""

@@ -21,7 +21,9 @@ class LoggedStageRunner(StageRunner):
         outcome = await self._inner.run(task, attempt, observer)
         if not isinstance(outcome, Succeeded) or not task.cacheable:
             return outcome
-        name, output = LogName(attempt), observer.place()
+        output = observer.place()
+        # It may have been a further attempt, or one that an earlier life of the service began.
+        name = LogName(output.attempt or attempt)
         await self._keep.start(
             LogToKeep(name=name, run_id=output.run_id, stage=output.stage, after=output.after)
         )

@@ -1,7 +1,6 @@
 """Pass the output of an execution on to the services that wait for it, as long as any does."""
 
 import asyncio
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -14,6 +13,7 @@ from wherry.service.ports.event_log import EventLog
 from wherry.service.ports.logs import LogStream
 from wherry.service.ports.passed_output import OutputPart, PassedOutput
 from wherry.service.ports.stages import OutputPlace, StageObserver
+from wherry.service.usecases.kept_lines import KeptLines
 from wherry.service.usecases.shared_output import SharedOutput
 
 # What comes within so long is passed on together.
@@ -83,8 +83,8 @@ class _Listener(StageObserver):
         self._clock = clock
         self._log = log
         self._attempt: AttemptId | None = None
-        self._told: Counter[LogStream] = Counter()
-        self._again: Counter[LogStream] = Counter()
+        self._told = KeptLines()
+        self._again = KeptLines()
         self._unsent: list[_Unsent] = []
         self._sent = 0
         self._sending = asyncio.Lock()
@@ -95,11 +95,11 @@ class _Listener(StageObserver):
         self._again.clear()
 
     async def resumed(self, attempt: AttemptId) -> None:
-        known = Counter(self._told) if attempt == self._attempt else Counter[LogStream]()
+        told = self._told.copy() if attempt == self._attempt else KeptLines()
         await self.began(attempt)
         # Lines of our own are not written again.
-        self._again = Counter({**known, LogStream.SYSTEM: 0})
-        self._told = known
+        self._again = told.of_command()
+        self._told = told
 
     async def attached(self, origin: OutputPlace, state: State) -> None:
         self._attempt = origin.attempt
@@ -111,10 +111,9 @@ class _Listener(StageObserver):
         """Not passed on."""
 
     async def wrote(self, stream: LogStream, lines: Sequence[bytes]) -> None:
-        known = min(self._again[stream], len(lines))
-        self._again[stream] -= known
-        self._told[stream] += len(lines) - known
-        for line in lines[known:]:
+        new = self._again.leave_out(stream, lines)
+        self._told.add(stream, new)
+        for line in new:
             last = self._unsent[-1] if self._unsent else None
             if last is None or last.attempt != self._attempt or last.size >= _PART_BYTES:
                 last = _Unsent(self._attempt)

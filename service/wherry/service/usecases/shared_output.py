@@ -1,19 +1,17 @@
 """What one execution writes, kept for every run that takes part in it."""
 
 import asyncio
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 
 from wherry.service.domain.states import Phase, State
 from wherry.service.domain.task import AttemptId
 from wherry.service.ports.logs import LogLine, LogStore, LogStream
 from wherry.service.ports.stages import OutputPlace, StageObserver
+from wherry.service.usecases.kept_lines import KeptLines
 
 _PAGE = 2_000
-
-_Lines = Counter[LogStream]
 
 
 @dataclass(eq=False, slots=True)
@@ -21,7 +19,7 @@ class _Member:
     """One run that takes part."""
 
     observer: StageObserver
-    ahead: _Lines = field(default_factory=Counter)
+    ahead: KeptLines = field(default_factory=KeptLines)
     """Lines that it has kept already, and that will come again."""
     keeps: bool = True
     """Whether it has a log of its own."""
@@ -30,17 +28,17 @@ class _Member:
 
     async def wrote(self, stream: LogStream, lines: Sequence[bytes]) -> None:
         """Keep what is not kept yet."""
-        known = min(self.ahead[stream], len(lines))
-        self.ahead[stream] -= known
-        if known < len(lines):
-            await self.observer.wrote(stream, lines[known:])
+        new = self.ahead.leave_out(stream, lines)
+        if new:
+            await self.observer.wrote(stream, new)
 
 
 class SharedOutput(StageObserver):
     """Tells every member what happens. Whoever comes late gets what was written before, first.
 
     An execution that an earlier life of the service began writes its output again from the start. The lines that a
-    member has kept are counted and left out: what a container wrote is cut into the same lines every time.
+    member has kept are counted and left out: what a container wrote is cut into the same lines every time. So are
+    those of an execution elsewhere, which is told from its start to whoever followed it in an earlier life.
     """
 
     def __init__(self, logs: LogStore) -> None:
@@ -49,7 +47,9 @@ class SharedOutput(StageObserver):
         self._members: list[_Member] = []
         self._joining = 0
         self._state = State.QUEUED
-        self._written: _Lines = Counter()
+        self._written = KeptLines()
+        self._tells_all = False
+        """Whether the lines of our own that were written in an earlier life come again as well."""
         self._origin: OutputPlace | None = None
         self._lock = asyncio.Lock()
 
@@ -80,29 +80,32 @@ class SharedOutput(StageObserver):
     async def began(self, attempt: AttemptId) -> None:
         """See the port."""
         async with self._lock:
-            self._written.clear()
-            self._origin = None
+            self._begin_anew(tells_all=False)
             for member in self._staying():
                 member.ahead.clear()
                 await member.observer.began(attempt)
 
     async def resumed(self, attempt: AttemptId) -> None:
         """See the port."""
-        async with self._lock:
-            self._state = State.RUNNING
-            self._written.clear()
-            self._origin = None
-            for member in self._staying():
-                await member.observer.resumed(attempt)
-                kept = await self._kept(member.observer.place()) if member.keeps else Counter[LogStream]()
-                member.ahead = _of_the_stage(kept)
+        await self._resume(attempt, tells_all=False)
+
+    async def retold(self, attempt: AttemptId) -> None:
+        """An attempt elsewhere, which an earlier life of the service followed, is told from its start.
+
+        As when one is resumed, but what Wherry said of it comes again as well.
+        """
+        await self._resume(attempt, tells_all=True)
 
     async def attached(self, origin: OutputPlace, state: State) -> None:
         """See the port. Whoever joins later is attached to the same."""
         async with self._lock:
+            self._begin_anew(tells_all=True)
             self._origin, self._state = origin, state
             for member in self._staying():
                 await member.observer.attached(origin, state)
+                place = member.observer.place()
+                goes_on = member.keeps and place.attempt == origin.attempt
+                member.ahead = await self._kept(place) if goes_on else KeptLines()
 
     async def entered(self, state: State, phase: Phase | None = None) -> None:
         """See the port."""
@@ -120,7 +123,7 @@ class SharedOutput(StageObserver):
     async def wrote(self, stream: LogStream, lines: Sequence[bytes]) -> None:
         """See the port."""
         async with self._lock:
-            self._written[stream] += len(lines)
+            self._written.add(stream, lines)
             for member in list(self._members):
                 if member in self._members:  # it may leave while others are told
                     await member.wrote(stream, lines)
@@ -136,6 +139,23 @@ class SharedOutput(StageObserver):
         if not self._joining:
             self._members = self._staying()
 
+    def _begin_anew(self, *, tells_all: bool) -> None:
+        self._written.clear()
+        self._tells_all = tells_all
+        self._origin = None
+
+    async def _resume(self, attempt: AttemptId, *, tells_all: bool) -> None:
+        async with self._lock:
+            self._begin_anew(tells_all=tells_all)
+            self._state = State.RUNNING
+            for member in self._staying():
+                await member.observer.resumed(attempt)
+                kept = await self._kept(member.observer.place()) if member.keeps else KeptLines()
+                member.ahead = self._come_again(kept)
+
+    def _come_again(self, kept: KeptLines) -> KeptLines:
+        return kept if self._tells_all else kept.of_command()
+
     async def _caught_up(self, observer: StageObserver) -> _Member:
         source, own = self.place(), observer.place()
         if own.attempt is not None and own.attempt == source.attempt:
@@ -143,38 +163,33 @@ class SharedOutput(StageObserver):
             await observer.resumed(own.attempt)
             known = await self._kept(own)
         else:
-            await observer.attached(self._origin or source, self._state)
-            known = Counter()
+            origin = source if self._origin is None else replace(self._origin, attempt=source.attempt)
+            await observer.attached(origin, self._state)
+            known = KeptLines()
         had = await self._copy(source, observer, known)
-        return _Member(observer, _of_the_stage(had) - self._written)
+        return _Member(observer, self._come_again(had - self._written))
 
-    async def _kept(self, place: OutputPlace) -> _Lines:
-        """How many lines of each stream a run has kept of the attempt."""
-        kept: _Lines = Counter()
+    async def _kept(self, place: OutputPlace) -> KeptLines:
+        """The lines that a run has kept of the attempt."""
+        kept = KeptLines()
         after = place.after
         while page := await self._read(place, after):
-            kept.update(line.line.stream for line in page)
+            kept.add_page(page)
             after = page[-1].sequence
         return kept
 
-    async def _copy(self, source: OutputPlace, observer: StageObserver, known: _Lines) -> _Lines:
-        """Write what another member has kept and this one has not; returns how many lines it has then."""
-        seen: _Lines = Counter()
+    async def _copy(self, source: OutputPlace, observer: StageObserver, known: KeptLines) -> KeptLines:
+        """Write what another member has kept and this one has not; returns the lines it has then."""
+        seen, left = KeptLines(), known.copy()
         after = source.after
         while page := await self._read(source, after):
             after = page[-1].sequence
+            seen.add_page(page)
             for stream, together in groupby(page, key=lambda line: line.line.stream):
-                lines = [line.line.text for line in together]
-                new = lines[max(0, known[stream] - seen[stream]) :]
-                seen[stream] += len(lines)
+                new = left.leave_out(stream, [line.line.text for line in together])
                 if new:
                     await observer.wrote(stream, new)
         return seen | known
 
     async def _read(self, place: OutputPlace, after: int) -> Sequence[LogLine]:
         return await self._logs.read_after(place.run_id, after, stage=place.stage, limit=_PAGE)
-
-
-def _of_the_stage(lines: _Lines) -> _Lines:
-    """Without lines of our own, which are not written again."""
-    return Counter({stream: count for stream, count in lines.items() if stream is not LogStream.SYSTEM})
