@@ -63,6 +63,23 @@ def test_an_unknown_key_has_no_result(cache: RunCache) -> None:
     assert list(asyncio.run(cache.find(KEY))) == []
 
 
+def test_many_keys_are_found_as_each_is(cache: RunCache) -> None:
+    keys = [StrictKey(f"{number:064x}") for number in range(1200)]  # more than one statement takes
+
+    async def check() -> None:
+        assert await cache.find_all([]) == {}
+        for key in (keys[0], keys[700]):
+            await cache.publish(replace(RESULT, key=key))
+            await cache.publish(replace(RESULT, key=key, undeclared=Reads(), run_id=RunId("18")))
+        found = await cache.find_all(keys)
+        assert {key: list(results) for key, results in found.items() if results} == {
+            key: list(await cache.find(key)) for key in (keys[0], keys[700])
+        }
+        assert len(found[keys[0]]) == 2
+
+    asyncio.run(check())
+
+
 def test_a_published_result_is_found_whole(cache: RunCache) -> None:
     asyncio.run(cache.publish(RESULT))
     assert list(asyncio.run(cache.find(KEY))) == [RESULT]

@@ -21,6 +21,9 @@ class FakeRunCache(RunCache):
     async def find(self, key: StrictKey) -> Sequence[Result]:
         return _newest_first(result for result in self.results.values() if result.key == key)
 
+    async def find_all(self, keys: Collection[StrictKey]) -> Mapping[StrictKey, Sequence[Result]]:
+        return {key: found for key in keys if (found := await self.find(key))}
+
     async def publish(self, result: Result, *, fence: LeaseToken | None = None) -> None:
         if fence is not None and not self._leases.holds(result.key, fence):
             raise LeaseLost("another service has taken the stage over")

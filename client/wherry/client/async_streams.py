@@ -23,6 +23,7 @@ from wherry.client.watching import (
     Output,
     RunChanged,
     StageChanged,
+    events_in,
 )
 from wherry.v1 import runs_pb2_grpc
 from wherry.v1.runs_pb2 import (
@@ -67,14 +68,17 @@ class AsyncStreams:
         sequence = 0
 
         def call() -> _Call[WatchRunResponse]:
-            request = WatchRunRequest(run=run, after_sequence=sequence, wait_s=CALL_S)
+            request = WatchRunRequest(run=run, after_sequence=sequence, wait_s=CALL_S, in_batches=True)
             return self._stub().WatchRun(request, metadata=self._connection.metadata())
 
         async with aclosing(self._persist(call, patience_s)) as messages:
-            async for message in messages:
-                if isinstance(message, ConnectionLost | ConnectionBack):
-                    yield message
-                elif message.sequence > sequence:
+            async for response in messages:
+                if isinstance(response, ConnectionLost | ConnectionBack):
+                    yield response
+                    continue
+                for message in events_in([response]):
+                    if message.sequence <= sequence:
+                        continue
                     sequence = message.sequence
                     if message.WhichOneof("event") == "run":
                         yield RunChanged(message.run)

@@ -3,7 +3,7 @@
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -24,6 +24,7 @@ from wherry.v1.runs_pb2 import (
     StageRecord,
     TailLogsRequest,
     WatchRunRequest,
+    WatchRunResponse,
 )
 
 ENDED = frozenset({STATE_SUCCEEDED, STATE_FAILED, STATE_CANCELLED, STATE_SKIPPED, STATE_LOST})
@@ -31,7 +32,9 @@ ENDED = frozenset({STATE_SUCCEEDED, STATE_FAILED, STATE_CANCELLED, STATE_SKIPPED
 
 # The last lines of a stage come on another stream than its end: the end is held back until that is quiet.
 _HOLD_S = 0.15
-_DRAIN_S = 5.0
+# After the run's end lines may be on their way for as long as they come. So long a silence, in which a lost connection
+# is found again, means that no more come.
+_DRAIN_S = 20.0
 # So many may wait for whoever watches; then no more are taken from the service for a moment.
 _ITEMS_MAX = 10_000
 _BEHIND_S = 0.02
@@ -104,16 +107,19 @@ class Watcher:
         logs: bool = True,
         patience_s: float = 300.0,
         call_s: float = CALL_S,
+        drain_s: float = _DRAIN_S,
     ) -> None:
         """Say which run, whether its output is wanted, and how long a lost connection is tried again.
 
-        A call lasts `call_s` seconds; the next one goes on where it ended.
+        A call lasts `call_s` seconds; the next one goes on where it ended. Once the run has ended, output is waited for
+        until none has come for `drain_s` seconds.
         """
         self._connection = connection
         self._run = run
         self._logs = logs
         self._patience_s = patience_s
         self._call_s = call_s
+        self._drain_s = drain_s
         # Ctrl-C may come at any instant. Of the two queues only this one is none the worse for it: the other waits in
         # Python's own code, and can be left with a lock that nobody holds or everybody waits for.
         self._items: queue.SimpleQueue[_Item] = queue.SimpleQueue()
@@ -172,11 +178,10 @@ class Watcher:
         return self._logs and isinstance(event, StageChanged) and _may_have_more_output(event.stage)
 
     def _last_output(self) -> Iterator[Event]:
-        """After the run's end, the output that is still on its way; bounded, because the run is over."""
-        until = time.monotonic() + _DRAIN_S
+        """After the run's end, the output that is still on its way."""
         while self._logs and not self._output_ended:
             try:
-                item = self._items.get(timeout=max(0.0, until - time.monotonic()))
+                item = self._items.get(timeout=self._drain_s)
             except queue.Empty:
                 return
             if isinstance(item, _LogsEnded):
@@ -213,9 +218,11 @@ class Watcher:
 
         def attempt() -> bool:
             nonlocal sequence, ended
-            request = WatchRunRequest(run=self._run, after_sequence=sequence, wait_s=self._call_s)
+            request = WatchRunRequest(
+                run=self._run, after_sequence=sequence, wait_s=self._call_s, in_batches=True
+            )
             call = self._connection.runs.WatchRun(request, metadata=self._connection.metadata())
-            for message in self._hear(call):
+            for message in events_in(self._hear(call)):
                 if message.sequence <= sequence:
                     continue
                 sequence = message.sequence
@@ -285,6 +292,12 @@ class Watcher:
                 return None
             self._connection.refresh()
         return None
+
+
+def events_in(responses: Iterable[WatchRunResponse]) -> Iterator[WatchRunResponse]:
+    """Take batches apart; a service that is older sends events one by one."""
+    for response in responses:
+        yield from response.batch or (response,)
 
 
 class _LinkState:

@@ -24,6 +24,8 @@ from wherry.v1 import (
 )
 
 _CHUNK = 700_000
+# Events in a batch.
+_TOGETHER = 2
 
 
 def md5_of(content: bytes) -> str:
@@ -61,6 +63,8 @@ class Script:
     lose_answers: int = 0
     """Break off the next calls that submit or get a run, so many, once they were heard."""
     never_ends: bool = False
+    is_older: bool = False
+    """Know nothing of batches of events."""
     clock_off_s: float = 0.0
     findings: list[system_pb2.CheckFinding] = field(default_factory=list)
     leftovers: list[system_pb2.Leftover] = field(default_factory=list)
@@ -308,14 +312,20 @@ class FakeService(
         last.CopyFrom(self.script.run)
         del last.stages[:]
         events = [*self.script.events, *([] if self.script.never_ends else [last])]
+        told = list[runs_pb2.WatchRunResponse]()
         for sequence, event in enumerate(events, 1):
             if sequence <= request.after_sequence:
                 continue
             self._break(context, "watch", sequence)
             if isinstance(event, runs_pb2.Run):
-                yield runs_pb2.WatchRunResponse(sequence=sequence, run=event)
+                told.append(runs_pb2.WatchRunResponse(sequence=sequence, run=event))
             else:
-                yield runs_pb2.WatchRunResponse(sequence=sequence, stage=event)
+                told.append(runs_pb2.WatchRunResponse(sequence=sequence, stage=event))
+            if not request.in_batches or self.script.is_older:
+                yield told.pop()
+            elif len(told) == _TOGETHER or event is events[-1]:
+                yield runs_pb2.WatchRunResponse(batch=told)
+                told.clear()
         self._linger(context)
 
     def TailLogs(  # noqa: N802 - named by the protocol

@@ -203,10 +203,12 @@ def test_a_call_whose_answer_is_lost_is_made_again_and_submits_once(
     assert service.script.lose_answers == 96
 
 
+@pytest.mark.parametrize("is_older", [False, True])
 def test_streams_that_break_go_on_without_a_line_twice(
-    wherry: Run, service: FakeService, succeeded: runs_pb2.Run
+    wherry: Run, service: FakeService, succeeded: runs_pb2.Run, *, is_older: bool
 ) -> None:
-    service.script.break_streams_after = 1
+    service.script.is_older = is_older
+    service.script.break_streams_after = 1 if is_older else 2  # a whole batch is heard
     done = wherry("repro")
     assert done.code == 0, done.err
     assert "connection lost, retrying (the run goes on)" in done.err

@@ -1,8 +1,9 @@
 """When networks are made ahead, and when not: engines that answer are in the contract's tests."""
 
 from collections.abc import Callable
-from pathlib import Path
+from typing import NoReturn
 
+import docker.errors
 import pytest
 from docker import APIClient
 
@@ -49,11 +50,21 @@ def test_what_begins_or_ends_comes_first(happens: Callable[[NetworkHolders], obj
     assert site.holders.lacks_ahead()
 
 
-def test_an_engine_that_is_away_is_not_asked_again_at_once(tmp_path: Path) -> None:
-    site = Site(ahead=1)
-    client = APIClient(base_url=f"unix://{tmp_path}/none.sock", version="1.41")
+class Away(APIClient):
+    """Opens no connection that could not be closed."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def info(self) -> NoReturn:
+        self.asked += 1
+        raise docker.errors.DockerException("away")
+
+
+def test_an_engine_that_is_away_is_not_asked_again_at_once() -> None:
+    site, client = Site(ahead=1), Away()
     site.holders.make_ahead(client)
-    client.close()
+    assert client.asked == 1
     site.now_s += AGAIN_S - 1
     assert not site.holders.lacks_ahead()
     site.now_s += 1

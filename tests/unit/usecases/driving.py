@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from tests.fakes.blob_index import FakeBlobIndex
@@ -19,6 +19,7 @@ from wherry.service.adapters.node_cache_local import LocalNodeCache
 from wherry.service.adapters.param_composer_hydra import HydraParamComposer
 from wherry.service.domain.blob import digest_content, object_key
 from wherry.service.domain.dvc.ignore import IgnoreRules
+from wherry.service.domain.dvc.stage import Stage
 from wherry.service.domain.errors import SubmissionGone
 from wherry.service.domain.images.image import Image
 from wherry.service.domain.network import NetworkPolicy
@@ -34,7 +35,7 @@ from wherry.service.ports.event_log import EventLog
 from wherry.service.ports.stages import StageObserver, StageRunner
 from wherry.service.usecases.adopt_blobs import AdoptBlobs
 from wherry.service.usecases.adopt_legacy import AdoptLegacy
-from wherry.service.usecases.attempt_stage import AttemptStage
+from wherry.service.usecases.attempt_stage import AttemptStage, GoingRun
 from wherry.service.usecases.caching_runner import CachingStageRunner
 from wherry.service.usecases.drive_run import DriveRun, RunnerMaker
 from wherry.service.usecases.find_dvc_result import FindDvcResult
@@ -57,6 +58,7 @@ from wherry.service.usecases.reconcile_packs import ReconcilePacks
 from wherry.service.usecases.resolve_stage import ProjectState, ResolveStage, open_state
 from wherry.service.usecases.restore_inputs import RestoreInputs
 from wherry.service.usecases.set_params import SetParams
+from wherry.service.usecases.take_known import TakeKnown
 from wherry.service.usecases.write_backs import WriteBacks
 
 DIAMOND = """\
@@ -194,7 +196,12 @@ class House:
             )
             return KnownStageRunner(merging, find=find, clock=clock)
 
+        note_use = NoteUse(index=index, packs=packs, log=self.log)
+        self.take_known: Callable[[GoingRun, Sequence[Stage]], Awaitable[Sequence[Stage]]] = TakeKnown(
+            resolve=resolve, find=find, note_use=note_use, clock=clock
+        )
         self.next_driver: Callable[[], DriveRun] = lambda: DriveRun(
+            take_known=lambda going, stages: self.take_known(going, stages),  # noqa: PLW0108 - tests put others there
             attempt=RestoreInputs(
                 attempt=AttemptStage(
                     resolve=resolve,
@@ -203,7 +210,7 @@ class House:
                     logs=self.logs,
                     clock=clock,
                     identities=identities,
-                    note_use=NoteUse(index=index, packs=packs, log=self.log),
+                    note_use=note_use,
                     node="here",
                 ),
                 find_vanished=FindVanished(

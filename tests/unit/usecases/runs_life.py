@@ -70,6 +70,7 @@ from wherry.service.usecases.restore_inputs import RestoreInputs
 from wherry.service.usecases.stop_run import StopRun
 from wherry.service.usecases.submit_run import SubmitRun
 from wherry.service.usecases.sweep_leases import SweepLeases
+from wherry.service.usecases.take_known import TakeKnown
 from wherry.service.usecases.trim_images import TrimImages
 from wherry.service.usecases.watch_stops import WatchStops
 from wherry.service.usecases.write_backs import WriteBacks
@@ -223,6 +224,7 @@ class Life:
         self.lease_sweep = SweepLeases(leases=leases, passed=passed, clock=clock, log=log)
         open_project = cast(OpenProject, self._open)
         self.drive = DriveRun(
+            take_known=TakeKnown(resolve=resolve, find=find, note_use=self.note_use, clock=clock),
             attempt=RestoreInputs(
                 attempt=AttemptStage(
                     resolve=resolve,

@@ -209,12 +209,13 @@ class World:
 
     async def _watch(self, person: Person, life: Life) -> None:
         assert person.run_id is not None
-        async for event in life.follow.events(person.run_id, after=len(person.events), wait_s=30):
-            person.events.append(event)
-            assert event.sequence == len(person.events), "events have gaps or come twice"
-            assert person.final is None, "a run went on after its end"
-            if isinstance(event.about, Run) and event.about.state.is_final:
-                person.final = event.about
+        async for events in life.follow.events(person.run_id, after=len(person.events), wait_s=30):
+            for event in events:
+                person.events.append(event)
+                assert event.sequence == len(person.events), "events have gaps or come twice"
+                assert person.final is None, "a run went on after its end"
+                if isinstance(event.about, Run) and event.about.state.is_final:
+                    person.final = event.about
         if person.final is None:
             raise Unavailable("it goes on")
 

@@ -854,6 +854,7 @@ class WatchRunRequest(_message.Message):
     RUN_FIELD_NUMBER: _builtins.int
     AFTER_SEQUENCE_FIELD_NUMBER: _builtins.int
     WAIT_S_FIELD_NUMBER: _builtins.int
+    IN_BATCHES_FIELD_NUMBER: _builtins.int
     run: _builtins.str
     """Id or name."""
     after_sequence: _builtins.int
@@ -862,16 +863,19 @@ class WatchRunRequest(_message.Message):
     """Seconds after which the stream ends although the run goes on, to be resumed by number: proxies cut
     connections on which nothing comes. 0: it lasts until the run has ended. Never longer than an hour.
     """
+    in_batches: _builtins.bool
+    """Whether one response may bring several events, in `batch`: of large pipelines many come at once."""
     def __init__(
         self,
         *,
         run: _builtins.str = ...,
         after_sequence: _builtins.int = ...,
         wait_s: _builtins.float = ...,
+        in_batches: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_sequence", b"after_sequence", "run", b"run", "wait_s", b"wait_s"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_sequence", b"after_sequence", "in_batches", b"in_batches", "run", b"run", "wait_s", b"wait_s"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -886,6 +890,7 @@ class WatchRunResponse(_message.Message):
     SEQUENCE_FIELD_NUMBER: _builtins.int
     RUN_FIELD_NUMBER: _builtins.int
     STAGE_FIELD_NUMBER: _builtins.int
+    BATCH_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """Grows by one with each event of the run."""
     @_builtins.property
@@ -896,16 +901,21 @@ class WatchRunResponse(_message.Message):
     def stage(self) -> Global___StageRecord:
         """A stage."""
 
+    @_builtins.property
+    def batch(self) -> _containers.RepeatedCompositeFieldContainer[Global___WatchRunResponse]:
+        """Where that was asked for: several events, oldest first, none of which is a batch. Nothing else is set then."""
+
     def __init__(
         self,
         *,
         sequence: _builtins.int = ...,
         run: Global___Run | None = ...,
         stage: Global___StageRecord | None = ...,
+        batch: _abc.Iterable[Global___WatchRunResponse] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "run", b"run", "stage", b"stage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "run", b"run", "sequence", b"sequence", "stage", b"stage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "event", b"event", "run", b"run", "sequence", b"sequence", "stage", b"stage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["run", "stage"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015

@@ -74,16 +74,19 @@ class SqlRunCache(RunCache):
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._find = GatheredReads(self._find_all)
+        self._find = GatheredReads(self.find_all)
         self._decoded = DecodedResults(result_from)
 
     async def find(self, key: StrictKey) -> Sequence[Result]:
         """See the port."""
         return (await self._find({key})).get(key, ())
 
-    async def _find_all(self, keys: Collection[StrictKey]) -> dict[StrictKey, list[Result]]:
+    async def find_all(self, keys: Collection[StrictKey]) -> Mapping[StrictKey, Sequence[Result]]:
+        """See the port."""
         wanted = sorted(keys)
         parts = [wanted[at : at + _AT_ONCE] for at in range(0, len(wanted), _AT_ONCE)]
+        if not wanted:
+            return {}
         rows = await self._database.run(
             lambda connection: [
                 row for part in parts for row in connection.execute(_RESULTS, {"wanted": part})

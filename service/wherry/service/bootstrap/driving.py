@@ -39,6 +39,7 @@ from wherry.service.usecases.remains import Remains
 from wherry.service.usecases.reopen_run import ReopenRun
 from wherry.service.usecases.restore_inputs import RestoreInputs
 from wherry.service.usecases.sweep_leases import SweepLeases
+from wherry.service.usecases.take_known import TakeKnown
 from wherry.service.usecases.watch_stops import WatchStops
 from wherry.service.usecases.write_backs import WriteBacks
 
@@ -107,6 +108,9 @@ async def open_driving(
         node=settings.node,
     )
     drive = DriveRun(
+        take_known=TakeKnown(
+            resolve=projects.resolve, find=projects.find, note_use=content.note_use, clock=clock
+        ),
         attempt=RestoreInputs(attempt=attempt, find_vanished=content.find_vanished),
         runners=runners,
         runs=runs,

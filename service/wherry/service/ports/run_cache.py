@@ -49,6 +49,10 @@ class RunCache(Protocol):
         """
         ...
 
+    async def find_all(self, keys: Collection[StrictKey]) -> Mapping[StrictKey, Sequence[Result]]:
+        """As `find`, of many keys; one that has no results may be left out."""
+        ...
+
     async def publish(self, result: Result, *, fence: LeaseToken | None = None) -> None:
         """Keep a result whose blobs are all held. A second one that read the same under the key replaces the first.
 

@@ -1,5 +1,7 @@
 """Runs, events and lines to the wire."""
 
+from collections.abc import Iterable, Iterator
+
 from wherry.service.domain.run import Event, Run, RunError, StageRecord, WriteBack, WriteBackKind
 from wherry.service.domain.states import CacheUse, Phase, State
 from wherry.service.domain.usage import Usage
@@ -7,6 +9,9 @@ from wherry.service.ports.logs import LogLine, LogStream
 from wherry.service.rpc.convert import digest_to, moment
 from wherry.service.rpc.convert_pipelines import file_to, source_to
 from wherry.v1 import runs_pb2
+
+# Far below what a message may have: several events stay several messages where they are large.
+_BATCH_BYTES_MAX = 1024 * 1024
 
 _STATE_TO = {
     State.QUEUED: runs_pb2.STATE_QUEUED,
@@ -118,11 +123,28 @@ def _usage_to(usage: Usage) -> runs_pb2.ResourceUsage | None:
     )
 
 
-def event_to(event: Event) -> runs_pb2.WatchRunResponse:
-    """Write an event."""
-    if isinstance(event.about, Run):
-        return runs_pb2.WatchRunResponse(sequence=event.sequence, run=run_to(event.about, with_stages=False))
-    return runs_pb2.WatchRunResponse(sequence=event.sequence, stage=stage_to(event.about))
+def events_to(events: Iterable[Event]) -> Iterator[runs_pb2.WatchRunResponse]:
+    """Write events, one to a message."""
+    for event in events:
+        if isinstance(event.about, Run):
+            run = run_to(event.about, with_stages=False)
+            yield runs_pb2.WatchRunResponse(sequence=event.sequence, run=run)
+        else:
+            yield runs_pb2.WatchRunResponse(sequence=event.sequence, stage=stage_to(event.about))
+
+
+def batches_to(events: Iterable[Event]) -> Iterator[runs_pb2.WatchRunResponse]:
+    """Write events, several to a message as long as it stays small: records of stages with many files are large."""
+    batch, size = list[runs_pb2.WatchRunResponse](), 0
+    for message in events_to(events):
+        more = message.ByteSize()
+        if batch and size + more > _BATCH_BYTES_MAX:
+            yield runs_pb2.WatchRunResponse(batch=batch)
+            batch, size = [], 0
+        batch.append(message)
+        size += more
+    if batch:
+        yield runs_pb2.WatchRunResponse(batch=batch)
 
 
 def line_to(kept: LogLine) -> runs_pb2.LogLine:

@@ -1,6 +1,5 @@
 """Give one stage of a run its outputs, and record what happens on the way."""
 
-import json
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -8,12 +7,11 @@ from functools import partial
 from wherry.service.domain.dvc.stage import Stage, StageName
 from wherry.service.domain.errors import BlobMissing, Unavailable, WherryError
 from wherry.service.domain.records import StageEntry
-from wherry.service.domain.run import EndedAttempt, Run, StageRecord
+from wherry.service.domain.run import Run, StageRecord
 from wherry.service.domain.states import CacheUse, HitSource, Phase, State
 from wherry.service.domain.submission import RunOptions
 from wherry.service.domain.task import (
     AttemptId,
-    Cancelled,
     Failed,
     Lost,
     Outcome,
@@ -22,11 +20,9 @@ from wherry.service.domain.task import (
     Succeeded,
     Vanished,
 )
-from wherry.service.domain.undeclared_deps import deps_to_add
 from wherry.service.ports.clock import Clock, Identities
 from wherry.service.ports.logs import LogStore, LogStream, NewLine
 from wherry.service.ports.stages import OutputPlace, StageObserver, StageRunner
-from wherry.service.usecases.file_records import dependency_records, output_records, undeclared_records
 from wherry.service.usecases.find_recorded import FindRecorded
 from wherry.service.usecases.find_result import FROZEN_WITHOUT_OUTPUTS, FindResult
 from wherry.service.usecases.force_downstream import is_forced, is_up_to_date
@@ -34,6 +30,13 @@ from wherry.service.usecases.note_use import NoteUse
 from wherry.service.usecases.patience import patiently
 from wherry.service.usecases.resolve_stage import ProjectState, ResolveStage
 from wherry.service.usecases.run_progress import RunProgress
+from wherry.service.usecases.stage_records import (
+    ended_record,
+    inputs_of,
+    is_hit,
+    note_of_hit,
+    undeclared_deps,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +106,7 @@ class AttemptStage:
         except WherryError as exc:
             await self.end(going, stage, record, Failed(reason=exc.message, exit_code=None, wall_s=None))
         else:
-            record = _with_inputs(record, task)
+            record = replace(record, **inputs_of(task))
             if stage.name in going.progress.restoring:
                 task = replace(task, restores=True)
             outcome = await self._outcome(going, task, record)
@@ -148,16 +151,17 @@ class AttemptStage:
             going.state.add_outputs(stage, outcome.entry)
             going.progress.entries[stage.name] = outcome.entry
             self._note_use(out.hash for out in outcome.entry.outs)
-        if not _is_hit(outcome):
+        if not is_hit(outcome):
             await self._tell_end(going.run.id, stage, outcome)
         latest = going.progress.stages[stage.name]
-        ended = _ended(latest, record, stage, outcome)
+        ended = ended_record(latest, record, stage, outcome)
         if ended.undeclared:
-            read = [file.path for file in ended.undeclared]
-            ended = replace(ended, undeclared_deps=deps_to_add(stage, read, going.state.outputs))
-        if _is_hit(outcome):
+            ended = replace(
+                ended, undeclared_deps=undeclared_deps(stage, ended.undeclared, going.state.outputs)
+            )
+        if is_hit(outcome):
             # Nobody waits for these to be kept, one by one: of a run of known results they are kept many at once.
-            going.progress.note(ended, said=_of_hit(outcome))
+            going.progress.note(ended, said=note_of_hit(outcome))
         else:
             await going.progress.save(ended)
 
@@ -250,89 +254,9 @@ def _seat(record: StageRecord) -> tuple[object, ...]:
     return record.state, record.attempt_id, record.output_after, record.from_run
 
 
-def _is_hit(outcome: Outcome) -> bool:
-    return isinstance(outcome, Succeeded) and outcome.cache == CacheUse.HIT
-
-
-def _of_hit(outcome: Outcome) -> str:
-    """What is said of a known result: who vouches for it."""
-    match outcome:
-        case Succeeded(from_run=str(origin), from_user=user):
-            return f"cached: computed in run {origin} by {user}"
-        case Succeeded(source=HitSource.DVC_LOCK):
-            return "cached: as dvc.lock records it"
-        case Succeeded(source=HitSource.DVC_RUN_CACHE):
-            return "cached: taken from DVC's run cache (run_cache.trust_dvc)"
-        case _:
-            return ""
-
-
 def _forces_downstream(going: GoingRun) -> bool:
     return going.state.project.submission.selection.force_downstream
 
 
 def _is_forced(going: GoingRun, stage: Stage) -> bool:
     return is_forced(going.state.project, stage, going.progress.renewed)
-
-
-def _with_inputs(record: StageRecord, task: StageTask) -> StageRecord:
-    return replace(
-        record,
-        key=task.key,
-        image=task.image.digest,
-        deps=dependency_records(task.stage, task.deps),
-        params_json=json.dumps(task.params) if task.params else "",
-    )
-
-
-def _ended(latest: StageRecord, record: StageRecord, stage: Stage, outcome: Outcome) -> StageRecord:
-    """The final record; `latest` knows the attempt when there was one."""
-    if latest.attempt_id is not None or latest.attempt or latest.node or latest.output_after:
-        record = replace(
-            record,
-            attempt=latest.attempt,
-            node=latest.node,
-            attempt_id=latest.attempt_id,
-            output_after=latest.output_after,
-        )
-    match outcome:
-        case Succeeded():
-            return replace(
-                record,
-                state=State.SUCCEEDED,
-                cache=outcome.cache,
-                wall_s=outcome.wall_s,
-                usage=outcome.usage,
-                earlier=_earlier(outcome),
-                exit_code=None if outcome.cache == CacheUse.HIT else 0,
-                from_run=outcome.from_run,
-                from_user=outcome.from_user or "",
-                source=outcome.source,
-                outs=output_records(stage, outcome.entry),
-                undeclared=undeclared_records(outcome.undeclared),
-                log=outcome.log,
-            )
-        case Failed():
-            return replace(
-                record,
-                state=State.FAILED,
-                cache=latest.cache or CacheUse.MISS,
-                from_run=latest.from_run,
-                from_user=latest.from_user,
-                exit_code=outcome.exit_code,
-                wall_s=outcome.wall_s,
-                usage=outcome.usage,
-                earlier=_earlier(outcome),
-                reason=outcome.reason,
-            )
-        case Cancelled():
-            return replace(record, state=State.CANCELLED, reason="stopped")
-        case Lost() | Vanished():
-            return replace(record, state=State.LOST, reason=outcome.reason)
-
-
-def _earlier(outcome: Succeeded | Failed) -> tuple[EndedAttempt, ...]:
-    return tuple(
-        EndedAttempt(reason=one.reason, exit_code=one.exit_code, wall_s=one.wall_s, usage=one.usage)
-        for one in outcome.earlier
-    )

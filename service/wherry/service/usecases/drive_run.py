@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Protocol
@@ -76,6 +76,7 @@ class DriveRun:
     def __init__(  # noqa: PLR0913 - every part has its name
         self,
         *,
+        take_known: Callable[[GoingRun, Sequence[Stage]], Awaitable[Sequence[Stage]]],
         attempt: RestoreInputs,
         runners: RunnerMaker,
         runs: RunStore,
@@ -86,10 +87,14 @@ class DriveRun:
         clock: Clock,
         log: EventLog,
     ) -> None:
-        """Have `runners` make each run one for its stages; keep it in `runs`, from which it may be reopened."""
+        """Give `take_known` the stages that can go, and have `runners` make each run one for those that it leaves.
+
+        Runs are kept in `runs`, from which they may be reopened.
+        """
         self._keep_succeeded = keep_succeeded
         self._reopen = reopen
         self._runners = runners
+        self._take_known = take_known
         self._attempt = attempt
         self._runs = runs
         self._write_backs = write_backs
@@ -225,11 +230,12 @@ class DriveRun:
         ended: asyncio.Queue[asyncio.Task[list[Stage]]] = asyncio.Queue()
         try:
             while True:
-                for stage in going.progress.take_ready(waiting, going.options):
-                    call = self._attempt(going, stage)
-                    task = asyncio.create_task(call, name=f"run {going.run.id} stage {stage.name}")
-                    started.add(task)
-                    task.add_done_callback(ended.put_nowait)
+                while ready := going.progress.take_ready(waiting, going.options):
+                    for stage in await self._take_known(going, ready):
+                        call = self._attempt(going, stage)
+                        task = asyncio.create_task(call, name=f"run {going.run.id} stage {stage.name}")
+                        started.add(task)
+                        task.add_done_callback(ended.put_nowait)
                 if not started:
                     break
                 task = await ended.get()

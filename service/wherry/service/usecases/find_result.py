@@ -55,6 +55,31 @@ class FindResult:
         foreign = await self._dvc(task) if task.trusts_dvc and task.cacheable else None
         return None if foreign is None else Known(entry=foreign, source=HitSource.DVC_RUN_CACHE)
 
+    async def at_once(self, tasks: Sequence[StageTask]) -> list[Known | None]:
+        """What is known of many, where that is plain: the newest result of the service's own, and held by what the index says.
+
+        None says nothing: there may be another result, or one in dvc.lock, in DVC's run cache or in the bucket.
+        """
+        plain = [_is_plain(task) for task in tasks]
+        found = await self._cache.find_all(
+            {task.key for task, is_plain in zip(tasks, plain, strict=True) if is_plain}
+        )
+        chosen = [
+            next((one for one in found.get(task.key, ()) if still_holds(one.undeclared, task)), None)
+            if is_plain
+            else None
+            for task, is_plain in zip(tasks, plain, strict=True)
+        ]
+        missing = await self._index.find_missing(
+            {out.hash for result in chosen if result is not None for out in result.entry.outs}
+        )
+        return [
+            None
+            if result is None or any(out.hash in missing for out in result.entry.outs)
+            else Known(entry=result.entry, source=HitSource.RUN, result=result)
+            for result in chosen
+        ]
+
     async def is_complete(self, stage: Stage, recorded: StageEntry | None) -> bool:
         """Whether dvc.lock records every declared output, and the store holds them.
 
@@ -87,6 +112,13 @@ class FindResult:
         if not stands_as_recorded(task, recorded):
             return None
         return recorded if await self.is_complete(stage, recorded) else None
+
+
+def _is_plain(task: StageTask) -> bool:
+    """Whether nothing but a result of the service's own could come first."""
+    return (
+        task.use_cache and task.cacheable and not may_stand_recorded(task.stage, trusts_dvc=task.trusts_dvc)
+    )
 
 
 def _hashes(outs: Sequence[FileEntry]) -> dict[str, str]:

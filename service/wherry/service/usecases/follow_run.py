@@ -51,8 +51,10 @@ class FollowRun:
         self._replay = replay
         self._followers = 0
 
-    async def events(self, run: str, *, after: int, wait_s: float | None = None) -> AsyncIterator[Event]:
-        """Events after a sequence number, until the run has ended and all were given, or for `wait_s` seconds.
+    async def events(
+        self, run: str, *, after: int, wait_s: float | None = None
+    ) -> AsyncIterator[Sequence[Event]]:
+        """Events after a sequence number, some at a time, until the run has ended and all were given, or for `wait_s` seconds.
 
         No stream lasts longer than an hour: it is to be resumed.
 
@@ -64,9 +66,9 @@ class FollowRun:
             while True:
                 has_ended = life.ended
                 events = await life.news()
-                for event in events:
-                    yield event
-                if not events:
+                if events:
+                    yield events
+                else:
                     if has_ended or patience.is_over:
                         return
                     await life.wait(patience.left_s)

@@ -1,7 +1,7 @@
 """Make a stage ready: find the content of every input, and from that the keys of its result."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 from wherry.service.domain.blob import BlobHash
 from wherry.service.domain.dvc.ignore import IgnoreRules
@@ -16,7 +16,7 @@ from wherry.service.domain.keys import strict_key
 from wherry.service.domain.network import NetworkPolicy
 from wherry.service.domain.paths import ROOT, PathSet, ProjectPath, is_within, resolve_project_path
 from wherry.service.domain.reads import ProjectFiles
-from wherry.service.domain.records import FileEntry, StageEntry
+from wherry.service.domain.records import FileEntry, Params, StageEntry
 from wherry.service.domain.snapshot import SnapshotFile
 from wherry.service.domain.task import InputData, RunId, StageTask
 from wherry.service.domain.tree import Tree
@@ -53,17 +53,27 @@ class ProjectState:
     parser: ParamsParser = field(default_factory=ParamsParser)
     params_files: dict[BlobHash, bytes] = field(default_factory=dict)
     """Contents of params files that were needed so far."""
+    sizes: dict[BlobHash, int] = field(default_factory=dict)
+    """Sizes in bytes of members of trees that were needed so far."""
     reading: OneReader = field(default_factory=OneReader, repr=False)
     """Through which contents are read: stages that go side by side need the same ones."""
-    _file_order: PathOrder = field(init=False, repr=False)
+    view: ProjectView = field(init=False, repr=False)
+    """The project as it stands, which changes with it; sizes of members of trees as far as they are loaded."""
     _placed_order: PathOrder = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Sort the paths once for all stages."""
         self.project_files = ProjectFiles(self.files)
         self.outputs = PathSet(self.project.pipeline.outputs)
-        self._file_order = PathOrder(self.project.snapshot.files)
         self._placed_order = PathOrder(self.placed)
+        self.view = ProjectView(
+            files=self.project.snapshot.files,
+            placed=self.placed,
+            trees=self.trees,
+            sizes=self.sizes,
+            file_order=PathOrder(self.project.snapshot.files),
+            placed_order=self._placed_order,
+        )
 
     def placed_for(self, stage: Stage) -> dict[ProjectPath, BlobHash]:
         """The data and outputs that the inputs of a stage are, lie in or hold, and what it goes on with."""
@@ -72,16 +82,6 @@ class ProjectState:
             if out.project_path in self.previous:
                 found[out.project_path] = self.previous[out.project_path].hash
         return found
-
-    def view(self) -> ProjectView:
-        """The project as it stands now, without sizes of members of trees."""
-        return ProjectView(
-            files=self.project.snapshot.files,
-            placed=self.placed,
-            trees=self.trees,
-            file_order=self._file_order,
-            placed_order=self._placed_order,
-        )
 
     def placed_around(self, path: ProjectPath) -> Iterator[ProjectPath]:
         """Where data is placed that holds a path, is it, or lies below it, from the top."""
@@ -135,11 +135,69 @@ class ResolveStage:
             DataMissing: if an input is nowhere.
             PipelineInvalid: if parameters are missing or a params file is wrong.
         """
+        await self.load(state, (stage,))
+        # Both now: while something else is awaited, what is loaded may cease to be what is needed.
+        deps, params = _deps(state, stage), _params(state, stage)
+        return self._task(
+            state,
+            stage,
+            deps,
+            params,
+            run_id=run_id,
+            use_cache=use_cache,
+            forced=forced,
+            recorded=await self._recorded(state.project, stage, _previous(state, stage)),
+            legacy_deps=await self._legacy_deps(state, stage, deps),
+        )
+
+    async def load(self, state: ProjectState, stages: Collection[Stage]) -> None:
+        """Read what is needed to resolve these: of many stages it is mostly the same."""
+        view, paths = state.view, {item.project_path for stage in stages for item in stage.inputs}
+        await self._read_trees(state, set[BlobHash]().union(*map(view.trees_needed, paths)))
+        members = set[BlobHash]().union(*map(view.sizes_needed, paths)) - state.sizes.keys()
+        if members:
+            records = await self._index.find(members)
+            state.sizes.update((blob, record.size_bytes) for blob, record in records.items())
+        await self._read_params_files(state, {one.project_path for stage in stages for one in stage.params})
+
+    def at_once(self, state: ProjectState, stage: Stage, *, run_id: RunId) -> StageTask | None:
+        """Make the task of a stage that is loaded and may use what is known; None where more must be found out first.
+
+        That is so where dvc.lock has hashes of DVC 2.
+
+        Raises:
+            DataMissing: as when called.
+            PipelineInvalid: as when called.
+        """
+        recorded = state.project.recorded(stage)
+        if recorded is not None and any(file.is_legacy for file in (*recorded.deps, *recorded.outs)):
+            return None
+        return self._task(
+            state,
+            stage,
+            _deps(state, stage),
+            _params(state, stage),
+            run_id=run_id,
+            use_cache=True,
+            forced=False,
+            recorded=recorded,
+        )
+
+    def _task(  # noqa: PLR0913 - every part has its name
+        self,
+        state: ProjectState,
+        stage: Stage,
+        deps: tuple[FileEntry, ...],
+        params: Params,
+        *,
+        run_id: RunId,
+        use_cache: bool,
+        forced: bool,
+        recorded: StageEntry | None,
+        legacy_deps: tuple[FileEntry, ...] | None = None,
+    ) -> StageTask:
         project = state.project
         settings = project.settings[stage.name]
-        view = await self._view(state, stage)
-        deps = tuple(sorted(self._deps(view, stage), key=lambda dep: dep.path))
-        params = read_params(stage, await self._params_files(state, view, stage), state.parser)
         network, withheld = self._network.gives(settings.network)
         image = state.images[stage.name]
         previous = _previous(state, stage)
@@ -149,7 +207,7 @@ class ResolveStage:
             project=project.submission.project,
             stage=stage,
             deps=deps,
-            legacy_deps=await self._legacy_deps(state, view, stage, deps),
+            legacy_deps=legacy_deps,
             params=params,
             image=image,
             environment=settings.env,
@@ -175,21 +233,10 @@ class ResolveStage:
             use_cache=use_cache,
             forced=forced,
             cacheable=is_cacheable(stage),
-            recorded=await self._recorded(project, stage, previous),
+            recorded=recorded,
             trusts_dvc=project.trusts_dvc,
             project_files=state.project_files,
         )
-
-    async def _view(self, state: ProjectState, stage: Stage) -> ProjectView:
-        """The project with all that is needed to resolve the stage's inputs loaded."""
-        view = state.view()
-        paths = _input_paths(stage)
-        await self._read_trees(state, set[BlobHash]().union(*(view.trees_needed(path) for path in paths)))
-        members = set[BlobHash]().union(*(view.sizes_needed(path) for path in paths))
-        if not members:
-            return view
-        records = await self._index.find(members)
-        return replace(view, sizes={blob: record.size_bytes for blob, record in records.items()})
 
     async def _read_trees(self, state: ProjectState, needed: set[BlobHash]) -> None:
         async def read() -> None:
@@ -198,19 +245,19 @@ class ResolveStage:
 
         await state.reading.until(lambda: needed <= state.trees.keys(), read)
 
-    def _deps(self, view: ProjectView, stage: Stage) -> Iterator[FileEntry]:
-        for dep in stage.deps:
-            entry = view.resolve(dep.path, dep.project_path)
-            if entry is None:
-                raise DataMissing(
-                    f"stage {stage.name!r} depends on {dep.path!r}, which does not exist",
-                    hint="Is it written by a stage that does not declare it as an output?",
-                    place=stage.place,
-                )
-            yield entry
+    async def _read_params_files(self, state: ProjectState, paths: Iterable[ProjectPath]) -> None:
+        entries = (state.view.resolve(path, path) for path in paths)
+        # A folder is refused when the stage is resolved, which says who names it.
+        needed = {entry.hash for entry in entries if entry is not None and entry.nfiles is None}
+
+        async def read() -> None:
+            for blob in needed - state.params_files.keys():
+                state.params_files[blob] = await self._read.read_dvc_file(blob)
+
+        await state.reading.until(lambda: needed <= state.params_files.keys(), read)
 
     async def _legacy_deps(
-        self, state: ProjectState, view: ProjectView, stage: Stage, deps: tuple[FileEntry, ...]
+        self, state: ProjectState, stage: Stage, deps: tuple[FileEntry, ...]
     ) -> tuple[FileEntry, ...] | None:
         recorded = state.project.recorded(stage)
         if recorded is None or not any(dep.is_legacy for dep in recorded.deps):
@@ -219,34 +266,11 @@ class ResolveStage:
         trees = {
             wanted[dep.path]: tree
             for dep in stage.deps
-            if dep.path in wanted and (tree := view.tree(dep.project_path)) is not None
+            if dep.path in wanted and (tree := state.view.tree(dep.project_path)) is not None
         }
         state.legacy |= await self._legacy(set(wanted.values()) - state.legacy.keys(), trees)
         written = as_recorded(deps, recorded.deps, state.legacy)
         return written if written != deps else None
-
-    async def _params_files(
-        self, state: ProjectState, view: ProjectView, stage: Stage
-    ) -> dict[ProjectPath, bytes | None]:
-        contents: dict[ProjectPath, bytes | None] = {}
-        for params in stage.params:
-            entry = view.resolve(params.path, params.project_path)
-            if entry is None:
-                contents[params.project_path] = None
-                continue
-            if entry.nfiles is not None:
-                raise PipelineInvalid(
-                    f"stage {stage.name!r}: the params file {params.path!r} is a folder", place=stage.place
-                )
-            contents[params.project_path] = await self._params_file(state, entry.hash)
-        return contents
-
-    async def _params_file(self, state: ProjectState, blob: BlobHash) -> bytes:
-        async def read() -> None:
-            state.params_files[blob] = await self._read.read_dvc_file(blob)
-
-        await state.reading.until(lambda: blob in state.params_files, read)
-        return state.params_files[blob]
 
 
 def open_state(
@@ -271,6 +295,32 @@ def open_state(
         ignore=ignore,
         previous={path: data for path, data in placed.items() if path in persistent},
     )
+
+
+def _deps(state: ProjectState, stage: Stage) -> tuple[FileEntry, ...]:
+    found = []
+    for dep in stage.deps:
+        entry = state.view.resolve(dep.path, dep.project_path)
+        if entry is None:
+            raise DataMissing(
+                f"stage {stage.name!r} depends on {dep.path!r}, which does not exist",
+                hint="Is it written by a stage that does not declare it as an output?",
+                place=stage.place,
+            )
+        found.append(entry)
+    return tuple(sorted(found, key=lambda dep: dep.path))
+
+
+def _params(state: ProjectState, stage: Stage) -> Params:
+    contents: dict[ProjectPath, bytes | None] = {}
+    for params in stage.params:
+        entry = state.view.resolve(params.path, params.project_path)
+        if entry is not None and entry.nfiles is not None:
+            raise PipelineInvalid(
+                f"stage {stage.name!r}: the params file {params.path!r} is a folder", place=stage.place
+            )
+        contents[params.project_path] = None if entry is None else state.params_files[entry.hash]
+    return read_params(stage, contents, state.parser)
 
 
 def _previous(state: ProjectState, stage: Stage) -> dict[str, FileEntry | None]:

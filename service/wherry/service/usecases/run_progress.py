@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -101,8 +101,27 @@ class RunProgress:
         if record.state in {State.FAILED, State.LOST}:
             self._failed.append(record.name)
         self._unsaved.append(record)
-        if self._writing is None or self._writing.done():
-            self._writing = asyncio.create_task(self._write())
+        self._write_soon()
+
+    def note_known(self, known: Sequence[tuple[StageRecord, str]]) -> None:
+        """Keep soon that known results stand for stages which nothing has happened to before, each with what is said of it.
+
+        The records carry the time.
+        """
+        for record, said in known:
+            self._stages[record.name] = record
+            if self._waiting is not None:
+                self._waiting.note(record.name, has_succeeded=True)
+            self._unwritten.append(
+                NewLine(
+                    time=record.since or self._clock.now(),
+                    stage=record.name,
+                    stream=LogStream.SYSTEM,
+                    text=said.encode(),
+                )
+            )
+            self._unsaved.append(record)
+        self._write_soon()
 
     async def save(self, record: StageRecord) -> None:
         """Keep a stage's new state; it is kept when this returns."""
@@ -125,6 +144,10 @@ class RunProgress:
         if self._writing is not None:
             # Shielded: whoever waits may be cancelled, what was noted is written all the same.
             await asyncio.shield(self._writing)
+
+    def _write_soon(self) -> None:
+        if self._writing is None or self._writing.done():
+            self._writing = asyncio.create_task(self._write())
 
     async def _write(self) -> None:
         while self._unsaved:
