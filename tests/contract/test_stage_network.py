@@ -1,19 +1,21 @@
 """What a stage with a network reaches, and what it never does, on a real engine.
 
-A network namespace of the test stands for the outside world: in it answers an ordinary address, and one of those
-among which clouds have theirs for metadata.
+A network namespace of the test stands for the outside world: in it answers an ordinary address, and one that clouds
+use for metadata.
 """
 
 import asyncio
 import contextlib
-import random
+import fcntl
+import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import docker
@@ -32,6 +34,7 @@ from wherry.service.usecases.guard_network import GuardNetwork
 
 __all__ = ["bench", "engine"]
 
+METADATA = "169.254.169.254"
 PORT = 8099
 
 _ANSWER = f"""
@@ -76,63 +79,50 @@ def sh(command: str) -> str:
     return subprocess.run(command.split(), check=True, capture_output=True, text=True).stdout
 
 
-@dataclass(frozen=True)
-class Outside:
-    """Addresses of a network namespace of the test's own, which others have too, with other numbers."""
-
-    number: int
-
-    @property
-    def machine(self) -> str:
-        """This machine's address in that network."""
-        return f"198.18.{self.number}.1"
-
-    @property
-    def world(self) -> str:
-        """An ordinary address."""
-        return f"198.18.{self.number}.2"
-
-    @property
-    def metadata(self) -> str:
-        """One of those among which clouds have that for metadata."""
-        return f"169.254.{self.number}.254"
-
-    def is_ours(self, link: str) -> bool:
-        """Have both reached through a link; False: somebody else has these numbers on this machine."""
-        sh(f"ip address add {self.machine}/30 dev {link}")
-        route = f"ip route add {self.metadata}/32 via {self.world} dev {link}".split()
-        if subprocess.run(route, check=False, capture_output=True).returncode == 0:
-            return True
-        sh(f"ip address del {self.machine}/30 dev {link}")
-        return False
+@contextlib.contextmanager
+def only_one() -> Iterator[None]:
+    """The machine has one way to the metadata address: tests of other processes wait."""
+    deadline = time.monotonic() + 10 * DEADLINE_S
+    with (Path(tempfile.gettempdir()) / "wherry-test-metadata.lock").open("w") as file:
+        while True:
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        yield
 
 
-@pytest.fixture(scope="module")
-def outside() -> Iterator[Outside]:
+@pytest.fixture
+def outside() -> Iterator[str]:
+    """An address in a network namespace of our own, which also has the metadata address."""
     name = f"wt{uuid.uuid4().hex[:8]}"
+    third = os.getpid() % 256
+    ours, theirs = f"198.18.{third}.1", f"198.18.{third}.2"
     with contextlib.ExitStack() as stack:
+        stack.enter_context(only_one())
         sh(f"ip netns add {name}")
         stack.callback(sh, f"ip netns del {name}")
         sh(f"ip link add {name}h type veth peer name {name}n netns {name}")
+        sh(f"ip address add {ours}/30 dev {name}h")
         sh(f"ip link set {name}h up")
-        sh(f"ip -n {name} link set {name}n up")
-        found = next(
-            outside for outside in map(Outside, random.sample(range(256), 256)) if outside.is_ours(f"{name}h")
-        )
         for command in (
-            f"address add {found.world}/30 dev {name}n",
-            f"address add {found.metadata}/32 dev {name}n",
+            f"address add {theirs}/30 dev {name}n",
+            f"address add {METADATA}/32 dev {name}n",
+            f"link set {name}n up",
             "link set lo up",
-            f"route add default via {found.machine}",
+            f"route add default via {ours}",
         ):
             sh(f"ip -n {name} {command}")
+        # Replaced, should somebody who was killed have left one.
+        sh(f"ip route replace {METADATA}/32 via {theirs}")
         with subprocess.Popen(
             ["ip", "netns", "exec", name, sys.executable, "-c", _ANSWER], stdout=subprocess.PIPE
         ) as server:
             try:
                 assert server.stdout is not None
                 assert server.stdout.readline() == b"ready\n"
-                yield found
+                yield theirs
             finally:
                 server.kill()
 
@@ -179,16 +169,16 @@ def published(bench: Bench) -> Iterator[int]:
 
 
 def test_the_outside_world_is_reached_and_the_machine_its_ports_and_the_metadata_address_are_not(
-    bench: Bench, outside: Outside
+    bench: Bench, outside: str
 ) -> None:
     asyncio.run(bench.engine.check_network())
     gateway = gateway_of(bench)
-    own = outside.machine
+    own = outside.rpartition(".")[0] + ".1"
     with published(bench) as published_port, socket.create_server(("0.0.0.0", 0)) as server:
         port = server.getsockname()[1]
-        world = f"{outside.world}:{PORT}"
+        world = f"{outside}:{PORT}"
         forbidden = [
-            f"{outside.metadata}:{PORT}",
+            f"{METADATA}:{PORT}",
             f"{gateway}:{port}",
             f"{own}:{port}",
             f"{gateway}:{published_port}",
@@ -199,25 +189,22 @@ def test_the_outside_world_is_reached_and_the_machine_its_ports_and_the_metadata
         assert reached(bench, world, *forbidden) == [world]
 
 
-def test_a_flushed_firewall_is_guarded_again(bench: Bench, outside: Outside) -> None:
+def test_a_flushed_firewall_is_guarded_again(bench: Bench, outside: str) -> None:
     name = bench.engine.network_name
     asyncio.run(bench.engine.check_network())
     # What is without its rules reaches the address: the test above says something.
     sh(f"iptables -w -t raw -D PREROUTING -i {name} -j STAGES-{name}")
-    assert reached(bench, f"{outside.metadata}:{PORT}") == [f"{outside.metadata}:{PORT}"]
+    assert reached(bench, f"{METADATA}:{PORT}") == [f"{METADATA}:{PORT}"]
     again = DockerContainerEngine(parallel_max=1, network=StageNetwork(name))
     asyncio.run(again.check_network())
     asyncio.run(again.check_network())
     again.close()
-    assert reached(bench, f"{outside.metadata}:{PORT}", f"{outside.world}:{PORT}") == [
-        f"{outside.world}:{PORT}"
-    ]
+    assert reached(bench, f"{METADATA}:{PORT}", f"{outside}:{PORT}") == [f"{outside}:{PORT}"]
     assert sh("iptables -w -t raw -S PREROUTING").count(f"-i {name} ") == 1
 
 
-def test_a_firewall_that_is_flushed_while_a_stage_runs_is_guarded_again(
-    bench: Bench, outside: Outside
-) -> None:
+def test_a_firewall_that_is_flushed_while_a_stage_runs_is_guarded_again(bench: Bench, outside: str) -> None:
+    assert outside
     name = bench.engine.network_name
     again = DockerContainerEngine(parallel_max=1, network=StageNetwork(name, every_s=0.0))
     needed = asyncio.Event()
@@ -226,7 +213,7 @@ def test_a_firewall_that_is_flushed_while_a_stage_runs_is_guarded_again(
     )
 
     async def check() -> None:
-        watching = replace(bench.spec(""), argv=("python3", "-c", _WATCH, outside.metadata), network=True)
+        watching = replace(bench.spec(""), argv=("python3", "-c", _WATCH, METADATA), network=True)
         async with asyncio.timeout(DEADLINE_S), bench.started(watching) as (container, pieces):
             await _until(pieces, b"closed")
             guard.start()
@@ -249,14 +236,14 @@ async def _until(pieces: AsyncIterator[OutputPiece], said: bytes) -> None:
             return
 
 
-def test_what_the_operator_denies_is_not_reached(bench: Bench, outside: Outside) -> None:
+def test_what_the_operator_denies_is_not_reached(bench: Bench, outside: str) -> None:
     asyncio.run(bench.engine.check_network())
     denying = DockerContainerEngine(
         parallel_max=1, network=StageNetwork(bench.engine.network_name, denied=["198.18.0.0/15"])
     )
     asyncio.run(denying.check_network())
     denying.close()
-    assert reached(bench, f"{outside.world}:{PORT}") == []
+    assert reached(bench, f"{outside}:{PORT}") == []
 
 
 def test_a_stage_with_a_network_speaks_no_ipv6(bench: Bench) -> None:
