@@ -11,19 +11,20 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.harness import Project, Service, git, new_project, until
+from tests.e2e.harness import UNTIL_GO, Project, Service, git, new_project, until
 from tests.postgres_cluster import PostgresCluster
 from wherry.service.adapters.s3_server_seaweedfs import SeaweedServer
 
 _DEADLINE_S = 180
-SLOW = """\
+UNTIL_ON = UNTIL_GO.replace("go", "on")
+SLOW = f"""\
 stages:
   good:
-    cmd: echo first; until test -e go; do sleep 0.1; done; echo last; echo done > out
+    cmd: echo first; {UNTIL_ON}; echo more; {UNTIL_GO}; echo last; echo done > out
     deps: [seed]
     outs: [out]
   bad:
-    cmd: echo first >&2; until test -e go; do sleep 0.1; done; echo last >&2; exit 3
+    cmd: echo first >&2; {UNTIL_ON}; echo more >&2; {UNTIL_GO}; echo last >&2; exit 3
     deps: [seed]
     outs: [none]
 """
@@ -73,9 +74,12 @@ def test_who_waits_at_another_service_sees_each_line_once_and_while_it_runs_thou
     until(lambda: lines_of(ben, second, "first") == 2)
     kill(south)
     south.wherry("up", cwd=south.home).expect(0)
-    meanwhile = shown(ana, first)
-    for workspace in (north.home / "workspaces").iterdir():
-        (workspace / "go").touch()
+    for file in ("on", "go"):
+        meanwhile = shown(ana, first)
+        for workspace in (north.home / "workspaces").iterdir():
+            (workspace / file).touch()
+        # They are followed again, and not ended before they are.
+        until(lambda: lines_of(ben, second, "more") == 2)
     ana.wherry("wait", first).expect(1)
     ben.wherry("wait", second).expect(1)
     told, stages = ben.wherry("logs", second).expect(0).out, shown(ben, second)
@@ -87,7 +91,7 @@ def test_who_waits_at_another_service_sees_each_line_once_and_while_it_runs_thou
     }
     assert stages["bad"]["reason"] == "exited with 3"
     assert told.count(f"attached to run {first} of ana") == 2
-    assert [lines_of(ben, second, word) for word in ("first", "last")] == [2, 2]
+    assert [lines_of(ben, second, word) for word in ("first", "more", "last")] == [2, 2, 2]
     assert not (south.home / "workspaces").exists() or not list((south.home / "workspaces").iterdir())
 
 
