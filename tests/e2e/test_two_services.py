@@ -15,7 +15,6 @@ from tests.e2e.harness import UNTIL_GO, Project, Service, git, new_project, unti
 from tests.postgres_cluster import PostgresCluster
 from wherry.service.adapters.s3_server_seaweedfs import SeaweedServer
 
-_DEADLINE_S = 180
 UNTIL_ON = UNTIL_GO.replace("go", "on")
 SLOW = f"""\
 stages:
@@ -52,6 +51,11 @@ def services(
         service.wherry("down", cwd=service.home).expect(0)
 
 
+def put_into_workspaces(service: Service, file: str) -> None:
+    for workspace in (service.home / "workspaces").iterdir():
+        (workspace / file).touch()
+
+
 def kill(service: Service) -> None:
     """End it at once, as if by kill -9 or a loss of power."""
     pid = json.loads((service.home / "service.json").read_text())["pid"]
@@ -74,12 +78,11 @@ def test_who_waits_at_another_service_sees_each_line_once_and_while_it_runs_thou
     until(lambda: lines_of(ben, second, "first") == 2)
     kill(south)
     south.wherry("up", cwd=south.home).expect(0)
-    for file in ("on", "go"):
-        meanwhile = shown(ana, first)
-        for workspace in (north.home / "workspaces").iterdir():
-            (workspace / file).touch()
-        # They are followed again, and not ended before they are.
-        until(lambda: lines_of(ben, second, "more") == 2)
+    put_into_workspaces(north, "on")
+    # They must not end before they are followed again.
+    until(lambda: lines_of(ben, second, "more") == 2)
+    meanwhile = shown(ana, first)
+    put_into_workspaces(north, "go")
     ana.wherry("wait", first).expect(1)
     ben.wherry("wait", second).expect(1)
     told, stages = ben.wherry("logs", second).expect(0).out, shown(ben, second)
