@@ -69,7 +69,7 @@ class LoadedProgram:
 
     def __init__(self, python: Path, loading: str, *, environment: Mapping[str, str] | None = None) -> None:
         """`loading` is a script that loads the modules and defines `main`; `environment` is that of loading."""
-        self._command = [python, "-c", loading + _FORKING]
+        self._command = [str(python), "-c", loading + _FORKING]
         self._environment = environment
         self._one_at_a_time = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None

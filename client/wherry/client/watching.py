@@ -5,12 +5,14 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import grpc
 
 from wherry.client.connection import Connection
 from wherry.client.errors import ClientError, TimeLimitPassed, Unreachable
+from wherry.client.handover import Handover
+from wherry.client.streams import Stream
 from wherry.client.tailing import BACKOFF_S, CALL_S, cut_short, lasted
 from wherry.v1.runs_pb2 import (
     CACHE_USE_HIT,
@@ -37,7 +39,6 @@ _HOLD_S = 0.15
 _DRAIN_S = 20.0
 # So many may wait for whoever watches; then no more are taken from the service for a moment.
 _ITEMS_MAX = 10_000
-_BEHIND_S = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,15 +86,7 @@ class _LogsEnded:
 
 
 _Item = Event | _EventsEnded | _LogsEnded
-ItemT_co = TypeVar("ItemT_co", covariant=True)
-
-
-class _Stream(Protocol[ItemT_co]):
-    """The answers of a streaming call."""
-
-    def __iter__(self) -> Iterator[ItemT_co]: ...
-
-    def cancel(self) -> bool: ...
+ItemT = TypeVar("ItemT")
 
 
 class Watcher:
@@ -119,14 +112,11 @@ class Watcher:
         self._logs = logs
         self._patience_s = patience_s
         self._call_s = call_s
+        self._items: Handover[_Item] = Handover(_ITEMS_MAX)
         self._drain_s = drain_s
-        # Ctrl-C may come at any instant. Of the two queues only this one is none the worse for it: the other waits in
-        # Python's own code, and can be left with a lock that nobody holds or everybody waits for.
-        self._items: queue.SimpleQueue[_Item] = queue.SimpleQueue()
-        self._stop = threading.Event()
         self._output_ended = False
-        self._calls: list[_Stream[object]] = []
-        self._state = _LinkState(self._put)
+        self._calls: list[Stream[object]] = []
+        self._state = _LinkState(self._items.put)
 
     def events(self, *, timeout: float | None = None) -> Iterator[Event]:
         """Tell what happens until the run has ended; `timeout` in seconds, None: for ever.
@@ -144,7 +134,7 @@ class Watcher:
         try:
             yield from self._merge(time.monotonic() + timeout if timeout is not None else None)
         finally:
-            self._stop.set()
+            self._items.close()
             for call in list(self._calls):
                 call.cancel()
 
@@ -205,13 +195,6 @@ class Watcher:
                 ) from None
             return None
 
-    def _put(self, item: _Item) -> None:
-        """Hand an item over; waits while whoever watches is far behind."""
-        while self._items.qsize() >= _ITEMS_MAX and not self._stop.wait(_BEHIND_S):
-            pass
-        if not self._stop.is_set():
-            self._items.put(item)
-
     def _follow_events(self) -> None:
         sequence = 0
         ended = False
@@ -227,13 +210,13 @@ class Watcher:
                     continue
                 sequence = message.sequence
                 if message.WhichOneof("event") == "run":
-                    self._put(RunChanged(message.run))
+                    self._items.put(RunChanged(message.run))
                     ended = message.run.state in ENDED
                 else:
-                    self._put(StageChanged(message.stage))
+                    self._items.put(StageChanged(message.stage))
             return ended
 
-        self._put(_EventsEnded(self._persist(attempt, "events")))
+        self._items.put(_EventsEnded(self._persist(attempt, "events")))
 
     def _follow_logs(self) -> None:
         sequence = 0
@@ -249,15 +232,15 @@ class Watcher:
                 for line in message.lines:
                     if line.sequence > sequence:
                         sequence = line.sequence
-                        self._put(Output(line))
+                        self._items.put(Output(line))
                 done = message.done
             return done
 
         # When output cannot be had, the events say what matters.
         self._persist(attempt, "logs")
-        self._put(_LogsEnded())
+        self._items.put(_LogsEnded())
 
-    def _hear(self, call: "_Stream[ItemT_co]") -> Iterator[ItemT_co]:
+    def _hear(self, call: Stream[ItemT]) -> Iterator[ItemT]:
         self._calls.append(call)
         try:
             for message in call:
@@ -268,7 +251,7 @@ class Watcher:
 
     def _persist(self, attempt: Callable[[], bool], stream: str) -> ClientError | None:
         """Attempt until it says that all was heard; None then, else what stands in the way."""
-        while not self._stop.is_set():
+        while not self._items.is_closed():
             began = time.monotonic()
             try:
                 if attempt():
@@ -280,7 +263,7 @@ class Watcher:
             except grpc.RpcError as exc:
                 error = self._connection.fault(exc)
             except ValueError:  # nobody watches any more, and the channel is closed
-                if self._stop.is_set():
+                if self._items.is_closed():
                     return None
                 raise
             if not isinstance(error, Unreachable):
@@ -288,7 +271,7 @@ class Watcher:
             wait = self._state.broke(stream)
             if self._state.broken_for() > self._patience_s:
                 return error
-            if self._stop.wait(wait):
+            if self._items.is_closed_within(wait):
                 return None
             self._connection.refresh()
         return None
