@@ -21,6 +21,7 @@ WHERRY = Path(sys.executable).parent / "wherry"
 DVC = _TOP / ".venv-dvc" / "bin" / "dvc"
 IMAGE = "wherry/base:bookworm"
 
+_JOINED = "container:"
 _WATCH_S = 60
 _TELL_S = 15.0
 _LAST_LINES = 20
@@ -151,12 +152,20 @@ def wherry_container(client: APIClient, shell: Shell, folder: Path) -> dict[str,
         while time.monotonic() < deadline and running.poll() is None:
             for container in client.containers(filters={"label": "wherry.run"}):
                 if container["Id"] not in known:
-                    found: dict[str, Any] = client.inspect_container(container["Id"])
-                    return found
+                    return _in_own_network(client, client.inspect_container(container["Id"]))
             time.sleep(0.05)
     finally:
         running.wait(timeout=_WATCH_S)
     raise SystemExit("no container of Wherry's was seen: does `wherry repro` work here?")
+
+
+def _in_own_network(client: APIClient, found: dict[str, Any]) -> dict[str, Any]:
+    """A container that uses the network of one that holds it goes when its run ends; bare ones are put where that is."""
+    mode = str(found["HostConfig"]["NetworkMode"])
+    if mode.startswith(_JOINED):
+        holder: dict[str, Any] = client.inspect_container(mode.removeprefix(_JOINED))
+        mode = str(holder["HostConfig"]["NetworkMode"])
+    return {**found, "HostConfig": {**found["HostConfig"], "NetworkMode": mode}}
 
 
 def bare_config(like: dict[str, Any], command: str, workspace: Path) -> dict[str, Any]:

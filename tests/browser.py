@@ -41,6 +41,7 @@ class Browser:
         self._session = self._call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
             self._call(f"{domain}.enable")
+        self._call("Page.setLifecycleEventsEnabled", enabled=True)
 
     def open(self, file: Path, *, scheme: Literal["light", "dark"] = "light", width: int = 1280) -> "Shown":
         """Open a file and wait until it is loaded, with its scripts run."""
@@ -48,11 +49,8 @@ class Browser:
         self._call("Emulation.setDeviceMetricsOverride", **size)
         preference = {"name": "prefers-color-scheme", "value": scheme}
         self._call("Emulation.setEmulatedMedia", features=[preference])
-        self._call("Page.navigate", url="about:blank")
-        self._wait("Page.loadEventFired")
-        self._events.clear()
-        self._call("Page.navigate", url=file.as_uri())
-        return Shown(self, self._wait("Page.loadEventFired"))
+        self._load("about:blank")
+        return Shown(self, self._load(file.as_uri()))
 
     def evaluate(self, expression: str) -> Any:
         """What an expression is on the page; a promise is waited for."""
@@ -92,15 +90,22 @@ class Browser:
             self._events.append(message)
         raise AssertionError(f"the browser ended at {method}: {self._program.poll()}")
 
-    def _wait(self, event: str) -> list[Message]:
-        """Everything told up to an event."""
-        for message in self._messages():
-            self._events.append(message)
-            if message.get("method") == event:
-                told = list(self._events)
-                self._events.clear()
-                return told
-        raise AssertionError(f"the browser ended before {event}: {self._program.poll()}")
+    def _load(self, url: str) -> list[Message]:
+        """Go there; everything told until it is loaded."""
+        self._events.clear()
+        # The page and its window tell on ways of their own: what was loaded may be told before the answer, and what was
+        # there before may be told of after it.
+        loader = self._call("Page.navigate", url=url)["loaderId"]
+        if not any(_is_loaded(message, loader) for message in self._events):
+            for message in self._messages():
+                self._events.append(message)
+                if _is_loaded(message, loader):
+                    break
+            else:
+                raise AssertionError(f"the browser ended before {url} was loaded: {self._program.poll()}")
+        told = list(self._events)
+        self._events.clear()
+        return told
 
     def _messages(self) -> Iterator[Message]:
         until = time.monotonic() + _ANSWER_S
@@ -153,6 +158,15 @@ class Shown:
     def _all(self) -> list[Message]:
         self._told += self._browser.events()
         return self._told
+
+
+def _is_loaded(message: Message, loader: str) -> bool:
+    told = message.get("params", {})
+    return (message.get("method"), told.get("name"), told.get("loaderId")) == (
+        "Page.lifecycleEvent",
+        "load",
+        loader,
+    )
 
 
 def _is_trouble(message: Message) -> bool:

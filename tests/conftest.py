@@ -1,7 +1,6 @@
 """Real parts that many tests share: an S3 server, a bucket, a database."""
 
 import asyncio
-import socket
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests import ports
 from tests.postgres_cluster import PostgresCluster
 from wherry.service.adapters.client_s3 import S3Settings
 from wherry.service.adapters.database import Database
@@ -130,6 +130,4 @@ def sqlite_database(database_url: str) -> Iterator[Database]:
 @pytest.fixture
 def unused_port() -> int:
     """A port of loopback on which nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-    return port
+    return ports.unused_port()

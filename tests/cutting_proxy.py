@@ -39,16 +39,20 @@ class CuttingProxy:
                 client, _ = listener.accept()
             except OSError:
                 break
-            threads.append(threading.Thread(target=self._connect, args=(client,)))
+            threads.append(threading.Thread(target=self._connect, args=(client,), daemon=True))
             threads[-1].start()
         for thread in threads:
             thread.join()
 
     def _connect(self, client: socket.socket) -> None:
-        server = socket.create_connection(self.upstream)
+        try:
+            server = socket.create_connection(self.upstream)
+        except OSError:
+            client.close()
+            return
         ways = [
-            threading.Thread(target=_pass_on, args=(client, server)),
-            threading.Thread(target=_pass_on, args=(server, client)),
+            threading.Thread(target=_pass_on, args=(client, server), daemon=True),
+            threading.Thread(target=_pass_on, args=(server, client), daemon=True),
         ]
         for way in ways:
             way.start()
@@ -70,7 +74,7 @@ def cutting_proxy(upstream: str, *, seed: int = 0) -> Iterator[CuttingProxy]:
     host, _, port = upstream.rpartition(":")
     listener = socket.create_server(("127.0.0.1", 0))
     proxy = CuttingProxy((host, int(port)), port=listener.getsockname()[1], chance=random.Random(seed))
-    thread = threading.Thread(target=proxy.serve, args=(listener,))
+    thread = threading.Thread(target=proxy.serve, args=(listener,), daemon=True)
     thread.start()
     try:
         yield proxy

@@ -5,15 +5,24 @@ memory, ends with its process, as it does on a command line.
 """
 
 import atexit
+import contextlib
 import functools
 import json
+import os
+import select
+import signal
 import subprocess
 import tempfile
 import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
 _FOLDER = Path(__file__).parents[1] / ".venv-dvc" / "bin"
+
+# Of one command, the first one's loading included: one that hangs fails its test, and takes no other along.
+_COMMAND_S = 240
+_END_S = 60
 
 # Nothing that is imported here starts a thread or reads the environment for good.
 _SCRIPT = """
@@ -74,8 +83,12 @@ class _Loaded:
 
     def __init__(self) -> None:
         self._one_at_a_time = threading.Lock()
+        # In a session of its own, so that a command that hangs is ended with it.
         self._process = subprocess.Popen(
-            [_FOLDER / "python", "-c", _SCRIPT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [_FOLDER / "python", "-c", _SCRIPT],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
         )
 
     def run(
@@ -83,20 +96,45 @@ class _Loaded:
     ) -> "subprocess.CompletedProcess[str]":
         """Have it run a command in a process of its own."""
         assert self._process.stdin is not None
-        assert self._process.stdout is not None
         with tempfile.TemporaryDirectory() as folder, self._one_at_a_time:
             streams = Path(folder)
             (streams / "in").write_text(stdin)
             asked = {"arguments": arguments, "cwd": str(cwd), "env": dict(env), "streams": folder}
-            self._process.stdin.write(json.dumps(asked) + "\n")
-            self._process.stdin.flush()
-            code = int(self._process.stdout.readline())
+            try:
+                self._process.stdin.write(json.dumps(asked).encode() + b"\n")
+                self._process.stdin.flush()
+                code = int(self._answer())
+            except BaseException:
+                # What it may still answer would be taken for the answer to the next command.
+                self.kill()
+                raise
             out, err = ((streams / name).read_bytes().decode() for name in ("out", "err"))
         return subprocess.CompletedProcess(["dvc", *arguments], code, out, err)
 
+    def kill(self) -> None:
+        """End it with the command that it is at; the next command gets another."""
+        _loaded.cache_clear()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+
     def end(self) -> None:
         """End it."""
-        self._process.communicate()
+        try:
+            self._process.communicate(timeout=_END_S)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def _answer(self) -> bytes:
+        """One line."""
+        assert self._process.stdout is not None
+        answer, deadline = b"", time.monotonic() + _COMMAND_S
+        while not answer.endswith(b"\n"):
+            ready, _, _ = select.select([self._process.stdout], [], [], max(deadline - time.monotonic(), 0))
+            assert ready, f"DVC did not end within {_COMMAND_S} s"
+            piece = os.read(self._process.stdout.fileno(), 64)
+            assert piece, f"what runs DVC has ended: {self._process.poll()}"
+            answer += piece
+        return answer
 
 
 @functools.cache

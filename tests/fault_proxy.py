@@ -68,16 +68,19 @@ class FaultProxy:
     held: threading.Event = field(default_factory=threading.Event)
     """Set when the first part of what is held was passed on."""
     stopped: threading.Event = field(default_factory=threading.Event)
+    _one_at_a_time: threading.Lock = field(default_factory=threading.Lock)
 
     def fault_for(self, method: str, path: str) -> Fault | None:
         def applies(fault: Fault) -> bool:
             return fault.method in {"", method} and fault.mark in path
 
-        for fault in self.faults:
-            if applies(fault):
-                self.faults.remove(fault)
-                return fault
-        return next(filter(applies, self.always), None)
+        # Requests come on many threads, and each fault is for one of them.
+        with self._one_at_a_time:
+            for fault in tuple(self.faults):
+                if applies(fault):
+                    self.faults.remove(fault)
+                    return fault
+        return next(filter(applies, tuple(self.always)), None)
 
 
 def _is_of_signature(pair: tuple[str, str]) -> bool:

@@ -87,12 +87,16 @@ class OwnEngine:
     def _end(self, how: signal.Signals) -> None:
         if self._process is not None:
             self._process.send_signal(how)
-            self._process.wait(timeout=_READY_S)
-            self._process = None
+            try:
+                self._process.wait(timeout=_READY_S)
+            finally:
+                self._process.kill()
+                self._process = None
 
     def clear(self) -> None:
         """End it, with what it may have left running."""
-        self.stop()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.stop()
         for pid in _pids_under(self.folder):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)

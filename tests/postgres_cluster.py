@@ -3,6 +3,7 @@
 import itertools
 import os
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -61,8 +62,12 @@ class PostgresCluster:
                 cluster._wait(process)
                 yield cluster
             finally:
-                process.terminate()
-                process.wait(timeout=_START_S)
+                # At once, whoever may still be connected: SIGTERM would wait for them.
+                process.send_signal(signal.SIGINT)
+                try:
+                    process.wait(timeout=_START_S)
+                finally:
+                    process.kill()
 
     def new_database(self) -> str:
         """Make an empty database; its SQLAlchemy URL."""

@@ -10,6 +10,7 @@ import re
 import subprocess
 import tarfile
 import threading
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -29,6 +30,7 @@ class Registry:
 
     def __init__(self, port: int) -> None:
         self.host = f"127.0.0.1:{port}"
+        self._mark = uuid.uuid4().hex.encode()
         self.credentials: tuple[str, str] | None = None
         """User and password that are asked for, if any."""
         self.answers = True
@@ -43,7 +45,8 @@ class Registry:
 
     def put(self, name: str, files: Mapping[str, bytes], *, architecture: str = "") -> str:
         """Let a name such as team/image:1 stand for an image with these files; returns its digest."""
-        layer = _layer(files)
+        # Equal files in two registries would be one image to the engine, and who removes it takes it from both.
+        layer = _layer({**files, "registry": self._mark})
         config = {
             "architecture": architecture or _MACHINES.get(platform.machine(), platform.machine()),
             "os": "linux",

@@ -207,6 +207,25 @@ def test_stop_kills_a_stage_that_ignores_it_and_can_be_repeated(bench: Bench) ->
     assert asyncio.run(check()) == Exit(code=137, out_of_memory=False)
 
 
+def test_a_stop_with_less_grace_cuts_short_one_that_is_under_way(bench: Bench) -> None:
+    async def check() -> Exit:
+        command = "trap 'echo asked' TERM; echo ready; while :; do sleep 0.1; done"
+        async with (
+            asyncio.timeout(DEADLINE_S),
+            bench.started(bench.spec(command)) as (container, pieces),
+        ):
+            assert (await anext(pieces)).data == b"ready\n"
+            patient = asyncio.create_task(bench.engine.stop(container, grace_s=10 * DEADLINE_S))
+            # It has asked, and waits.
+            assert (await anext(pieces)).data == b"asked\n"
+            await bench.engine.stop(container, grace_s=0)
+            ended = await bench.engine.wait(container)
+            await patient
+            return ended
+
+    assert asyncio.run(check()) == Exit(code=137, out_of_memory=False)
+
+
 def test_a_line_is_seen_while_the_container_still_runs(bench: Bench) -> None:
     async def check() -> OutputPiece:
         # Goes on only when the file appears, and that is made after its line was seen.

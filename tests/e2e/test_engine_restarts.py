@@ -4,14 +4,13 @@ import json
 import signal
 import subprocess
 import sys
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.harness import UNTIL_GO, WHERRY, Service, new_project
+from tests.e2e.harness import UNTIL_GO, WHERRY, Service, new_project, until
 from tests.own_engine import OwnEngine, own_engine
 from wherry.service.adapters.s3_server_seaweedfs import SeaweedServer
 
@@ -76,7 +75,10 @@ def hasty(tmp_path: Path, settings: dict[str, str]) -> Iterator[Service]:
     process = start(service, "-c", _HASTY)
     yield service
     process.terminate()
-    process.wait(_DEADLINE_S)
+    try:
+        process.wait(_DEADLINE_S)
+    finally:
+        process.kill()
 
 
 def start(service: Service, *program: str, fault_at: str = "") -> "subprocess.Popen[bytes]":
@@ -90,13 +92,6 @@ def start(service: Service, *program: str, fault_at: str = "") -> "subprocess.Po
         )
     until(lambda: service.wherry("service", "status", cwd=service.home).code == 0)
     return process
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + _DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def test_an_engine_that_is_killed_or_stopped_under_a_stage_costs_the_stage_nothing(

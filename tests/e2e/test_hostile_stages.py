@@ -3,14 +3,12 @@ tests/contract; docs/security.md lists which test shows what.
 """
 
 import hashlib
-import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.e2e.harness import Project, Service, new_project, until_no_container_is_left
+from tests.e2e.harness import Project, Service, new_project, until, until_no_container_is_left
 
 STAGES = {
     # What it does, and what there is to see afterwards.
@@ -198,16 +196,10 @@ def test_what_a_stage_has_filled_the_disk_with_is_named_and_gone(
 ) -> None:
     assert "left behind, and not kept: full (" in _log(project, ended["fills_disk"])
     assert not (project.root / "full").exists()
-    _wait_until_empty(project.service.home / "workspaces")
+    until(lambda: not list((project.service.home / "workspaces").iterdir()))
 
 
 def test_nothing_outlives_its_stage(ended: dict[str, Any], project: Project) -> None:
     assert ended["leaves_processes"]["state"] == "succeeded"
     until_no_container_is_left(project.service)
-    _wait_until_empty(project.service.home / "workspaces")
-
-
-def _wait_until_empty(folder: Path) -> None:
-    deadline = time.monotonic() + 120
-    while list(folder.iterdir()):
-        assert time.monotonic() < deadline
+    until(lambda: not list((project.service.home / "workspaces").iterdir()))

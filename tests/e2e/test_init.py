@@ -57,10 +57,30 @@ def test_a_project_of_ones_own_runs_after_init_alone(tmp_path: Path, service: Se
 def test_without_a_service_the_files_alone_are_looked_at(tmp_path: Path, service: Service) -> None:
     root = tmp_path / "project"
     (root / ".dvc").mkdir(parents=True)
-    (root / "run.py").write_text("import torch\nif __name__ == '__main__':\n    pass\n")
+    (root / "run.py").write_text(
+        "import os, torch\nif __name__ == '__main__':\n    print(os.environ['API_TOKEN'])\n"
+    )
     nobody = Service(tmp_path / "no-home")
     said = nobody.wherry("init", "--json", cwd=root).expect(0).json()
     assert said["written"]
     assert said["gpu_libraries"] == ["torch"]
-    assert [finding["id"] for finding in said["findings"]] == ["NO_PIPELINE", "NO_REQUIREMENTS"]
+    assert [finding["id"] for finding in said["findings"]] == [
+        "NO_PIPELINE",
+        "NO_REQUIREMENTS",
+        "SECRETS",
+    ]
     assert said["next"][0] == "wherry up"
+    # What a service of this version can do is not denied only because there is none.
+    assert '# gpus = "all"' in said["text"]
+    assert '# secrets = ["API_TOKEN"]' in said["text"]
+    (root / "requirements.txt").write_text("torch==2.4.0\n")
+    again = nobody.wherry("init", "--json", "--force", cwd=root).expect(0).json()
+    assert again["settings"]["requirements"] == "requirements.txt"
+    assert "NO_REQUIREMENTS" not in [finding["id"] for finding in again["findings"]]
+    readable = service.wherry("init", "--json", "--force", cwd=root).expect(0).json()
+    assert readable["text"] == again["text"]
+    # A plain `wherry repro` would say that there is nothing here.
+    (root / "sub").mkdir()
+    (root / "sub" / "dvc.yaml").write_text("stages:\n  a: {cmd: x}\n")
+    assert "wherry repro" in again["next"]
+    assert "wherry repro -P" in service.wherry("init", "--json", "--force", cwd=root).expect(0).json()["next"]

@@ -39,7 +39,7 @@ stages:
     deps: [a]
     outs: [several.txt]
   crowded:
-    cmd: for i in 1 2 3 4 5 6 7 8 9; do sleep 1 & done; wait
+    cmd: for i in 1 2 3 4 5 6 7 8 9; do sleep 60 & done; wait
     deps: [a]
     outs: [crowd.txt]
     meta: {wherry: {pids: 4}}

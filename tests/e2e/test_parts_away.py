@@ -6,29 +6,28 @@ import json
 import os
 import re
 import signal
-import socket
 import sqlite3
 import subprocess
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
-from threading import Event
 from typing import Any
 
 import psycopg
 import pytest
 from sqlalchemy import URL, make_url
 
-from tests.e2e.harness import UNTIL_GO, WHERRY, Project, Service, new_project, run, states
+from tests.e2e.harness import UNTIL_GO, WHERRY, Project, Service, new_project, run, states, until
 from tests.fault_proxy import Fault, FaultProxy, fault_proxy
+from tests.ports import unused_port
 from tests.postgres_cluster import PostgresCluster
 from wherry.service.adapters.s3_server_seaweedfs import SeaweedServer
 
 _DEADLINE_S = 180
-# How often PostgreSQL ends all connections, five times a second.
+# How often PostgreSQL ends all connections, five times a second: under stages that run, and while what they made is kept.
 _TIMES = 15
+_UNDER_STAGES = 5
 MIB = 1024 * 1024
 SETTINGS = '[defaults]\nimage = "wherry/base:bookworm"\nnetwork = false\n'
 
@@ -58,9 +57,7 @@ class KilledStore:
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KilledStore]:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    store = KilledStore(tmp_path_factory.mktemp("killed"), port)
+    store = KilledStore(tmp_path_factory.mktemp("killed"), unused_port())
     store.start()
     yield store
     asyncio.run(store.server.stop())
@@ -97,13 +94,6 @@ def on_postgres(
     service.wherry("up", cwd=home).expect(0)
     yield service
     service.wherry("down", cwd=home).expect(0)
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + _DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline
-        Event().wait(0.01)
 
 
 def is_running(service: Service) -> bool:
@@ -189,7 +179,7 @@ def test_a_database_that_another_program_locks_is_waited_for(service: Service, t
 
     until(lambda: is_running(service))
     # The stage ends, and its output is kept, while nothing can be written or read.
-    with closing(sqlite3.connect(service.home / "wherry.db", isolation_level=None)) as other:
+    with closing(sqlite3.connect(service.home / "wherry.db", _DEADLINE_S, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         service.let_go(seed)
         until(lambda: not is_running(service))
@@ -206,11 +196,15 @@ def test_a_postgresql_that_ends_all_its_connections_again_and_again_loses_nothin
     on_postgres: Service, database: URL, tmp_path: Path
 ) -> None:
     names = [f"s{number}" for number in range(4)]
-    stages = [f"  {name}: {{cmd: '{NUMBER} | tee {name}', deps: [seed], outs: [{name}]}}\n" for name in names]
+    stages = [
+        f"  {name}: {{cmd: '{NUMBER} | tee {name}; {UNTIL_GO}', deps: [seed], outs: [{name}]}}\n"
+        for name in names
+    ]
+    seed = uuid.uuid4().hex
     files = {
         "dvc.yaml": "stages:\n" + "".join(stages),
         ".dvc/wherry.toml": SETTINGS,
-        "seed": uuid.uuid4().hex,
+        "seed": seed,
     }
     project = new_project(tmp_path / "project", on_postgres, files)
     kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()"
@@ -220,10 +214,19 @@ def test_a_postgresql_that_ends_all_its_connections_again_and_again_loses_nothin
     with psycopg.connect(
         host=str(database.query["host"]), user="postgres", dbname="postgres", autocommit=True
     ) as operator:
-        for _ in range(_TIMES):
+        for time_ in range(_TIMES):
             killed += len(operator.execute(kill, [database.database]).fetchall())
+            if time_ >= _UNDER_STAGES:
+                on_postgres.let_go(seed)
             with suppress(subprocess.TimeoutExpired):
                 watching.wait(0.2)
+
+    def has_ended() -> bool:
+        # Not all stages run at once.
+        on_postgres.let_go(seed)
+        return watching.poll() is not None
+
+    until(has_ended)
     shown = ended(watching)
     project.wherry("pull").expect(0)
     written = numbers(project, shown)

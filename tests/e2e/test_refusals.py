@@ -209,3 +209,52 @@ def test_nothing_of_a_run_is_left_on_the_machine(make_project: Make) -> None:
     assert (
         STAGE_IMAGE in run(["docker", "images", "--format", "{{.Repository}}:{{.Tag}}"], cwd=project.root).out
     )
+
+
+BROKEN = """\
+stages:
+  ask: {cmd: "python3 -c 'import os; os.environ[\\"API_TOKEN\\"]'", deps: [a], outs: [asked]}
+  then: {cmd: cp asked then, deps: [asked], outs: [then]}
+  last: {cmd: cp then last, deps: [then], outs: [last]}
+  values: {cmd: echo 1 >values, params: [v.toml: [k]], outs: [values]}
+"""
+
+
+def test_why_stages_could_not_run_is_said_where_it_stands_and_with_what_to_do(make_project: Make) -> None:
+    project = make_project({"dvc.yaml": BROKEN, "a": "1", "v.toml": "k = = 1\n"})
+
+    done = project.wherry("repro", "-k", "--json").expect(1)
+    reasons = {stage["name"]: stage["reason"] for stage in done.json()["stages"]}
+
+    assert "no environment variable 'API_TOKEN'" in reasons["ask"]
+    assert "`wherry secret set API_TOKEN`" in done.err
+    # Not 'then', which waited for it itself.
+    assert reasons["then"] == reasons["last"] == "ask did not succeed"
+    assert reasons["values"].endswith("(v.toml:1:5)")
+    # A line of the table has no room for it.
+    planned = project.wherry("status").expect(0)
+    assert f"warning: values: {reasons['values']}" in planned.err
+
+
+def test_who_mistypes_is_told_what_there_is(make_project: Make) -> None:
+    project = make_project(
+        {
+            "sub/dvc.yaml": "stages:\n  copy: {cmd: cp src/trian.py b, deps: [src/trian.py], outs: [b]}\n",
+            "sub/src/train.py": "",
+        }
+    )
+
+    nothing_here = project.wherry("repro").expect(6)
+    mistyped = project.wherry("status", "-P").expect(6)
+    settings = project.root / ".dvc" / "wherry.toml"
+    settings.write_text(settings.read_text() + 'secrets = ["TOKEN"]\n')
+    (project.root / "sub" / "src" / "trian.py").write_text("")
+    secret = project.wherry("repro", "-P").expect(255)
+
+    assert (
+        "  hint: -P takes the stages of the whole project; or name a target, such as 'sub/dvc.yaml'.\n"
+        in (nothing_here.err)
+    )
+    assert "Did you mean 'sub/src/train.py'?" in mistyped.err
+    assert "  where: .dvc/wherry.toml:" in secret.err
+    assert "`wherry secret set TOKEN`" in secret.err

@@ -5,14 +5,13 @@ import re
 import signal
 import subprocess
 import sys
-import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.harness import UNTIL_GO, WHERRY, Project, Service, new_project, run, states
+from tests.e2e.harness import UNTIL_GO, WHERRY, Project, Service, new_project, run, states, until
 from tests.registry import forget_images, running_registry, shell_files
 from wherry.service.adapters.s3_server_seaweedfs import SeaweedServer
 
@@ -25,7 +24,7 @@ NUMBER = "cat /proc/sys/kernel/random/uuid"
 FILES = {
     "dvc.yaml": "stages:\n"
     "  before: {cmd: cp seed a, deps: [seed], outs: [a]}\n"
-    f"  long: {{cmd: '{NUMBER} | tee b; sleep 3; echo second; echo third >&2', deps: [a], outs: [b]}}\n"
+    f"  long: {{cmd: '{NUMBER} | tee b; {UNTIL_GO}; echo second; echo third >&2', deps: [a], outs: [b]}}\n"
     "  after: {cmd: cp b c, deps: [b], outs: [c]}\n",
     ".dvc/wherry.toml": '[defaults]\nimage = "wherry/base:bookworm"\nnetwork = false\n',
 }
@@ -63,13 +62,6 @@ class Restarted:
         return listed.out.split()
 
 
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + _DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 @pytest.fixture
 def restarted(tmp_path: Path, s3_server: SeaweedServer) -> Iterator[Restarted]:
     """Beside its own store: that is not what dies here."""
@@ -89,15 +81,12 @@ def restarted(tmp_path: Path, s3_server: SeaweedServer) -> Iterator[Restarted]:
     one.down()
 
 
-def make_project(tmp_path: Path, one: Restarted) -> Project:
-    return new_project(tmp_path / "project", one.service, {**FILES, "seed": uuid.uuid4().hex})
-
-
 def test_a_run_survives_a_service_that_is_killed_at_every_point_of_it_and_so_does_who_watches(
     restarted: Restarted, tmp_path: Path
 ) -> None:
     restarted.up()
-    project = make_project(tmp_path, restarted)
+    seed = uuid.uuid4().hex
+    project = new_project(tmp_path / "project", restarted.service, {**FILES, "seed": seed})
     project.repro("before")
     restarted.down()
     dying = restarted.start(POINTS[0])
@@ -114,6 +103,10 @@ def test_a_run_survives_a_service_that_is_killed_at_every_point_of_it_and_so_doe
     for point in POINTS[1:]:
         assert dying.wait(timeout=_DEADLINE_S) == -signal.SIGKILL
         dying = restarted.start(point)
+        if point == "collecting":
+            # It finds the stage running, and sees it end.
+            until(restarted.answers)
+            restarted.service.let_go(seed)
     assert dying.wait(timeout=_DEADLINE_S) == -signal.SIGKILL
     restarted.up()
     seen, _ = watching.communicate(timeout=_DEADLINE_S)

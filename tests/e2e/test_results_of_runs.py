@@ -1,10 +1,8 @@
 """Runs as revisions: their metrics and params, with nothing of them on this machine."""
 
-from pathlib import Path
-
 import pytest
 
-from tests.e2e.harness import Project, Service, git, new_project
+from tests.e2e.harness import Project, Service, files_that_hold, git, new_project
 from tests.e2e.in_process import ask_wherry
 
 _FILES = {
@@ -140,5 +138,5 @@ def test_a_secret_in_a_committed_configuration_stays_here(project: Project, serv
     project.commit("taken back")
     (shown,) = ask_wherry(service, project.root, [("", ("metrics", "show", "-A", "--json"))])
     assert len(shown.expect(0).json()) >= len(("workspace", "begin", "one", "a mistake", "taken back"))
-    kept = [path for path in Path(service.home).rglob("*") if path.is_file()]
-    assert not [path for path in kept if b"hunter2-secret" in path.read_bytes()]
+    assert files_that_hold("a mistake", project.root / ".git") != []
+    assert files_that_hold("hunter2-secret", service.home) == []

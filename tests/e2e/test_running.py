@@ -3,14 +3,12 @@
 import json
 import os
 import subprocess
-import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.harness import WHERRY, Project, Service, new_project, run, states
+from tests.e2e.harness import UNTIL_GO, WHERRY, Project, Service, new_project, run, states, until
 
 Make = Callable[[dict[str, str]], Project]
 
@@ -211,7 +209,7 @@ def test_a_stopped_run_ends_its_container(make_project: Make) -> None:
     accepted = project.wherry("repro", "-d", "--json").expect(0).json()
     labels = (f"label=wherry.run={accepted['id']}", f"label=wherry.path={project.service.home}")
     running = ["docker", "ps", "-q", *(word for label in labels for word in ("--filter", label))]
-    _until(lambda: run(running, cwd=project.root).out != "")
+    until(lambda: run(running, cwd=project.root).out != "")
 
     project.wherry("stop", accepted["id"]).expect(0)
     project.wherry("wait", accepted["id"]).expect(3)
@@ -235,9 +233,9 @@ def own(tmp_path: Path) -> Iterator[Service]:
 def test_a_run_goes_on_when_its_service_is_stopped_and_started_again(own: Service, tmp_path: Path) -> None:
     files = {
         "dvc.yaml": "stages:\n"
-        "  quick: {cmd: cp a b, deps: [a], outs: [b]}\n"
-        "  long: {cmd: 'echo begins; sleep 3; echo ends; cp b c', deps: [b], outs: [c]}\n",
-        "a": "service stops",
+        "  quick: {cmd: cp seed b, deps: [seed], outs: [b]}\n"
+        f"  long: {{cmd: 'echo begins; {UNTIL_GO}; echo ends; cp b c', deps: [b], outs: [c]}}\n",
+        "seed": "service stops",
     }
     project = new_project(tmp_path / "own", own, files)
     accepted = project.wherry("repro", "-d", "--json").expect(0).json()
@@ -247,10 +245,11 @@ def test_a_run_goes_on_when_its_service_is_stopped_and_started_again(own: Servic
         "label=wherry.stage=long",
     )
     running = ["docker", "ps", "-q", *(word for label in labels for word in ("--filter", label))]
-    _until(lambda: run(running, cwd=project.root).out != "")
+    until(lambda: run(running, cwd=project.root).out != "")
 
     own.wherry("down", cwd=tmp_path).expect(0)
     own.wherry("up", cwd=tmp_path).expect(0)
+    own.let_go("service stops")
     project.wherry("wait", accepted["id"]).expect(0)
     ended = project.wherry("show", accepted["id"], "--json").expect(0).json()
     told = project.wherry("logs", accepted["id"], "long").expect(0).out.split()
@@ -272,10 +271,3 @@ def test_status_says_what_would_happen(make_project: Make) -> None:
     assert [stage["decision"] for stage in before["stages"]] == ["run", "waits", "waits"]
     assert [stage["decision"] for stage in after["stages"]] == ["hit", "hit", "hit"]
     project.wherry("status", "-q").expect(0)
-
-
-def _until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + _DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline, "did not happen"
-        threading.Event().wait(0.1)

@@ -7,7 +7,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from tests.e2e.harness import WHERRY, Finished, Project, Service, run
+from tests.e2e.harness import WHERRY, Finished, Project, Service, files_that_hold, run
 from wherry.v1 import runs_pb2, runs_pb2_grpc, system_pb2, system_pb2_grpc
 
 _FILES = {"dvc.yaml": "stages: {a: {cmd: echo said; echo > made, outs: [made]}}\n"}
@@ -49,7 +49,7 @@ def test_a_holder_runs_under_their_own_name_until_the_token_is_removed(
     # What is kept tells nobody the token: database, log, and what it stands on.
     kept = [file for file in service.home.glob("*") if file.is_file()]
     assert {"service.log", "wherry.db"} <= {file.name for file in kept}
-    assert not [file for file in kept if token.removeprefix("wherry_").encode() in file.read_bytes()]
+    assert files_that_hold(token.removeprefix("wherry_"), *kept) == []
 
 
 @pytest.mark.parametrize(

@@ -4,16 +4,14 @@ import json
 import os
 import re
 import signal
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from threading import Event
 from typing import Any
 
 import pytest
 
-from tests.e2e.harness import Project, Service, git, new_project
+from tests.e2e.harness import Project, Service, git, new_project, until
 from tests.postgres_cluster import PostgresCluster
 from wherry.service.adapters.s3_server_seaweedfs import SeaweedServer
 
@@ -51,13 +49,6 @@ def services(
     yield north, south
     for service in (north, south):
         service.wherry("down", cwd=service.home).expect(0)
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + _DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline
-        Event().wait(0.2)
 
 
 def kill(service: Service) -> None:

@@ -81,7 +81,7 @@ def find_endpoint(
     named = find_setting("server", folder or Path(), environ, server=server, profile=profile)
     record = read_embedded(wherry_home(environ))
     if named is not None:
-        target, secure = parse_address(named.value)
+        target, secure = parse_address(named.value, origin=named.origin)
         token = environ.get("WHERRY_TOKEN", "")
         if named.origin == SHARED_FILE or not token:
             kept = _kept_token(target, environ, record)
@@ -113,27 +113,34 @@ def _kept_token(target: str, environ: Mapping[str, str], record: EmbeddedRecord 
     return ""
 
 
-def parse_address(text: str) -> tuple[str, bool]:
+def parse_address(text: str, *, origin: str = "") -> tuple[str, bool]:
     """Read "grpcs://host:port", or "grpc://host:port" for loopback; returns host:port and whether it is TLS.
+
+    `origin` says who names it.
 
     Raises:
         BadConfiguration: if it is neither, or grpc:// to another machine.
     """
-    parts = urlsplit(text)
     try:
+        parts = urlsplit(text)
         host, port = parts.hostname, parts.port
     except ValueError as exc:
-        raise BadConfiguration(f"not an address: {text!r}: {exc}") from exc
+        raise BadConfiguration(
+            f"not the address of a service: {text!r}: {exc}", hint="write grpcs://HOST:PORT", where=origin
+        ) from exc
     if parts.scheme not in {"grpc", "grpcs"} or not host or parts.path not in {"", "/"}:
-        raise BadConfiguration(f"not an address: {text!r}", hint="write grpcs://HOST:PORT")
+        raise BadConfiguration(
+            f"not the address of a service: {text!r}", hint=f"write {_meant(text)}", where=origin
+        )
     secure = parts.scheme == "grpcs"
     if not secure and not _is_loopback(host):
         raise BadConfiguration(
             f"grpc:// to {host} would send the token and the project unprotected",
             hint=f"use grpcs://{host}" + (f":{port}" if port else ""),
+            where=origin,
         )
     if port is None and not secure:
-        raise BadConfiguration(f"no port in {text!r}", hint="write grpc://127.0.0.1:PORT")
+        raise BadConfiguration(f"no port in {text!r}", hint="write grpc://127.0.0.1:PORT", where=origin)
     return f"{f'[{host}]' if ':' in host else host}:{port or 443}", secure
 
 
@@ -146,6 +153,15 @@ def user_name(environ: Mapping[str, str]) -> str:
         except (OSError, KeyError):  # no entry for this user id, as in many containers
             name = "unknown"
     return "".join(c if c.isascii() and c.isprintable() else "?" for c in name).strip() or "unknown"
+
+
+def _meant(text: str) -> str:
+    """The address that somebody may have had in mind who wrote another scheme, a path, or none."""
+    place = text.rpartition("://")[2].partition("/")[0]
+    host = urlsplit(f"//{place}").hostname
+    if not host or not set(place).isdisjoint(" @?#"):
+        return "grpcs://HOST:PORT"
+    return f"{'grpc' if _is_loopback(host) else 'grpcs'}://{place}"
 
 
 def _is_loopback(host: str) -> bool:

@@ -6,7 +6,7 @@ by asyncio at start-up, and the transfer and the watching need only a handful of
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,6 +16,7 @@ from wherry.client import __version__
 from wherry.client.address import Endpoint
 from wherry.client.errors import ClientError
 from wherry.client.faults import from_rpc
+from wherry.client.streams import hear
 from wherry.v1 import (
     blobs_pb2_grpc,
     cache_pb2_grpc,
@@ -167,6 +168,22 @@ class Connection:
         """
         try:
             return method(requests, metadata=self.metadata())
+        except grpc.RpcError as exc:
+            raise self.fault(exc) from exc
+
+    def stream(
+        self,
+        method: "grpc.UnaryStreamMultiCallable[Request, Response]",
+        request: Request,
+        timeout: float | None = None,
+    ) -> Generator[Response]:
+        """Tell what a call answers, one after another; `timeout` in seconds is for all of it.
+
+        Raises:
+            ClientError: of the family that the status says.
+        """
+        try:
+            yield from hear(lambda: method(request, timeout=timeout, metadata=self.metadata()))
         except grpc.RpcError as exc:
             raise self.fault(exc) from exc
 

@@ -52,7 +52,7 @@ def find_project(start: Path, environ: Mapping[str, str]) -> Project:
     root = _ancestor_with(here, ".dvc", need_folder=True)
     if root is None:
         raise NotInProject(
-            f"{start} is not inside a DVC project", hint="go to one (-C DIR), or make one with `dvc init`"
+            f"{here} is not inside a DVC project", hint="go to one (-C DIR), or make one with `dvc init`"
         )
     git_root = _ancestor_with(root, ".git", need_folder=False)
     folder = here.relative_to(root).as_posix()

@@ -2,8 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 
-import grpc
-
 from wherry.client.connection import LONG_S, Connection
 from wherry.v1.cache_pb2 import (
     CachedResult,
@@ -82,12 +80,4 @@ class RunCache:
         """
         request = CollectGarbageRequest(unused_s=unused_s, inputs=inputs, dry=dry)
         # What there is has to be gone through before the first answer.
-        call = self._connection.cache.CollectGarbage(
-            request, metadata=self._connection.metadata(), timeout=LONG_S * 12
-        )
-        try:
-            yield from call
-        except grpc.RpcError as exc:
-            raise self._connection.fault(exc) from exc
-        finally:
-            call.cancel()
+        return self._connection.stream(self._connection.cache.CollectGarbage, request, LONG_S * 12)

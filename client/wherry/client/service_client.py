@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-import grpc
-
 from wherry.client.connection import LONG_S, Connection
 from wherry.client.tailing import tail_logs
 from wherry.client.watching import Event, Watcher
@@ -104,15 +102,7 @@ class ServiceClient:
 
     def check_blobs(self, sample: int = 0) -> Iterator[CheckBlobsResponse]:
         """Have the service read `sample` blobs of the store, or all when 0, again; tells how it goes."""
-        call = self._connection.blobs.CheckBlobs(
-            CheckBlobsRequest(sample=sample), metadata=self._connection.metadata()
-        )
-        try:
-            yield from call
-        except grpc.RpcError as exc:
-            raise self._connection.fault(exc) from exc
-        finally:
-            call.cancel()
+        return self._connection.stream(self._connection.blobs.CheckBlobs, CheckBlobsRequest(sample=sample))
 
     @property
     def cache(self) -> RunCache:

@@ -1,10 +1,8 @@
 """Reading what stages wrote, over bounded calls and lost connections, without a lost or doubled line."""
 
-import threading
+import contextlib
 import time
 from collections.abc import Iterator
-
-import grpc
 
 from wherry.client.connection import Connection
 from wherry.client.errors import ClientError, Unreachable
@@ -34,32 +32,29 @@ def tail_logs(
         ClientError: as the service says, or Unreachable when patience is over.
     """
     sequence, tries, lost_at = 0, 0, 0.0
-    pause = threading.Event()
     while True:
         request = TailLogsRequest(run=run, stage=stage, follow=follow, after_sequence=sequence, wait_s=call_s)
-        call = connection.runs.TailLogs(request, metadata=connection.metadata())
         began = time.monotonic()
         try:
-            for message in call:
-                tries = 0
-                for line in message.lines:
-                    if line.sequence > sequence:
-                        sequence = line.sequence
-                        yield line
-                if message.done:
-                    return
+            with contextlib.closing(connection.stream(connection.runs.TailLogs, request)) as messages:
+                for message in messages:
+                    tries = 0
+                    for line in message.lines:
+                        if line.sequence > sequence:
+                            sequence = line.sequence
+                            yield line
+                    if message.done:
+                        return
             fault: ClientError | None = None if lasted(began, call_s) else cut_short()
-        except grpc.RpcError as exc:
-            fault = connection.fault(exc)
-        finally:
-            call.cancel()
+        except ClientError as exc:
+            fault = exc
         if fault is None:
             continue
         now = time.monotonic()
         lost_at = lost_at if tries else now
         if not isinstance(fault, Unreachable) or now - lost_at > patience_s:
             raise fault
-        pause.wait(BACKOFF_S[min(tries, len(BACKOFF_S) - 1)])
+        time.sleep(BACKOFF_S[min(tries, len(BACKOFF_S) - 1)])
         tries += 1
         connection.refresh()
 

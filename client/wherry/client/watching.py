@@ -5,12 +5,14 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import grpc
 
 from wherry.client.connection import Connection
 from wherry.client.errors import ClientError, TimeLimitPassed, Unreachable
+from wherry.client.handover import Handover
+from wherry.client.streams import Stream
 from wherry.client.tailing import BACKOFF_S, CALL_S, cut_short, lasted
 from wherry.v1.runs_pb2 import (
     CACHE_USE_HIT,
@@ -32,12 +34,13 @@ ENDED = frozenset({STATE_SUCCEEDED, STATE_FAILED, STATE_CANCELLED, STATE_SKIPPED
 
 # The last lines of a stage come on another stream than its end: the end is held back until that is quiet.
 _HOLD_S = 0.15
-_DRAIN_S = 5.0
 # A run that has ended so soon, with nothing but known results, is not asked for its output.
 _ONLY_KNOWN_S = 0.3
+# After the run's end lines may be on their way for as long as they come. So long a silence, in which a lost connection
+# is found again, means that no more come.
+_DRAIN_S = 20.0
 # So many may wait for whoever watches; then no more are taken from the service for a moment.
 _ITEMS_MAX = 10_000
-_BEHIND_S = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,15 +88,7 @@ class _LogsEnded:
 
 
 _Item = Event | _EventsEnded | _LogsEnded
-ItemT_co = TypeVar("ItemT_co", covariant=True)
-
-
-class _Stream(Protocol[ItemT_co]):
-    """The answers of a streaming call."""
-
-    def __iter__(self) -> Iterator[ItemT_co]: ...
-
-    def cancel(self) -> bool: ...
+ItemT = TypeVar("ItemT")
 
 
 class Watcher:
@@ -108,11 +103,13 @@ class Watcher:
         notes: bool = True,
         patience_s: float = 300.0,
         call_s: float = CALL_S,
+        drain_s: float = _DRAIN_S,
     ) -> None:
         """Say which run, whether its output is wanted, and how long a lost connection is tried again.
 
         Without `notes` the output of a run may be missing in which there is none but what the service notes of known
-        results, which their states say already. A call lasts `call_s` seconds; the next one goes on where it ended.
+        results, which their states say already. A call lasts `call_s` seconds; the next one goes on where it ended. Once the
+        run has ended, output is waited for until none has come for `drain_s` seconds.
         """
         self._connection = connection
         self._run = run
@@ -120,13 +117,11 @@ class Watcher:
         self._output = _OutputExpected(at_once=notes)
         self._patience_s = patience_s
         self._call_s = call_s
-        # Ctrl-C may come at any instant. Of the two queues only this one is none the worse for it: the other waits in
-        # Python's own code, and can be left with a lock that nobody holds or everybody waits for.
-        self._items: queue.SimpleQueue[_Item] = queue.SimpleQueue()
-        self._stop = threading.Event()
+        self._items: Handover[_Item] = Handover(_ITEMS_MAX)
+        self._drain_s = drain_s
         self._output_ended = False
-        self._calls: list[_Stream[object]] = []
-        self._state = _LinkState(self._put)
+        self._calls: list[Stream[object]] = []
+        self._state = _LinkState(self._items.put)
 
     def events(self, *, timeout: float | None = None) -> Iterator[Event]:
         """Tell what happens until the run has ended; `timeout` in seconds, None: for ever.
@@ -144,7 +139,7 @@ class Watcher:
         try:
             yield from self._merge(time.monotonic() + timeout if timeout is not None else None)
         finally:
-            self._stop.set()
+            self._items.close()
             for call in list(self._calls):
                 call.cancel()
 
@@ -178,11 +173,10 @@ class Watcher:
         return self._logs and isinstance(event, StageChanged) and _may_have_more_output(event.stage)
 
     def _last_output(self) -> Iterator[Event]:
-        """After the run's end, the output that is still on its way; bounded, because the run is over."""
-        until = time.monotonic() + _DRAIN_S
+        """After the run's end, the output that is still on its way."""
         while self._logs and not self._output_ended:
             try:
-                item = self._items.get(timeout=max(0.0, until - time.monotonic()))
+                item = self._items.get(timeout=self._drain_s)
             except queue.Empty:
                 return
             if isinstance(item, _LogsEnded):
@@ -206,13 +200,6 @@ class Watcher:
                 ) from None
             return None
 
-    def _put(self, item: _Item) -> None:
-        """Hand an item over; waits while whoever watches is far behind."""
-        while self._items.qsize() >= _ITEMS_MAX and not self._stop.wait(_BEHIND_S):
-            pass
-        if not self._stop.is_set():
-            self._items.put(item)
-
     def _follow_events(self) -> None:
         sequence = 0
         ended = False
@@ -229,14 +216,14 @@ class Watcher:
                 sequence = message.sequence
                 if message.WhichOneof("event") == "run":
                     self._output.hear_run(message.run)
-                    self._put(RunChanged(message.run))
+                    self._items.put(RunChanged(message.run))
                     ended = message.run.state in ENDED
                 else:
                     self._output.hear_stage(message.stage)
-                    self._put(StageChanged(message.stage))
+                    self._items.put(StageChanged(message.stage))
             return ended
 
-        self._put(_EventsEnded(self._persist(attempt, "events")))
+        self._items.put(_EventsEnded(self._persist(attempt, "events")))
 
     def _follow_logs(self) -> None:
         sequence = 0
@@ -252,16 +239,16 @@ class Watcher:
                 for line in message.lines:
                     if line.sequence > sequence:
                         sequence = line.sequence
-                        self._put(Output(line))
+                        self._items.put(Output(line))
                 done = message.done
             return done
 
         # When output cannot be had, the events say what matters.
         if self._output.wait():
             self._persist(attempt, "logs")
-        self._put(_LogsEnded())
+        self._items.put(_LogsEnded())
 
-    def _hear(self, call: "_Stream[ItemT_co]") -> Iterator[ItemT_co]:
+    def _hear(self, call: Stream[ItemT]) -> Iterator[ItemT]:
         self._calls.append(call)
         try:
             for message in call:
@@ -272,7 +259,7 @@ class Watcher:
 
     def _persist(self, attempt: Callable[[], bool], stream: str) -> ClientError | None:
         """Attempt until it says that all was heard; None then, else what stands in the way."""
-        while not self._stop.is_set():
+        while not self._items.is_closed():
             began = time.monotonic()
             try:
                 if attempt():
@@ -284,7 +271,7 @@ class Watcher:
             except grpc.RpcError as exc:
                 error = self._connection.fault(exc)
             except ValueError:  # nobody watches any more, and the channel is closed
-                if self._stop.is_set():
+                if self._items.is_closed():
                     return None
                 raise
             if not isinstance(error, Unreachable):
@@ -292,7 +279,7 @@ class Watcher:
             wait = self._state.broke(stream)
             if self._state.broken_for() > self._patience_s:
                 return error
-            if self._stop.wait(wait):
+            if self._items.is_closed_within(wait):
                 return None
             self._connection.refresh()
         return None

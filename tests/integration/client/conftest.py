@@ -65,6 +65,7 @@ def wherry(project: Path, service: FakeService, environment: dict[str, str]) -> 
             [str(WHERRY), *arguments],
             cwd=folder,
             env={key: value for key, value in variables.items() if value},
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=120,
             check=False,

@@ -63,6 +63,7 @@ class Script:
     lose_answers: int = 0
     """Break off the next calls that submit or get a run, so many, once they were heard."""
     never_ends: bool = False
+    """Nothing that is watched or moved comes to an end."""
     is_older: bool = False
     """Know nothing of batches of events."""
     clock_off_s: float = 0.0
@@ -164,6 +165,8 @@ class FakeService(
         self, request: blobs_pb2.DownloadBlobsRequest, context: grpc.ServicerContext
     ) -> Iterator[blobs_pb2.DownloadBlobsResponse]:
         for digest in request.digests:
+            self.calls["download"] += 1
+            self._linger(context)
             if digest.hash not in self.blobs:
                 abort(context, code_pb2.NOT_FOUND, "BLOB_MISSING", f"the store does not hold {digest.hash}")
             content = self.blobs[digest.hash]
@@ -362,7 +365,7 @@ class FakeService(
         if self.script.never_ends:
             gone = futures.Future[None]()
             context.add_callback(lambda: gone.set_result(None))
-            gone.result(timeout=60)
+            gone.result(timeout=600)
 
     def RetryRun(  # noqa: N802 - named by the protocol
         self, request: runs_pb2.RetryRunRequest, context: grpc.ServicerContext

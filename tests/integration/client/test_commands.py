@@ -252,6 +252,12 @@ def test_the_embedded_service_is_found_by_its_record_with_its_token(
     assert service.metadata["authorization"] == "Bearer t0ken"
 
 
+def test_a_secret_without_a_value_is_asked_for_again(wherry: Run) -> None:
+    done = wherry("secret", "set", "TOKEN")
+    assert done.code == 255
+    assert done.err.startswith("error: no value for TOKEN came on stdin\n  hint: ")
+
+
 def test_service_status_and_down_are_calm_when_nothing_runs(wherry: Run, environment: dict[str, str]) -> None:
     done = wherry("service", "status", "--json")
     assert done.code == 69

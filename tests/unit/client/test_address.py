@@ -32,11 +32,43 @@ def test_addresses_are_read(text: str, parsed: tuple[str, bool]) -> None:
         "grpc://127.0.0.1",
         "grpcs://h:99999",
         "grpcs://h/path",
+        "grpcs://[",
     ],
 )
 def test_anything_else_is_refused(text: str) -> None:
     with pytest.raises(BadConfiguration):
         parse_address(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("team.example.org:8443", "write grpcs://team.example.org:8443"),
+        ("https://team.example.org/wherry", "write grpcs://team.example.org"),
+        ("localhost:50051", "write grpc://localhost:50051"),
+        ("[::1]:50051", "write grpc://[::1]:50051"),
+        ("", "write grpcs://HOST:PORT"),
+        ("my server", "write grpcs://HOST:PORT"),
+    ],
+)
+def test_the_address_that_was_meant_is_named(text: str, hint: str) -> None:
+    with pytest.raises(BadConfiguration) as refused:
+        parse_address(text)
+    assert refused.value.hint == hint
+
+
+def test_who_names_a_wrong_address_is_said(tmp_path: Path) -> None:
+    (tmp_path / ".dvc").mkdir()
+    (tmp_path / ".dvc" / "wherry.toml").write_text('server = "team:1"\n')
+    environ = {"WHERRY_HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path)}
+    for server, more, origin in (
+        ("grpcs://h/path", {}, "flag --server"),
+        (None, {"WHERRY_SERVER": "grpc://team:1"}, "environment WHERRY_SERVER"),
+        (None, {}, ".dvc/wherry.toml"),
+    ):
+        with pytest.raises(BadConfiguration) as refused:
+            find_endpoint(server, environ | more, folder=tmp_path)
+        assert refused.value.where == origin
 
 
 def test_flag_beats_environment_beats_the_embedded_service(tmp_path: Path) -> None:

@@ -19,6 +19,8 @@ _STAGE = "stages:\n  train:\n    cmd: x\n    "
     ("text", "line", "hint"),
     [
         ("stages:\n\ttrain: {cmd: x}\n", 2, "spaces, not with tabs"),
+        (_STAGE + "deps: [a]\n\tx: 1\n", 5, "spaces, not with tabs"),
+        (_STAGE + "cmd: y\n", 4, "put the two together"),
         ("stages:\n  train:\n    cmd: echo a: b\n", 3, "needs quotes"),
         ("stages:\n  train:\n    cmd: 'x\n", 4, "not closed"),
         ("stages:\n  train:\n    command: x\n", 3, "Did you mean 'cmd'?"),

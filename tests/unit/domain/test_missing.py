@@ -27,6 +27,8 @@ def _find(*lines: str, code: int = 1, image: Image = _IMAGE, files: tuple[str, .
             1,
             "the R package 'dplyr' is not there",
         ),
+        ("bash: line 1: API_TOKEN: unbound variable", 127, "no environment variable 'API_TOKEN'"),
+        ("scripts/get.sh: 3: API_TOKEN: parameter not set", 2, "no environment variable 'API_TOKEN'"),
     ],
 )
 def test_it_is_found_in_what_programs_write(line: str, code: int, what: str) -> None:
@@ -37,10 +39,31 @@ def test_it_is_found_in_what_programs_write(line: str, code: int, what: str) -> 
 
 @pytest.mark.parametrize(
     ("line", "code"),
-    [("KeyError: 'pandas'", 1), ("warning: a.txt: not found", 1), ("page: not found, sorry", 127), ("", 127)],
+    [
+        ("KeyError: 'pandas'", 1),
+        ("x.sh: line 2: total: unbound variable", 1),
+        ("warning: a.txt: not found", 1),
+        ("page: not found, sorry", 127),
+        ("", 127),
+    ],
 )
 def test_other_failures_are_left_alone(line: str, code: int) -> None:
     assert _find(line, code=code) is None
+
+
+@pytest.mark.parametrize("module", ["<frozen os>", "/usr/lib/python3.9/os.py"])
+def test_a_variable_that_python_asks_the_environment_for(module: str) -> None:
+    found = _find(
+        '  File "/workspace/src/common.py", line 7, in token',
+        '    return os.environ["API_TOKEN"]',
+        f'  File "{module}", line 679, in __getitem__',
+        "    raise KeyError(key) from None",
+        "KeyError: 'API_TOKEN'",
+    )
+    assert found is not None
+    assert found.what == "no environment variable 'API_TOKEN'"
+    assert "`wherry secret set API_TOKEN`" in found.advice
+    assert "[defaults.env]" in found.advice
 
 
 def test_the_file_that_the_project_has_is_named() -> None:

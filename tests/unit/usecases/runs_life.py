@@ -221,7 +221,7 @@ class Life:
                 log=log,
             ),
         )
-        self.lease_sweep = SweepLeases(leases=leases, passed=passed, clock=clock, log=log)
+        self.lease_sweep = SweepLeases(leases=leases, passed=passed, clock=clock)
         open_project = cast(OpenProject, self._open)
         self.drive = DriveRun(
             take_known=TakeKnown(resolve=resolve, find=find, note_use=self.note_use, clock=clock),

@@ -11,6 +11,7 @@ from wherry.service.domain.run import StageRecord
 from wherry.service.domain.states import CacheUse, State
 from wherry.service.domain.task import LogName, RunId
 from wherry.service.ports.log_archive import LogToKeep
+from wherry.service.usecases.hourly import Hourly
 
 DAY_S = 24 * 3600.0
 
@@ -19,7 +20,6 @@ async def serving(service: Service, action: Callable[[Service], Coroutine[None, 
     try:
         await action(service)
     finally:
-        await service.clear.close()
         await service.keep.close()
         service.archive.close()
         service.logs.close()
@@ -66,11 +66,14 @@ def test_beyond_the_bound_the_oldest_go_first(tmp_path: Path) -> None:
     serve(tmp_path, check, bytes_max=35_000)
 
 
-def test_it_is_done_at_the_start_and_every_hour_whatever_failed(tmp_path: Path) -> None:
+def test_it_is_done_at_the_start_and_every_hour_whatever_failed_until_it_is_closed(tmp_path: Path) -> None:
     async def check(service: Service) -> None:
         await service.new_run()
         await asyncio.sleep(3600)
-        service.clear.start()
+        clearing = Hourly(
+            service.clear, name="clear", trouble="it cannot be done", clock=service.time, log=service.log
+        )
+        clearing.start()
         await asyncio.sleep(1)
         after_start = await service.kept()
 
@@ -80,11 +83,17 @@ def test_it_is_done_at_the_start_and_every_hour_whatever_failed(tmp_path: Path) 
         after_failure = await service.kept()
         service.runs.is_down = False
         await asyncio.sleep(3600)
+        after_recovery = await service.kept()
+        await clearing.close()
+
+        third = await service.new_run()
+        await asyncio.sleep(7200)
 
         assert after_start == set()
         assert after_failure == {second}
-        assert await service.kept() == set()
-        assert service.log.problems == ["logs cannot be cleared away now"]
+        assert after_recovery == set()
+        assert await service.kept() == {third}
+        assert service.log.problems == ["it cannot be done"]
 
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         runner.run(serving(Service(tmp_path, days=1 / 48, time=LoopClock()), check))

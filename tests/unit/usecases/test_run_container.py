@@ -9,6 +9,8 @@ import pytest
 
 from tests.fakes.clock import FakeClock
 from tests.fakes.event_log import FakeEventLog
+from tests.fakes.virtual_time import VirtualLoop
+from wherry.service.domain.errors import EngineUnavailable
 from wherry.service.domain.task import AttemptId
 from wherry.service.domain.usage import Usage
 from wherry.service.ports.containers import ContainerEngine, ContainerId, Exit, OutputPiece, Source
@@ -132,3 +134,27 @@ def test_time_that_passed_while_nobody_looked_counts(
     ended = asyncio.run(resume(container, Listener(), tmp_path))
 
     assert (ended.timed_out, ended.wall_s) == (timed_out, ended_after_s or age_s)
+
+
+class NotStartedYet(OldContainer):
+    """The engine has taken the call to start it, and is asked to stop it before it has done so: that changes nothing."""
+
+    def __init__(self, *, stops: int) -> None:
+        super().__init__(age_s=100.0, ended_after_s=None)
+        self.asked = 0
+        self._stops = stops
+
+    async def stop(self, container: ContainerId, *, grace_s: float) -> None:
+        self.asked += 1
+        if self.asked == 1:
+            raise EngineUnavailable("busy")
+        if self.asked == self._stops:
+            await super().stop(container, grace_s=grace_s)
+
+
+def test_a_time_limit_is_insisted_on_until_the_container_has_ended(tmp_path: Path) -> None:
+    container = NotStartedYet(stops=4)
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        ended = runner.run(resume(container, Listener(), tmp_path))
+
+    assert (ended.timed_out, container.asked) == (True, 4)

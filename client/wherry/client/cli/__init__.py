@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import click
 
 from wherry.client import __version__
-from wherry.client.cli import exits
+from wherry.client.cli import exits, interrupts
 from wherry.client.cli.quick_grpc import unused_put_off
 from wherry.client.cli.settings import Settings, global_options
 from wherry.client.errors import ClientError
@@ -187,19 +187,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # gRPC's core writes to stderr what the client says better itself; this must be set before it is loaded.
     if not any(argument.startswith("-vv") for argument in given):
         os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    code = _run(given, settings)
+    with interrupts.bounded():
+        code = _run(given, settings)
     # What is still buffered may meet a closed pipe too.
     try:
         sys.stdout.flush()
     except BrokenPipeError:
         code = _broken_pipe()
+    if code == exits.INTERRUPTED:
+        interrupts.leave(code)
     sys.exit(code)
 
 
 def _run(given: list[str], settings: Settings) -> int:
     as_json = "--json" in given
     try:
-        code = wherry.main(given, prog_name="wherry", standalone_mode=False, obj=settings)
+        with interrupts.told_as_such():
+            code = wherry.main(given, prog_name="wherry", standalone_mode=False, obj=settings)
     except ClientError as error:
         exits.tell_error(error, as_json=as_json)
         _tell_trace(settings)

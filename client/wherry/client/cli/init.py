@@ -2,9 +2,10 @@
 
 import contextlib
 import os
+import posixpath
 import secrets
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +27,8 @@ from wherry.v1.pipelines_pb2 import Pipeline
 _SETTINGS_FILE = ".dvc/wherry.toml"
 # What every service of version 0.1 reads.
 _ALWAYS_READABLE = frozenset({"image", "network", "env"})
+# Where there is no service to ask: it will be of this version or a later one.
+_READABLE_TODAY = _ALWAYS_READABLE | {"requirements", "gpus", "secrets"}
 _PATHS_SHOWN = 3
 _PATIENCE_S = 10.0
 
@@ -98,7 +101,8 @@ def init(  # noqa: PLR0917 - one parameter for each flag
     with contextlib.ExitStack() as stack:
         client, trouble = _connect(settings, stack)
         asked = _ask(client, project, trouble)
-        survey = survey_project(project.root, list_files(project), asked.pipeline)
+        files = list_files(project)
+        survey = survey_project(project.root, files, asked.pipeline)
         proposal = propose(survey, asked.basis, image=image)
         if not dry:
             _write(file, proposal.text)
@@ -108,7 +112,14 @@ def init(  # noqa: PLR0917 - one parameter for each flag
             has_remote = True
     told = _Told(
         findings=tuple(_findings(survey, asked, proposal)),
-        next_steps=tuple(_next_steps(asked, written=not dry, has_remote=has_remote)),
+        next_steps=tuple(
+            _next_steps(
+                asked,
+                written=not dry,
+                has_remote=has_remote,
+                whole=not _has_stages_here(project, files),
+            )
+        ),
         written=not dry,
         has_remote=has_remote,
     )
@@ -136,7 +147,7 @@ def _connect(settings: Settings, stack: contextlib.ExitStack) -> tuple[Client | 
 def _ask(client: Client | None, project: Project, trouble: ClientError | None) -> _Asked:
     prefix = "." if project.git_root is None else project.root.relative_to(project.git_root).as_posix()
     if client is None:
-        return _Asked(basis=Basis(readable=_ALWAYS_READABLE, prefix=prefix), pipeline=None, trouble=trouble)
+        return _Asked(basis=Basis(readable=_READABLE_TODAY, prefix=prefix), pipeline=None, trouble=trouble)
     info = client.info()
     basis = Basis(
         readable=frozenset(info.stage_settings) or _ALWAYS_READABLE,
@@ -241,7 +252,14 @@ def _few(paths: tuple[str, ...]) -> str:
     return ", ".join(paths[:_PATHS_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
-def _next_steps(asked: _Asked, *, written: bool, has_remote: bool) -> Iterator[str]:
+def _has_stages_here(project: Project, files: Sequence[str]) -> bool:
+    """False where all dvc.yaml files are in other folders."""
+    pipelines = [path for path in files if path.rpartition("/")[2] == "dvc.yaml"]
+    return not pipelines or posixpath.join(project.folder, "dvc.yaml") in pipelines
+
+
+def _next_steps(asked: _Asked, *, written: bool, has_remote: bool, whole: bool) -> Iterator[str]:
+    """`whole`: there is no dvc.yaml here, so the stages of other folders have to be asked for."""
     if not written:
         yield "wherry init"
     if isinstance(asked.trouble, Unreachable):
@@ -249,8 +267,8 @@ def _next_steps(asked: _Asked, *, written: bool, has_remote: bool) -> Iterator[s
     if written:
         yield f"git add {_SETTINGS_FILE}"
     yield "wherry lint"
-    yield "wherry status"
-    yield "wherry repro"
+    yield "wherry status -P" if whole else "wherry status"
+    yield "wherry repro -P" if whole else "wherry repro"
     if not has_remote:
         yield "wherry dvc-remote --write"
 
@@ -261,7 +279,9 @@ _MEANINGS = {
     f"git add {_SETTINGS_FILE}": "so that everybody has the same settings",
     "wherry lint": "finds mistakes before anything runs",
     "wherry status": "says what would run, and why",
+    "wherry status -P": "says what would run of all dvc.yaml files, and why",
     "wherry repro": "runs it",
+    "wherry repro -P": "runs it",
     "wherry dvc-remote --write": "lets `dvc pull` and `dvc push` use the service's bucket",
 }
 

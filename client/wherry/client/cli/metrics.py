@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 
+from wherry.client.cli.changes import tell_changes
 from wherry.client.cli.session import open_session
 from wherry.client.cli.settings import Command, Settings
 from wherry.client.cli.tabulating import (
@@ -17,7 +18,7 @@ from wherry.client.cli.tabulating import (
     tell_json,
     tell_table,
 )
-from wherry.client.comparing import DiffStyle, compare, diff_rows, failed_revisions, metrics_rows
+from wherry.client.comparing import DiffStyle, failed_revisions, metrics_rows
 from wherry.client.revisions import Which, from_root, hide_workspace, seen_from
 
 _recursive = click.option(
@@ -82,24 +83,10 @@ def diff(settings: Settings, /, **flags: Any) -> None:
 
     A revision is a name that git knows; else the number or name of a run. run:12 is the run in any case.
     """
-    with open_session(settings) as (client, terminal):
-        project, revisions = client.project, client.revisions()
-        names = (flags["a_rev"], flags["b_rev"])
-        results = revisions.gather(
-            Which(names=names), "metrics", targets=from_root(project, flags["targets"]), tell=terminal.warn
-        )
-        old, new = (results.get(name, {}) for name in names)
-        changes = compare(old.get("data", {}), new.get("data", {}), unchanged=flags["unchanged"])
-        changes = seen_from(project, changes)
-        tell_failed(terminal, "metrics", failed_revisions({name: results.get(name, {}) for name in names}))
-        if flags["as_json"]:
-            tell_json(terminal, changes)
-            return
-        style = DiffStyle(
-            title="Metric",
-            old_name=names[0],
-            new_name=names[1],
-            with_path=not flags["no_path"],
-            precision=flags["precision"] or DEFAULT_PRECISION,
-        )
-        tell_table(terminal, *diff_rows(changes, style), markdown=flags["markdown"])
+    style = DiffStyle(
+        title="Metric",
+        old_name=flags["a_rev"],
+        new_name=flags["b_rev"],
+        precision=flags["precision"] or DEFAULT_PRECISION,
+    )
+    tell_changes(settings, "metrics", flags, style)

@@ -7,6 +7,8 @@ import shutil
 import subprocess
 import sys
 
+from wherry.client.cli import interrupts
+
 # Lines are not folded, colours pass, and what was seen stays on the screen.
 _LESS = "SRX"
 
@@ -22,11 +24,11 @@ def page(text: str) -> None:
     with subprocess.Popen(pager, stdin=subprocess.PIPE, text=True, env=environment) as program:
         assert program.stdin is not None
         # Who leaves early has seen enough, and Ctrl-C is the pager's.
-        with contextlib.suppress(BrokenPipeError, KeyboardInterrupt):
+        with contextlib.suppress(BrokenPipeError), interrupts.ignored():
             program.stdin.write(f"{text}\n")
             program.stdin.close()
         while program.poll() is None:
-            with contextlib.suppress(KeyboardInterrupt):
+            with interrupts.ignored():
                 program.wait()
 
 

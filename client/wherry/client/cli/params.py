@@ -4,18 +4,14 @@ from typing import Any
 
 import click
 
-from wherry.client.cli.session import open_session
+from wherry.client.cli.changes import tell_changes
 from wherry.client.cli.settings import Command, Settings
 from wherry.client.cli.tabulating import (
     json_flag,
     markdown_flag,
     optional_targets,
-    tell_failed,
-    tell_json,
-    tell_table,
 )
-from wherry.client.comparing import DiffStyle, compare, diff_rows, failed_revisions
-from wherry.client.revisions import Which, from_root, seen_from
+from wherry.client.comparing import DiffStyle
 
 
 @click.group()
@@ -38,28 +34,10 @@ def diff(settings: Settings, /, **flags: Any) -> None:
 
     A revision is a name that git knows; else the number or name of a run. run:12 is the run in any case.
     """
-    with open_session(settings) as (client, terminal):
-        project, revisions = client.project, client.revisions()
-        names = (flags["a_rev"], flags["b_rev"])
-        results = revisions.gather(
-            Which(names=names),
-            "params",
-            targets=from_root(project, flags["targets"]),
-            stage_params_only=flags["deps"],
-            tell=terminal.warn,
-        )
-        old, new = (results.get(name, {}) for name in names)
-        changes = compare(old.get("data", {}), new.get("data", {}), unchanged=flags["unchanged"])
-        changes = seen_from(project, changes)
-        tell_failed(terminal, "params", failed_revisions({name: results.get(name, {}) for name in names}))
-        if flags["as_json"]:
-            tell_json(terminal, changes)
-            return
-        style = DiffStyle(
-            title="Param",
-            old_name=names[0],
-            new_name=names[1],
-            with_path=not flags["no_path"],
-            with_change=False,
-        )
-        tell_table(terminal, *diff_rows(changes, style), markdown=flags["markdown"])
+    style = DiffStyle(
+        title="Param",
+        old_name=flags["a_rev"],
+        new_name=flags["b_rev"],
+        with_change=False,
+    )
+    tell_changes(settings, "params", flags, style, stage_params_only=flags["deps"])

@@ -1,5 +1,7 @@
 """`wherry status`: what would happen, with nothing run."""
 
+from collections.abc import Iterable
+
 import click
 
 from wherry.client.answers import Status
@@ -12,16 +14,20 @@ from wherry.client.documents import decision_word
 from wherry.client.selection import Selection
 from wherry.client.stage_names import StageNames
 
+_NAMES_SHOWN = 3
+
 
 @click.command(cls=Command)
 @click.argument("targets", nargs=-1)
+@click.option("-P", "--all-pipelines", is_flag=True, help="All stages of the project.")
 @click.option("--dvc", "as_dvc", is_flag=True, help="Compare with dvc.lock and answer as `dvc status` does.")
 @click.option("--json", "as_json", is_flag=True, help="Print wherry.plan/1; with --dvc, DVC's own JSON.")
 @click.pass_obj
-def status(
+def status(  # noqa: PLR0917 - one parameter for each flag
     settings: Settings,
     targets: tuple[str, ...],
-    as_dvc: bool,  # noqa: FBT001 - click passes flags by name
+    all_pipelines: bool,  # noqa: FBT001 - click passes flags by name
+    as_dvc: bool,  # noqa: FBT001
     as_json: bool,  # noqa: FBT001
 ) -> int:
     """Show what `wherry repro` would do, and why; nothing runs.
@@ -38,7 +44,7 @@ def status(
         if as_dvc:
             compared = client.lock_status(Selection(targets=targets))
             return tell_lock_status(terminal, compared, client.stage_names(), as_json=as_json)
-        found = client.status(Selection(targets=targets, output_targets=True))
+        found = client.status(Selection(targets=targets, output_targets=True, all_pipelines=all_pipelines))
         if as_json or not settings.quiet:
             tell_plan(terminal, found, client.stage_names(), as_json=as_json)
         return exits.STAGE_FAILED if settings.quiet and found.has_work else exits.SUCCESS
@@ -64,3 +70,16 @@ def tell_plan(terminal: Terminal, found: Status, names: StageNames, *, as_json: 
         terminal.answer(head + tail.replace(word, terminal.paint(word, word), 1))
         for setting in stage.settings if terminal.verbosity else ():
             terminal.answer(f"    {setting.name} = {plain(setting.value)}   ({plain(setting.origin)})")
+    if not terminal.verbosity:
+        _tell_invalid(terminal, rows)
+
+
+def _tell_invalid(terminal: Terminal, rows: Iterable[tuple[str, str, str]]) -> None:
+    """Say what is wrong with stages that cannot run: a line of the table is too short for it."""
+    stages: dict[str, list[str]] = {}
+    for name, word, reason in rows:
+        if word == "invalid":
+            stages.setdefault(reason, []).append(name)
+    for reason, names in stages.items():
+        more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
+        terminal.warn(f"{', '.join(names[:_NAMES_SHOWN])}{more}: {reason}")

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from wherry.client.cli import exits
+from wherry.client.cli import exits, interrupts
 from wherry.client.cli.finishing import bring_back, finish
 from wherry.client.cli.follower import follower_for
 from wherry.client.cli.following import detached_line, submitted_line
@@ -74,10 +74,11 @@ def watch_to_end(
     shown = logs and not terminal.quiet
     try:
         heard = HeardRun(run)
-        follower_for(terminal, run, client.stage_names(run)).follow(
-            heard.listen(client.watch(run.id, logs=shown, notes=False, timeout=timeout))
-        )
-        return heard.ended() or client.run(run.id).record
+        with interrupts.told_as_such():
+            follower_for(terminal, run, client.stage_names(run)).follow(
+                heard.listen(client.watch(run.id, logs=shown, notes=False, timeout=timeout))
+            )
+            return heard.ended() or client.run(run.id).record
     except KeyboardInterrupt:
         terminal.note("")
         terminal.note(detached_line(run))

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import click
 
-from wherry.client.cli import exits
+from wherry.client.cli import exits, interrupts
 from wherry.client.cli.finishing import bring_back, finish, run_exit_code
 from wherry.client.cli.following import detached_line, stage_words, summary_line, usage_words
 from wherry.client.cli.repro import watch_to_end
@@ -101,15 +101,16 @@ def logs(settings: Settings, run: str, stage: str, follow: bool, as_json: bool) 
     with open_session(settings) as (client, terminal):
         color = terminal.colors(sys.stdout)
         try:
-            found = client.run(run).record
-            names = client.stage_names(found)
-            wanted = stage and names.find(stage, {known.name for known in found.stages})
-            for line in client.logs(found.id, stage=wanted, follow=follow):
-                if as_json:
-                    print(json.dumps(log_line_document(line)), flush=follow)
-                    continue
-                prefix = "" if stage else f"{plain(names.seen(line.stage) or 'run')} | "
-                print(prefix + output_text(line.text, color=color), flush=follow)
+            with interrupts.told_as_such():
+                found = client.run(run).record
+                names = client.stage_names(found)
+                wanted = stage and names.find(stage, {known.name for known in found.stages})
+                for line in client.logs(found.id, stage=wanted, follow=follow):
+                    if as_json:
+                        print(json.dumps(log_line_document(line)), flush=follow)
+                        continue
+                    prefix = "" if stage else f"{plain(names.seen(line.stage) or 'run')} | "
+                    print(prefix + output_text(line.text, color=color), flush=follow)
         except KeyboardInterrupt:
             return exits.SUCCESS
         return exits.SUCCESS
@@ -228,10 +229,11 @@ def _wait_for(
     for run in [client.run(name).record for name in names]:
         try:
             left = max(0.0, deadline - time.monotonic()) if deadline is not None else None
-            if run.state not in ENDED:
-                for _ in client.watch(run.id, logs=False, timeout=left):
-                    pass
-            ended.append(client.run(run.id).record)
+            with interrupts.told_as_such():
+                if run.state not in ENDED:
+                    for _ in client.watch(run.id, logs=False, timeout=left):
+                        pass
+                ended.append(client.run(run.id).record)
         except KeyboardInterrupt:
             terminal.note(detached_line(run))
             return None

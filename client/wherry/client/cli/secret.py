@@ -8,6 +8,7 @@ from wherry.client.cli.session import open_session
 from wherry.client.cli.settings import Command, Settings
 from wherry.client.cli.terminal import Terminal
 from wherry.client.client import Client
+from wherry.client.errors import ClientError
 
 _json_flag = click.option(
     "--json", "as_json", is_flag=True, help="Print wherry.secrets/1: the project's secrets, without values."
@@ -82,4 +83,11 @@ def _read_value(name: str) -> bytes:
     if sys.stdin.isatty():
         asked: str = click.prompt(f"Value of {name} (not shown)", hide_input=True, err=True)
         return asked.encode()
-    return sys.stdin.buffer.read().removesuffix(b"\n")
+    value = sys.stdin.buffer.read().removesuffix(b"\n")
+    if not value:
+        raise ClientError(
+            f"no value for {name} came on stdin",
+            hint=f'on a terminal `wherry secret set {name}` asks for it; in a script: printf %s "$VALUE" | wherry secret set {name}',
+            reason="NO_VALUE",
+        )
+    return value

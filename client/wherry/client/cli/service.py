@@ -3,12 +3,13 @@
 import os
 import sys
 import threading
+import time
 from pathlib import Path
 
 import click
 
 from wherry.client.address import wherry_home
-from wherry.client.cli import exits
+from wherry.client.cli import exits, interrupts
 from wherry.client.cli.settings import Command, Settings
 from wherry.client.cli.terminal import Terminal
 from wherry.client.documents import service_document
@@ -100,7 +101,8 @@ def service_logs(follow: bool) -> int:  # noqa: FBT001
     if not embedded.log_file.exists():
         raise Unknown(f"there is no log at {embedded.log_file}", hint="the service was never started here")
     try:
-        _print_log(embedded.log_file, follow=follow)
+        with interrupts.told_as_such():
+            _print_log(embedded.log_file, follow=follow)
     except KeyboardInterrupt:
         return exits.SUCCESS
     return exits.SUCCESS
@@ -123,7 +125,7 @@ def _print_log(file: Path, *, follow: bool) -> None:
             sys.stdout.buffer.flush()
             if not follow:
                 return
-            threading.Event().wait(_POLL_S)
+            time.sleep(_POLL_S)
 
 
 def _state_words(status: Status) -> str:

@@ -31,6 +31,7 @@ from wherry.service.usecases.clear_logs import ClearLogs
 from wherry.service.usecases.drive_run import DriveRun
 from wherry.service.usecases.find_leftovers import FindLeftovers
 from wherry.service.usecases.guard_network import GuardNetwork
+from wherry.service.usecases.hourly import Hourly
 from wherry.service.usecases.keep_logs import KeepLogs
 from wherry.service.usecases.keep_succeeded import KeepSucceeded
 from wherry.service.usecases.make_networks_ahead import MakeNetworksAhead
@@ -94,9 +95,15 @@ async def open_driving(
         log=log,
     )
     runners = Runners(settings, parts, machine, made)
-    sweep_leases = SweepLeases(leases=made.leases, passed=made.passed, clock=clock, log=log)
-    sweep_leases.start()
-    stack.push_async_callback(sweep_leases.close)
+    sweeping = Hourly(
+        SweepLeases(leases=made.leases, passed=made.passed, clock=clock),
+        name="sweep leases",
+        trouble="leases cannot be swept now",
+        clock=clock,
+        log=log,
+    )
+    sweeping.start()
+    stack.push_async_callback(sweeping.close)
     attempt = AttemptStage(
         resolve=projects.resolve,
         recorded=content.recorded,
@@ -141,8 +148,11 @@ async def open_driving(
         clock=clock,
         log=log,
     )
-    clear_logs.start()
-    stack.push_async_callback(clear_logs.close)
+    clearing = Hourly(
+        clear_logs, name="clear logs", trouble="logs cannot be cleared away now", clock=clock, log=log
+    )
+    clearing.start()
+    stack.push_async_callback(clearing.close)
     if parts.database.is_shared:
         stops = WatchStops(runs=runs, drive=drive, clock=clock)
         stops.start()

@@ -46,6 +46,10 @@ class WherryError(Exception):
         self.hint = hint
         self.place = place
 
+    def sentence(self) -> str:
+        """Say what happened and where, for whoever has one line for it."""
+        return self.message if self.place is None else f"{self.message} ({self.place})"
+
 
 class InvalidInput(WherryError):
     """The request is wrong; sending it again will not help."""

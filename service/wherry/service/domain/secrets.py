@@ -59,7 +59,8 @@ def check_secret_value(value: bytes) -> None:
     """
     if len(value) < SECRET_BYTES_MIN:
         raise InvalidInput(
-            f"a secret must have at least {SECRET_BYTES_MIN} bytes: a shorter one could not be hidden in output"
+            f"a secret must have at least {SECRET_BYTES_MIN} bytes: a shorter one could not be hidden in output",
+            hint="Is it the right one? What is that short and no secret belongs under env in .dvc/wherry.toml.",
         )
     if len(value) > SECRET_BYTES_MAX:
         raise InvalidInput(f"a secret can have at most {SECRET_BYTES_MAX} bytes")

@@ -104,7 +104,9 @@ class AttemptStage:
         except Unavailable as exc:
             await self.end(going, stage, record, Lost(reason=exc.message))
         except WherryError as exc:
-            await self.end(going, stage, record, Failed(reason=exc.message, exit_code=None, wall_s=None))
+            if exc.hint:
+                await self.say(going.run.id, stage, exc.hint)
+            await self.end(going, stage, record, Failed(reason=exc.sentence(), exit_code=None, wall_s=None))
         else:
             record = replace(record, **inputs_of(task))
             if stage.name in going.progress.restoring:

@@ -9,6 +9,7 @@ from wherry.service.domain.dvc.reuse import may_stand_recorded
 from wherry.service.domain.dvc.stage import ParamsDependency, SourceOutput, Stage, StageName
 from wherry.service.domain.dvc.view import PlacedData
 from wherry.service.domain.errors import DataChanged, DataMissing, PipelineInvalid, Place
+from wherry.service.domain.near_paths import find_near_path
 from wherry.service.domain.paths import PathSet, ProjectPath, is_inside_root, is_within
 from wherry.service.domain.snapshot import SnapshotData
 from wherry.service.domain.submission import DataNeed, Needs
@@ -314,8 +315,14 @@ def _check_present(wanted: list[_Wanted], project: Project, held: set[BlobHash])
     hint = (
         f"Bring it here with: dvc pull {tracked[0].place.path}. Or let somebody who has it submit once."
         if tracked
-        else "Make the file, select the stage that makes it, or take it out of the deps."
+        else _what_was_meant(missing[0].path, project)
     )
     raise DataMissing(
         f"neither in this folder nor in the store: {names}{more}", hint=hint, place=missing[0].place
     )
+
+
+def _what_was_meant(path: ProjectPath, project: Project) -> str:
+    near = find_near_path(path, {*project.snapshot.files, *project.pipeline.outputs})
+    asked = f"Did you mean {near!r}? Or make" if near else "Make"
+    return f"{asked} the file, select the stage that makes it, or take it out of the deps."

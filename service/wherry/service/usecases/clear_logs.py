@@ -1,17 +1,13 @@
 """Clear away the output of runs that have long ended: the service's disk is not for ever."""
 
-import asyncio
 from collections.abc import Callable, Collection
 from datetime import timedelta
 
-from wherry.service.domain.errors import Unavailable
 from wherry.service.domain.task import RunId
 from wherry.service.ports.clock import Clock
 from wherry.service.ports.event_log import EventLog
 from wherry.service.ports.logs import ClearableLogs, KeptLog
 from wherry.service.ports.runs import RunStore
-
-_EVERY_S = 3600.0
 
 
 class ClearLogs:
@@ -36,17 +32,6 @@ class ClearLogs:
         self._bytes_max = bytes_max
         self._clock = clock
         self._log = log
-        self._going: asyncio.Task[None] | None = None
-
-    def start(self) -> None:
-        """Clear now and once an hour, behind the caller's back."""
-        self._going = asyncio.create_task(self._go_on(), name="clear logs")
-
-    async def close(self) -> None:
-        """Stop."""
-        if self._going is not None:
-            self._going.cancel()
-            await asyncio.wait([self._going])
 
     async def __call__(self) -> None:
         """Clear away logs that are too old, then the oldest ones until the rest is not too large.
@@ -67,11 +52,3 @@ class ClearLogs:
         if cleared:
             size_bytes = sum(log.size_bytes for log in cleared)
             self._log.info("logs of ended runs were cleared away", runs=len(cleared), size_bytes=size_bytes)
-
-    async def _go_on(self) -> None:
-        while True:
-            try:
-                await self()
-            except Unavailable as exc:
-                self._log.warning("logs cannot be cleared away now", reason=exc.message)
-            await self._clock.sleep(_EVERY_S)

@@ -5,17 +5,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from wherry.service.domain.images.missing import find_missing
-from wherry.service.domain.states import Phase, State
 from wherry.service.domain.task import AttemptId, Failed, Outcome, StageTask
 from wherry.service.ports.logs import LogStream
-from wherry.service.ports.stages import OutputPlace, StageObserver, StageRunner
+from wherry.service.ports.stages import StageObserver, StageRunner
+from wherry.service.usecases.passing_observer import PassingObserver
 
 # Python writes a line or two behind the one that tells; a shell none.
 _LINES_KEPT = 30
 
 
 class ExplainingStageRunner(StageRunner):
-    """Looks through the last lines of a stage that failed for a module or a program that its image lacks."""
+    """Looks through the last lines of a stage that failed for a module, a program or a variable that it lacks."""
 
     def __init__(self, inner: StageRunner) -> None:
         """Wrap `inner`."""
@@ -35,33 +35,18 @@ class ExplainingStageRunner(StageRunner):
         return replace(outcome, reason=f"{outcome.reason}: {missing.what}")
 
 
-class _Keeping(StageObserver):
+class _Keeping(PassingObserver):
     """Passes on, and keeps the last lines."""
 
     def __init__(self, inner: StageObserver) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self.lines: deque[bytes] = deque(maxlen=_LINES_KEPT)
 
     async def began(self, attempt: AttemptId) -> None:
         self.lines.clear()
-        await self._inner.began(attempt)
-
-    async def resumed(self, attempt: AttemptId) -> None:
-        await self._inner.resumed(attempt)
-
-    async def attached(self, origin: OutputPlace, state: State) -> None:
-        await self._inner.attached(origin, state)
-
-    async def entered(self, state: State, phase: Phase | None = None) -> None:
-        await self._inner.entered(state, phase)
-
-    async def waits(self, reason: str) -> None:
-        await self._inner.waits(reason)
-
-    def place(self) -> OutputPlace:
-        return self._inner.place()
+        await super().began(attempt)
 
     async def wrote(self, stream: LogStream, lines: Sequence[bytes]) -> None:
         if stream is not LogStream.SYSTEM:
             self.lines.extend(lines)
-        await self._inner.wrote(stream, lines)
+        await super().wrote(stream, lines)

@@ -6,7 +6,8 @@ from wherry.service.domain.states import Phase, State
 from wherry.service.domain.task import AttemptId, Outcome, StageTask
 from wherry.service.ports.faults import Faults
 from wherry.service.ports.logs import LogStream
-from wherry.service.ports.stages import OutputPlace, StageObserver, StageRunner
+from wherry.service.ports.stages import StageObserver, StageRunner
+from wherry.service.usecases.passing_observer import PassingObserver
 
 
 class FaultyStageRunner(StageRunner):
@@ -27,35 +28,20 @@ class FaultyStageRunner(StageRunner):
         return outcome
 
 
-class _FaultyObserver(StageObserver):
+class _FaultyObserver(PassingObserver):
     """Points: `fetching`, `starting`, `writing` (a line that is not kept yet), `wrote`, `collecting`, `publishing`."""
 
     def __init__(self, inner: StageObserver, faults: Faults) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._faults = faults
 
-    async def began(self, attempt: AttemptId) -> None:
-        await self._inner.began(attempt)
-
-    async def resumed(self, attempt: AttemptId) -> None:
-        await self._inner.resumed(attempt)
-
-    async def attached(self, origin: OutputPlace, state: State) -> None:
-        await self._inner.attached(origin, state)
-
     async def entered(self, state: State, phase: Phase | None = None) -> None:
-        await self._inner.entered(state, phase)
+        await super().entered(state, phase)
         self._faults.reach(phase or ("starting" if state is State.RUNNING else state))
-
-    async def waits(self, reason: str) -> None:
-        await self._inner.waits(reason)
 
     async def wrote(self, stream: LogStream, lines: Sequence[bytes]) -> None:
         if stream is LogStream.STDOUT:
             self._faults.reach("writing")
-        await self._inner.wrote(stream, lines)
+        await super().wrote(stream, lines)
         if stream is LogStream.STDOUT:
             self._faults.reach("wrote")
-
-    def place(self) -> OutputPlace:
-        return self._inner.place()

@@ -78,5 +78,7 @@ class CheckSecrets:
                     raise SecretMissing(
                         f"stage {stage.name!r} wants the secret {secret!r}, which the project {name!r} does not have",
                         hint=f"Set it: `wherry secret set {secret}`.",
-                        place=stage.settings_place or stage.place,
+                        place=project.settings[stage.name].place(
+                            "secrets", stage.settings_place or stage.place
+                        ),
                     )

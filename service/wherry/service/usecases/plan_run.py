@@ -142,7 +142,7 @@ class PlanRun:
             task = await self._resolve(state, stage, run_id=RunId(""), use_cache=not force, forced=force)
         except WherryError as exc:
             unknown.add(stage.name)
-            return PlannedStage(name=stage.name, decision=Decision.INVALID, reasons=(exc.message,))
+            return PlannedStage(name=stage.name, decision=Decision.INVALID, reasons=(exc.sentence(),))
         if not is_up_to_date(task):
             renewed.add(stage.name)
         planned, entry = await self._look_up(state, stage, task, force=force)

@@ -58,7 +58,9 @@ class ResolveImages:
         # One after the other: the engine fetches layers in parallel by itself.
         for stage in project.stages:
             settings = project.settings[stage.name]
-            place = stage.settings_place or stage.place
+            place = settings.place(
+                "build" if settings.build else "image", stage.settings_place or stage.place
+            )
             policy = self._pull if self._pull is PullPolicy.NEVER else settings.pull or self._pull
             base = await once.base(self._said(stage, settings), policy, place)
             found[stage.name] = await once.installed(

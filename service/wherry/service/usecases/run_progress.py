@@ -175,8 +175,11 @@ class RunProgress:
 
     async def skip_rest(self, waiting: Iterable[Stage], pipeline: Pipeline) -> None:
         """Record those that never started, and why."""
+        culprits: dict[StageName, StageName] = {}
         for stage in waiting:
-            culprit = self._culprit(stage, pipeline)
+            culprit = self._culprit(stage, pipeline, culprits)
+            if culprit:
+                culprits[stage.name] = culprit
             reason = (
                 f"{self._address_of(culprit)} did not succeed"
                 if culprit
@@ -209,11 +212,18 @@ class RunProgress:
             hint=f"Its output: wherry logs {run.id} {address}",
         )
 
-    def _culprit(self, stage: Stage, pipeline: Pipeline) -> StageName | None:
+    def _culprit(
+        self, stage: Stage, pipeline: Pipeline, known: Mapping[StageName, StageName]
+    ) -> StageName | None:
+        """What a stage waited for in vain: of one that waited itself, what that one waited for."""
+        unfinished = None
         for name in active_upstream(pipeline, stage.name):
-            if name in self._stages and self._stages[name].state != State.SUCCEEDED:
-                return name
-        return None
+            if name not in self._stages or self._stages[name].state == State.SUCCEEDED:
+                continue
+            if name in known or self._stages[name].state not in {State.QUEUED, State.SKIPPED}:
+                return known.get(name, name)
+            unfinished = unfinished or name
+        return unfinished
 
 
 def _verb(stage: StageRecord) -> str:

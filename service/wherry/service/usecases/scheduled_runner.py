@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import replace
 
 from wherry.service.domain.dvc.stage import StageName
@@ -13,8 +13,8 @@ from wherry.service.domain.schedule import Grant, Request, Schedule
 from wherry.service.domain.states import Phase, State
 from wherry.service.domain.submission import RunOptions
 from wherry.service.domain.task import AttemptId, Failed, Outcome, StageTask
-from wherry.service.ports.logs import LogStream
-from wherry.service.ports.stages import OutputPlace, StageObserver, StageRunner
+from wherry.service.ports.stages import StageObserver, StageRunner
+from wherry.service.usecases.passing_observer import PassingObserver
 from wherry.service.usecases.rank_stages import RankStages
 from wherry.service.usecases.read_project import Project
 
@@ -176,32 +176,14 @@ class ScheduledStageRunner(StageRunner):
         return await asyncio.shield(self._ranks)
 
 
-class _Leaving(StageObserver):
+class _Leaving(PassingObserver):
     """Passes on, and leaves the place when nothing runs any more."""
 
     def __init__(self, inner: StageObserver, place: Place) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._place = place
-
-    async def began(self, attempt: AttemptId) -> None:
-        await self._inner.began(attempt)
-
-    async def resumed(self, attempt: AttemptId) -> None:
-        await self._inner.resumed(attempt)
-
-    async def attached(self, origin: OutputPlace, state: State) -> None:
-        await self._inner.attached(origin, state)
 
     async def entered(self, state: State, phase: Phase | None = None) -> None:
         if phase is Phase.COLLECTING:
             self._place.leave()
-        await self._inner.entered(state, phase)
-
-    async def waits(self, reason: str) -> None:
-        await self._inner.waits(reason)
-
-    def place(self) -> OutputPlace:
-        return self._inner.place()
-
-    async def wrote(self, stream: LogStream, lines: Sequence[bytes]) -> None:
-        await self._inner.wrote(stream, lines)
+        await super().entered(state, phase)

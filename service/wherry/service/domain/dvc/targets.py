@@ -27,6 +27,7 @@ from wherry.service.domain.paths import (
     is_around_root,
     is_inside_root,
     is_within,
+    relative_to,
     resolve_project_path,
 )
 from wherry.service.domain.submission import NO_FLAGS, Selection
@@ -97,10 +98,17 @@ class TargetFinder:
         path = resolve_project_path(self._folder, PIPELINE_FILE_NAME)
         if path not in self._files:
             raise PipelineInvalid(
-                f"there is no {path!r} with stages",
-                hint="Name a target, or go to a folder whose dvc.yaml has stages.",
-                place=Place(path=path),
+                f"there is no {path!r} with stages", hint=self._elsewhere(), place=Place(path=path)
             )
+
+    def _elsewhere(self) -> str:
+        """What to do where there is nothing: the files with stages are named."""
+        files = sorted({stage.file for stage in self._pipeline.stages.values()})
+        if not files:
+            return "`wherry stage add` makes a stage, as `dvc stage add` does."
+        there = relative_to(files[0], self._folder)
+        more = f" (or another of {len(files)} such files)" if len(files) > 1 else ""
+        return f"-P takes the stages of the whole project; or name a target, such as {there!r}{more}."
 
     def find_all(self, targets: Iterable[str], selection: Selection) -> dict[StageName, None]:
         """Find what targets stand for, each once, in the order given.

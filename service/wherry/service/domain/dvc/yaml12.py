@@ -137,6 +137,7 @@ def build_document(text: str, path: str) -> tuple[Any, Spot]:
 
 # What is mostly behind the words of the parser.
 _SYNTAX_HINTS = (
+    ("found a tab character", "YAML is indented with spaces, not with tabs."),
     (
         "cannot start any token",
         "YAML is indented with spaces, not with tabs; texts that begin with @, ` or % need quotes.",
@@ -322,7 +323,9 @@ class _Builder:
             assert isinstance(frame.inner, dict)
             first, _, _ = frame.inner[key]
             raise PipelineInvalid(
-                f"the key {key!r} stands here a second time; the first is on line {first}", place=place
+                f"the key {key!r} stands here a second time; the first is on line {first}",
+                hint="Rename one, or put the two together.",
+                place=place,
             )
         frame.key, frame.key_spot = key, spot
 

@@ -1,4 +1,4 @@
-"""What a failed stage lacked in its image, by what it wrote, and which setting would bring it."""
+"""What a failed stage lacked in its image or environment, by what it wrote, and which setting would bring it."""
 
 import re
 from collections.abc import Collection, Iterable
@@ -36,6 +36,12 @@ _MODULE = re.compile(
 )
 # R's quotation marks depend on the locale.
 _R_PACKAGE = re.compile(r"there is no package called \W(?P<name>[\w.]+)")
+# Python's, bash's and dash's. What is not written in capitals is a variable of a script's own.
+_ENVIRON = re.compile(r'File "(?:<frozen os>|.*/os\.py)", line \d+, in __getitem__')
+_KEY = re.compile(r"^KeyError: '(?P<name>[A-Za-z_]\w*)'$")
+_UNSET = re.compile(r": (?P<name>[A-Z_][A-Z0-9_]*): (?:unbound variable|parameter not set)$")
+# Between the place and the error Python shows the line.
+_LINES_BETWEEN = 3
 _PROGRAM = re.compile(
     r"(?:^|: )(?P<name>[^\s:]+): (?:command )?not found$|exec: \"?(?P<exec>[^\s\":]+)\"?: executable file not found"
 )
@@ -54,7 +60,11 @@ def find_missing(
     lines: Iterable[str], exit_code: int, image: Image, files: Collection[ProjectPath]
 ) -> Missing | None:
     """Look for it in the last lines that a stage wrote; None: it failed for something else."""
-    for line in reversed(list(lines)):
+    written = list(lines)
+    for number, line in reversed(list(enumerate(written))):
+        variable = _missing_variable(line.strip(), written[max(0, number - _LINES_BETWEEN) : number])
+        if variable is not None:
+            return variable
         module = _MODULE.search(line)
         if module is not None:
             return _missing_module(module["name"].partition(".")[0], image, files)
@@ -66,6 +76,20 @@ def find_missing(
         if program is not None:
             return _missing_program(program["name"] or program["exec"], image, files)
     return None
+
+
+def _missing_variable(line: str, before: Iterable[str]) -> Missing | None:
+    found = _UNSET.search(line)
+    if found is None and any(_ENVIRON.search(earlier) for earlier in before):
+        found = _KEY.search(line)
+    if found is None:
+        return None
+    name = found["name"]
+    return Missing(
+        f"no environment variable {name!r}",
+        f'Stages get no variables of the machine that submits: write {name} = "…" under [defaults.env] of .dvc/wherry.toml. '
+        f'If it is a secret: `wherry secret set {name}`, and secrets = ["{name}"] under [defaults].',
+    )
 
 
 _OTHER_IMAGE = "name an image that has it in the setting 'image', or a Dockerfile of the project in 'build'"
