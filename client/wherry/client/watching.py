@@ -1,5 +1,6 @@
 """Watching a run: two streams, events and output, each resumed by sequence number, told as one."""
 
+import contextlib
 import queue
 import threading
 import time
@@ -188,17 +189,16 @@ class Watcher:
         """Wait for the next item; None when it is time to tell what is held back."""
         now = time.monotonic()
         ends = [end for end in (deadline, hold_until) if end is not None]
-        try:
-            left = min(ends) - now if ends else None
-            # Once the time is over, what is there already must not be taken before what is held.
-            return self._items.get(timeout=left) if left is None or left > 0 else _nothing()
-        except queue.Empty:
-            if deadline is not None and time.monotonic() >= deadline:
-                raise TimeLimitPassed(
-                    "the time limit passed; the run goes on",
-                    hint=f"`wherry attach {self._run}` comes back, `wherry stop {self._run}` stops it",
-                ) from None
-            return None
+        if deadline is None or now < deadline:
+            # What has come already is heard first, however late whoever watches is: it may be what was waited for.
+            with contextlib.suppress(queue.Empty):
+                return self._items.get(timeout=max(0.0, min(ends) - now) if ends else None)
+        if deadline is not None and time.monotonic() >= deadline:
+            raise TimeLimitPassed(
+                "the time limit passed; the run goes on",
+                hint=f"`wherry attach {self._run}` comes back, `wherry stop {self._run}` stops it",
+            )
+        return None
 
     def _follow_events(self) -> None:
         sequence = 0
@@ -361,10 +361,6 @@ def _is_output_of(item: Event, held: list[Event]) -> bool:
     """Whether a line is of a stage whose end is held back; anything else need not wait for it."""
     ended = {event.stage.name for event in held if isinstance(event, StageChanged)}
     return isinstance(item, Output) and item.line.stage in ended
-
-
-def _nothing() -> _Item:
-    raise queue.Empty
 
 
 def _may_have_more_output(stage: StageRecord) -> bool:
