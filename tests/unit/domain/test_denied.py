@@ -27,6 +27,17 @@ def test_the_input_is_named(line: str, what: str) -> None:
 
 @pytest.mark.parametrize(
     "line",
+    ["tr: write error: No space left on device", "OSError: [Errno 28] No space left on device: '/tmp/x'"],
+)
+def test_a_disk_that_is_full_is_told_from_an_input(line: str) -> None:
+    found = find_denied([line, "bye"], "/workspace", _INPUTS)
+    assert found is not None
+    assert found.what == "there was no room for what it wrote"
+    assert "`wherry doctor`" in found.advice
+
+
+@pytest.mark.parametrize(
+    "line",
     [
         "PermissionError: [Errno 13] Permission denied: '/etc/passwd'",
         "bash: ../modelsx: Permission denied",

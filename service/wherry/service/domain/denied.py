@@ -1,4 +1,4 @@
-"""That a failed stage tried to change what it reads, by what it wrote."""
+"""What a failed stage could not write, by what it said: what it reads, or more than there is room for."""
 
 import posixpath
 import re
@@ -11,14 +11,21 @@ _DENIED = re.compile(
     r"(?:^|[\s'\"])(?P<path>[^\s'\":]+)['\"]?: (?:Permission denied|Read-only file system)$"
     r"|^(?:PermissionError|OSError): \[Errno \d+\] (?:Permission denied|Read-only file system): '(?P<python>[^']+)'"
 )
+_FULL = re.compile(r"No space left on device|Disk quota exceeded")
 
 
 def find_denied(lines: Iterable[str], folder: str, inputs: Collection[str]) -> Missing | None:
-    """Look in the last lines for an input, or a file in one, that was to be written; None: it is something else.
+    """Look in the last lines for an input that was to be written, or for a disk that is full; None: it is something else.
 
     `folder`, the one that the stage runs in, and `inputs` are absolute, as in the container.
     """
     for line in reversed(list(lines)):
+        if _FULL.search(line):
+            return Missing(
+                "there was no room for what it wrote",
+                "What a stage writes to HOME, to /tmp and to /dev/shm is in memory, and bounded: large files belong into a folder of the project, "
+                "which is on the disk of the service's machine. `wherry doctor` says what is free there.",
+            )
         found = _DENIED.search(line.strip())
         if found is None:
             continue
