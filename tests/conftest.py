@@ -1,12 +1,14 @@
 """Real parts that many tests share: an S3 server, a bucket, a database."""
 
 import asyncio
+import signal
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from hypothesis.internal.conjecture import providers
 
 from tests import ports
 from tests.postgres_cluster import PostgresCluster
@@ -18,13 +20,25 @@ from wherry.service.adapters.s3_server_seaweedfs import SeaweedServer
 # Files that take long first, so that no process has one to itself at the end: units take milliseconds.
 _ORDER = ("e2e", "conformance", "contract", "integration", "unit")
 
-# Hypothesis fails what takes longer than a fifth of a second, or is slow to draw: on a busy machine anything does.
-settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# Hypothesis fails what takes longer than a fifth of a second, or is slow to draw: on a busy machine anything does. What is
+# drawn is the same everywhere and each time.
+settings.register_profile(
+    "any machine",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize=True,
+    database=None,
+    print_blob=True,
+)
 settings.load_profile("any machine")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Bring folders into that order; within one nothing moves."""
+    # Else Hypothesis draws from the literals of all modules that happen to be loaded: other examples in each process and
+    # after each change. And it reads all of them for that.
+    providers._get_local_constants = lambda: providers._local_constants
     root = Path(__file__).parent
     items.sort(key=lambda item: _ORDER.index(item.path.relative_to(root).parts[0]))
 
@@ -32,6 +46,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Tell of what fails when it fails: the summary comes a quarter of an hour later, and never if the run is cut off."""
+    # Who was started in the background ignores Ctrl-C, and so would the programs that tests send it to.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(_FailuresAtOnce(config.pluginmanager.getplugin("terminalreporter")))
 

@@ -12,12 +12,13 @@ import tarfile
 import threading
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import docker
+import docker.errors
 
 _MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 _CONFIG = "application/vnd.docker.container.image.v1+json"
@@ -144,9 +145,11 @@ def forget_images(registry: Registry) -> None:
     """Remove what the engine has from a registry."""
     client: Any = docker.from_env()
     for image in client.api.images():
-        known = [*(image["RepoDigests"] or ()), *(image["RepoTags"] or ())]
-        if any(name.startswith(f"{registry.host}/") for name in known):
-            client.images.remove(image["Id"], force=True)
+        # By its names: of an image that has others too only these go.
+        for name in (*(image["RepoTags"] or ()), *(image["RepoDigests"] or ())):
+            if name.startswith(f"{registry.host}/"):
+                with suppress(docker.errors.NotFound):
+                    client.images.remove(name, force=True)
     client.close()
 
 

@@ -97,9 +97,10 @@ def dvc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dvc]:
         stderr=subprocess.DEVNULL,
         text=True,
     ) as process:
-        yield Dvc(process)
-        assert process.stdin is not None
-        process.stdin.close()
+        try:
+            yield Dvc(process)
+        finally:
+            process.kill()
 
 
 _FLAGS = {

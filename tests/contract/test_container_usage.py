@@ -26,10 +26,12 @@ def test_the_peak_of_a_short_stage_is_known_after_its_end_or_while_it_runs(bench
             seen = Usage()
             async for _ in pieces:
                 seen = seen.later(await bench.engine.usage(container))
+                (bench.workspace / "looked").touch()
             await bench.engine.wait(container)
             return seen.later(await bench.engine.usage(container))
 
-    usage = asyncio.run(used(f"{BUSY}\nprint('look', flush=True)\ntime.sleep(0.5)"))
+    until_looked = "import os\nwhile not os.path.exists('looked'): time.sleep(0.05)"
+    usage = asyncio.run(used(f"{BUSY}\nprint('look', flush=True)\n{until_looked}"))
 
     assert usage.cpu_s is not None
     assert 0.5 < usage.cpu_s < 30
@@ -63,6 +65,30 @@ def test_no_account_is_left_of_a_container(bench: Bench) -> None:
 
     left = [] if accounts is None else list(Path("/sys/fs/cgroup").glob(f"*/docker/{spec.name}"))
     assert left == []
+
+
+@pytest.mark.parametrize("is_unified", [True, False])
+def test_an_account_that_is_bound_is_in_use_until_it_is_released(tmp_path: Path, *, is_unified: bool) -> None:
+    trees = ["."] if is_unified else ["memory", "pids"]
+    for tree in trees:
+        (tmp_path / tree / "docker").mkdir(parents=True)
+    accounts = CgroupAccounts(tmp_path, unified=is_unified)
+    parent = accounts.parent("wherry-build-1")
+
+    bound = accounts.bound_processes(parent, 7)
+    # As between two steps of a build: the engine has made all of it, and nothing runs there.
+    (tmp_path / trees[0] / "docker" / "wherry-build-1").mkdir(exist_ok=True)
+
+    assert bound is not None
+    limit = tmp_path / trees[-1] / "docker" / "wherry-build-1" / "pids.max"
+    assert limit.read_text() == "7"
+    assert accounts.list_unused() == []
+    assert not accounts.close(parent)
+    bound.release()
+    assert accounts.list_unused() == [parent]
+    limit.unlink()  # of the kernel's folders this is no part
+    assert accounts.close(parent)
+    assert accounts.list_unused() == []
 
 
 @pytest.fixture

@@ -71,6 +71,13 @@ def hold(client: docker.DockerClient, bench: Bench, run: str) -> str:
     return mode
 
 
+def kill(client: docker.DockerClient, bench: Bench, mode: str) -> None:
+    """End what holds a network; the engine takes it out of the network a moment after it has ended."""
+    holder = mode.removeprefix("container:")
+    client.api.kill(holder)
+    until(lambda: holder not in client.networks.get(bench.engine.network_name).attrs["Containers"])
+
+
 def test_stages_of_a_run_use_a_network_one_after_another_and_never_at_once(
     bench: Bench, client: docker.DockerClient
 ) -> None:
@@ -112,7 +119,7 @@ def test_a_network_that_is_gone_or_of_a_run_that_has_ended_is_not_used(
     bench: Bench, client: docker.DockerClient
 ) -> None:
     held = hold(client, bench, "1")
-    client.api.kill(held.removeprefix("container:"))
+    kill(client, bench, held)
     assert asyncio.run(bench.run(spec_of(bench, "echo runs", "1"))).stdout == b"runs\n"
     until(lambda: held.removeprefix("container:") not in holders(client, bench))
     held = hold(client, bench, "1")
@@ -204,7 +211,7 @@ def test_what_was_made_ahead_is_of_the_run_whose_stage_begins_first_and_of_no_ot
 
 def test_one_that_was_made_ahead_and_has_ended_is_not_used(ahead: Bench, client: docker.DockerClient) -> None:
     dead = make_ahead(client, ahead)
-    client.api.kill(dead.removeprefix("container:"))
+    kill(client, ahead, dead)
     assert asyncio.run(ahead.run(spec_of(ahead, "echo runs", "1"))).stdout == b"runs\n"
     until(lambda: dead.removeprefix("container:") not in holders(client, ahead))
 

@@ -19,6 +19,7 @@ _T = TypeVar("_T")
 
 CONTENT = b"some content\n"
 HASH = hash_content(CONTENT)
+DEADLINE_S = 60
 
 
 class CountingStore(FakeObjectStore):
@@ -64,11 +65,9 @@ def with_cache(
 
 
 async def until(is_so: Callable[[], bool]) -> None:
-    for _ in range(10_000):
-        if is_so():
-            return
-        await asyncio.sleep(0)
-    raise AssertionError("it does not come to that")
+    async with asyncio.timeout(DEADLINE_S):
+        while not is_so():  # noqa: ASYNC110 - what it waits for is not known to be an event
+            await asyncio.sleep(0.01)
 
 
 def files_below(root: Path) -> list[str]:
@@ -155,7 +154,11 @@ def test_downloads_at_once_are_bounded(tmp_path: Path, store: CountingStore) -> 
         store.objects[object_key(hashes[-1])] = content
 
     async def check(cache: LocalNodeCache) -> None:
-        await asyncio.gather(*map(cache.path, hashes))
+        store.gate = asyncio.Event()
+        asking = asyncio.gather(*map(cache.path, hashes))
+        await until(lambda: store.at_once == 4)
+        store.gate.set()
+        await asking
 
     with_cache(tmp_path, store, check)
     assert len(store.fetched) == 50

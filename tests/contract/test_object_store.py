@@ -200,7 +200,7 @@ def test_a_listing_says_which_object_is_newer(store: ObjectStore) -> None:
             if newer > older:
                 return
 
-    asyncio.run(asyncio.wait_for(put_apart(), 20))
+    asyncio.run(asyncio.wait_for(put_apart(), 60))
 
 
 def test_a_deleted_object_is_gone_and_deleting_again_is_harmless(store: ObjectStore) -> None:

@@ -6,10 +6,12 @@ use for metadata.
 
 import asyncio
 import contextlib
+import fcntl
 import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
@@ -77,13 +79,28 @@ def sh(command: str) -> str:
     return subprocess.run(command.split(), check=True, capture_output=True, text=True).stdout
 
 
-@pytest.fixture(scope="module")
+@contextlib.contextmanager
+def only_one() -> Iterator[None]:
+    """The machine has one way to the metadata address: tests of other processes wait."""
+    deadline = time.monotonic() + 10 * DEADLINE_S
+    with (Path(tempfile.gettempdir()) / "wherry-test-metadata.lock").open("w") as file:
+        while True:
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        yield
+
+
+@pytest.fixture
 def outside() -> Iterator[str]:
     """An address in a network namespace of our own, which also has the metadata address."""
     name = f"wt{uuid.uuid4().hex[:8]}"
     third = os.getpid() % 256
     ours, theirs = f"198.18.{third}.1", f"198.18.{third}.2"
     with contextlib.ExitStack() as stack:
+        stack.enter_context(only_one())
         sh(f"ip netns add {name}")
         stack.callback(sh, f"ip netns del {name}")
         sh(f"ip link add {name}h type veth peer name {name}n netns {name}")
@@ -97,7 +114,8 @@ def outside() -> Iterator[str]:
             f"route add default via {ours}",
         ):
             sh(f"ip -n {name} {command}")
-        sh(f"ip route add {METADATA}/32 via {theirs}")
+        # Replaced, should somebody who was killed have left one.
+        sh(f"ip route replace {METADATA}/32 via {theirs}")
         with subprocess.Popen(
             ["ip", "netns", "exec", name, sys.executable, "-c", _ANSWER], stdout=subprocess.PIPE
         ) as server:

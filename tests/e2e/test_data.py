@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.colliding import colliding_pair
 from tests.e2e.harness import Project, states
 
 Make = Callable[[dict[str, str]], Project]
@@ -137,6 +138,29 @@ def test_a_large_file_goes_to_the_bucket_itself_and_comes_from_there(
     assert "1 large file straight from the bucket" in pulled.err
     assert (laptop.root / "big").read_bytes() == (project.root / "big").read_bytes()
     assert laptop.dvc("status", "big.dvc").expect(0).out == "Data and pipelines are up to date.\n"
+
+
+def test_a_large_file_of_another_content_and_the_same_md5_is_refused_with_its_name(
+    make_project: Make, tmp_path: Path
+) -> None:
+    first, second = colliding_pair(5 * 1024 * 1024)
+    pipeline = {"dvc.yaml": "stages:\n  use: {cmd: sha256sum < big > out, deps: [big], outs: [out]}\n"}
+    laptop = make_project(pipeline)
+    (laptop.root / "big").write_bytes(first)
+    laptop.dvc("add", "-q", "big").expect(0)
+    laptop.wherry("dvc-remote", "--write").expect(0)
+    laptop.dvc("push", "-q", "big").expect(0)
+    project = laptop.clone(tmp_path / "other", user="ben")
+    (project.root / "big").write_bytes(second)
+
+    refused = project.wherry("repro").expect(255)
+    (project.root / "big").write_bytes(first)
+    run = project.repro("--pull", "all")
+
+    assert "big: the store has another content" in refused.err
+    assert hashlib.md5(second).hexdigest() in refused.err
+    assert states(run) == {"use": ("succeeded", "miss")}
+    assert (project.root / "out").read_text().startswith(hashlib.sha256(first).hexdigest())
 
 
 def test_data_that_only_dvcs_cache_has_is_sent_from_there(make_project: Make) -> None:

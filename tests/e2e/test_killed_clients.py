@@ -96,7 +96,7 @@ def stalled(
         yield client
     finally:
         client.kill()
-        client.communicate()
+        client.communicate(timeout=_DEADLINE_S)
         way.let_go()
 
 

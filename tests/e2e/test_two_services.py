@@ -11,19 +11,19 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.harness import Project, Service, git, new_project, until
+from tests.e2e.harness import UNTIL_GO, Project, Service, git, new_project, until
 from tests.postgres_cluster import PostgresCluster
 from wherry.service.adapters.s3_server_seaweedfs import SeaweedServer
 
-_DEADLINE_S = 180
-SLOW = """\
+UNTIL_ON = UNTIL_GO.replace("go", "on")
+SLOW = f"""\
 stages:
   good:
-    cmd: echo first; until test -e go; do sleep 0.1; done; echo last; echo done > out
+    cmd: echo first; {UNTIL_ON}; echo more; {UNTIL_GO}; echo last; echo done > out
     deps: [seed]
     outs: [out]
   bad:
-    cmd: echo first >&2; until test -e go; do sleep 0.1; done; echo last >&2; exit 3
+    cmd: echo first >&2; {UNTIL_ON}; echo more >&2; {UNTIL_GO}; echo last >&2; exit 3
     deps: [seed]
     outs: [none]
 """
@@ -51,6 +51,11 @@ def services(
         service.wherry("down", cwd=service.home).expect(0)
 
 
+def put_into_workspaces(service: Service, file: str) -> None:
+    for workspace in (service.home / "workspaces").iterdir():
+        (workspace / file).touch()
+
+
 def kill(service: Service) -> None:
     """End it at once, as if by kill -9 or a loss of power."""
     pid = json.loads((service.home / "service.json").read_text())["pid"]
@@ -73,9 +78,11 @@ def test_who_waits_at_another_service_sees_each_line_once_and_while_it_runs_thou
     until(lambda: lines_of(ben, second, "first") == 2)
     kill(south)
     south.wherry("up", cwd=south.home).expect(0)
+    put_into_workspaces(north, "on")
+    # They must not end before they are followed again.
+    until(lambda: lines_of(ben, second, "more") == 2)
     meanwhile = shown(ana, first)
-    for workspace in (north.home / "workspaces").iterdir():
-        (workspace / "go").touch()
+    put_into_workspaces(north, "go")
     ana.wherry("wait", first).expect(1)
     ben.wherry("wait", second).expect(1)
     told, stages = ben.wherry("logs", second).expect(0).out, shown(ben, second)
@@ -87,7 +94,7 @@ def test_who_waits_at_another_service_sees_each_line_once_and_while_it_runs_thou
     }
     assert stages["bad"]["reason"] == "exited with 3"
     assert told.count(f"attached to run {first} of ana") == 2
-    assert [lines_of(ben, second, word) for word in ("first", "last")] == [2, 2]
+    assert [lines_of(ben, second, word) for word in ("first", "more", "last")] == [2, 2, 2]
     assert not (south.home / "workspaces").exists() or not list((south.home / "workspaces").iterdir())
 
 

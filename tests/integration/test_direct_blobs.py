@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.colliding import colliding_pair
 from tests.fakes.blob_index import FakeBlobIndex
 from wherry.client.bucket import ALREADY_THERE, OK, Bucket, BucketTrouble, FilePart
 from wherry.client.errors import FileTrouble
@@ -17,7 +18,7 @@ from wherry.service.adapters.client_s3 import S3Settings
 from wherry.service.adapters.direct_transfers_s3 import S3DirectTransfers
 from wherry.service.adapters.objects_s3 import S3ObjectStore
 from wherry.service.domain.blob import BlobHash, Digest, digest_content, object_key
-from wherry.service.domain.errors import BlobMismatch, BlobMissing, InvalidInput
+from wherry.service.domain.errors import BlobMismatch, BlobMissing, HashCollision, InvalidInput
 from wherry.service.ports.direct_transfers import SignedRequest
 from wherry.service.usecases.direct_blobs import DirectBlobs, part_bytes_of
 from wherry.v1 import blobs_pb2
@@ -54,9 +55,13 @@ class Store:
         assert offer.request is not None
         return offer.request
 
-    def finish(self, digest: Digest, *, in_parts: bool = False) -> list[int]:
+    def finish(self, digest: Digest, *, in_parts: bool = False, content: bytes | None = None) -> list[int]:
+        """With `content` as a caller who may have another than the one that is there."""
+        sha256 = None if content is None else hashlib.sha256(content).hexdigest()
+
         async def all_of_it() -> list[int]:
-            return [verified async for verified in self.direct.finish_upload(digest, in_parts=in_parts)]
+            taken_in = self.direct.finish_upload(digest, in_parts=in_parts, sha256=sha256)
+            return [verified async for verified in taken_in]
 
         return asyncio.run(all_of_it())
 
@@ -65,6 +70,13 @@ class Store:
 
     def body(self, digest: Digest) -> bytes | None:
         return asyncio.run(self.objects.get(object_key(digest.hash)))
+
+    def put_by_others(self, digest: Digest, body: bytes) -> None:
+        """As `dvc push` would; the index knows nothing of it."""
+        asyncio.run(self.objects.put(object_key(digest.hash), body))
+
+    def sha256(self, digest: Digest) -> str | None:
+        return self.index.records[digest.hash].sha256
 
     def staged(self) -> list[str]:
         return asyncio.run(self.objects.list_keys("wherry/staging/"))
@@ -135,9 +147,102 @@ def test_a_wrong_size_is_not_believed(store: Store) -> None:
     assert store.send(store.offer(lie), b"large") == OK
     with pytest.raises(BlobMismatch):
         store.finish(lie)
+    with pytest.raises(BlobMismatch):
+        store.finish(lie, content=b"large")
 
-    assert store.body(digest) is None
-    assert not store.held(digest)
+    assert store.body(digest) == b"large", "what is what its name says nobody may take from others by a lie"
+
+
+FIRST, SECOND = colliding_pair(2 * MIB + 1)
+COLLIDING = digest_content(FIRST)
+
+
+@pytest.mark.parametrize("is_held", [False, True], ids=["of others", "held, but read by nobody"])
+def test_who_sends_a_second_content_of_an_md5_is_told_and_who_sends_the_first_is_not(
+    store: Store, is_held: bool
+) -> None:
+    store.put_by_others(COLLIDING, FIRST)
+    signed = store.offer(COLLIDING)
+    if is_held:
+        assert store.finish(COLLIDING) == [len(FIRST)]
+        assert store.sha256(COLLIDING) is None
+
+    assert store.send(signed, SECOND) == ALREADY_THERE
+    with pytest.raises(HashCollision, match=COLLIDING.hash):
+        store.finish(COLLIDING, content=SECOND)
+
+    assert store.body(COLLIDING) == FIRST
+    assert store.sha256(COLLIDING) == hashlib.sha256(FIRST).hexdigest(), "what was read, not what was said"
+    # Known now: nothing is read again, whoever asks.
+    asyncio.run(store.objects.delete(object_key(COLLIDING.hash)))
+    assert store.finish(COLLIDING, content=FIRST) == []
+    with pytest.raises(HashCollision):
+        store.finish(COLLIDING, content=SECOND)
+    with pytest.raises(HashCollision):
+        store.finish(COLLIDING, in_parts=True, content=SECOND)
+
+
+def test_who_compares_while_nothing_is_there_has_to_send(store: Store) -> None:
+    with pytest.raises(BlobMissing):
+        store.finish(COLLIDING, content=FIRST)
+
+    assert not store.held(COLLIDING)
+
+
+def test_many_who_compare_at_once_have_one_object_read_once(store: Store) -> None:
+    store.put_by_others(COLLIDING, FIRST)
+
+    async def compare(content: bytes) -> list[int]:
+        sha256 = hashlib.sha256(content).hexdigest()
+        taken_in = store.direct.finish_upload(COLLIDING, in_parts=False, sha256=sha256)
+        return [read async for read in taken_in]
+
+    async def all_of_them() -> list[list[int] | BaseException]:
+        return await asyncio.gather(*map(compare, [FIRST, SECOND] * 4), return_exceptions=True)
+
+    done = asyncio.run(all_of_them())
+
+    assert [type(answer) for answer in done] == [list, HashCollision] * 4
+    assert sum(isinstance(answer, list) and bool(answer) for answer in done) <= 1, (
+        "only who reads tells how far"
+    )
+
+
+def test_what_was_damaged_is_sent_again_unless_it_is_held(store: Store) -> None:
+    digest = digest_content(b"whole")
+    store.put_by_others(digest, b"rotten")
+
+    with pytest.raises(BlobMissing, match="damaged"):
+        store.finish(digest, content=b"whole")
+    assert store.send(store.offer(digest), b"whole") == OK
+    store.finish(digest)
+    store.put_by_others(digest, b"rotten")
+    with pytest.raises(BlobMissing, match="damaged"):
+        store.finish(digest, content=b"whole")
+
+    assert store.body(digest) == b"rotten", "`cache fsck` takes out what is held"
+
+
+def test_nobody_takes_away_a_tree_by_saying_that_it_was_sent(store: Store) -> None:
+    tree = Digest(BlobHash("0" * 32 + ".dir"), 2)
+    store.put_by_others(tree, b"[]")
+
+    with pytest.raises(InvalidInput):
+        store.finish(tree)
+
+    assert store.body(tree) == b"[]"
+
+
+def test_whose_parts_lost_to_those_of_a_second_content_is_told(store: Store) -> None:
+    (offer,) = asyncio.run(store.direct.offer_uploads([COLLIDING], in_parts=True))
+    assert store.send(offer.parts[0].request, FIRST) == OK
+    assert store.send(offer.parts[0].request, SECOND) == OK
+
+    with pytest.raises(HashCollision):
+        store.finish(COLLIDING, in_parts=True, content=FIRST)
+    store.finish(COLLIDING, in_parts=True, content=SECOND)
+
+    assert store.body(COLLIDING) == SECOND
 
 
 def test_parts_go_on_where_they_were_and_are_verified_before_they_get_their_name(store: Store) -> None:

@@ -78,6 +78,15 @@ def sockets_of(pid: int) -> set[str]:
     return found
 
 
+@contextlib.contextmanager
+def killed_at_the_end(command: list[str]) -> Iterator["subprocess.Popen[bytes]"]:
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
 def eventually(is_so: Callable[[], bool]) -> bool:
     deadline = time.monotonic() + DEADLINE_S
     while not is_so() and time.monotonic() < deadline:
@@ -149,12 +158,11 @@ def test_a_server_left_by_an_earlier_life_is_stopped_first(server: SeaweedServer
 
 
 def test_another_program_that_got_the_old_pid_is_left_alone(server: SeaweedServer, tmp_path: Path) -> None:
-    with subprocess.Popen(["sleep", "1000"]) as bystander:
+    with killed_at_the_end(["sleep", "1000"]) as bystander:
         (tmp_path / "s3").mkdir()
         (tmp_path / "s3" / "weed.pid").write_text(str(bystander.pid))
         asyncio.run(server.start())
         assert is_alive(bystander.pid)
-        bystander.kill()
 
 
 def test_after_stop_no_process_and_no_pid_file_is_left(server: SeaweedServer, tmp_path: Path) -> None:
@@ -175,12 +183,11 @@ def test_the_server_ends_with_a_service_that_is_killed(tmp_path: Path) -> None:
         "signal.pause()\n"
     )
     command = [sys.executable, "-c", program, str(tmp_path / "s3")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as service:
+    with killed_at_the_end(command) as service:
         assert service.stdout is not None
         assert service.stdout.readline() == b"ready\n"
         pid = pid_of(tmp_path / "s3")
         assert is_alive(pid)
-        service.kill()
     assert eventually(lambda: not is_alive(pid))
 
 

@@ -12,7 +12,7 @@ import grpc
 
 from wherry.client.bucket import ALREADY_THERE, OK, Bucket, BucketTrouble, FilePart
 from wherry.client.connection import LONG_S, Connection
-from wherry.client.errors import FileTrouble, Invalid, ProtocolBroken, Unknown, Unreachable
+from wherry.client.errors import HASH_COLLISION, FileTrouble, Invalid, ProtocolBroken, Unknown, Unreachable
 from wherry.client.memory import FileStamp
 from wherry.client.progress import Progress
 from wherry.v1.blobs_pb2 import (
@@ -141,10 +141,11 @@ class DirectWay:
     def _send_once(self, file: LargeFile, count: "_Count", *, in_parts: bool) -> None:
         offer = self._offer(file, in_parts=in_parts)
         if offer.held:
+            self._finish(file, in_parts=in_parts, sha256=self._sha256(file))
             return
         if offer.HasField("request"):
-            self._put_whole(file, offer.request, count)
-            self._finish(file, in_parts=False)
+            is_new = self._put_whole(file, offer.request, count)
+            self._finish(file, in_parts=False, sha256="" if is_new else self._sha256(file))
             return
         count.add(offer.received_bytes)
         while offer.parts:
@@ -154,7 +155,8 @@ class DirectWay:
             if offer.parts and offer.received_bytes <= come:
                 raise BucketTrouble("the bucket does not keep what it was sent")
         self._progress.detail(f"{file.label}: the service reads it back and verifies it")
-        self._finish(file, in_parts=True)
+        # Parts are found by size and MD5: another content's may be among them.
+        self._finish(file, in_parts=True, sha256=self._sha256(file))
 
     def _offer(self, file: LargeFile, *, in_parts: bool) -> UploadOffer:
         request = OfferUploadsRequest(digests=[file.digest], in_parts=in_parts)
@@ -163,7 +165,8 @@ class DirectWay:
             raise ProtocolBroken("the service offers an upload of something else")
         return answer.offers[0]
 
-    def _put_whole(self, file: LargeFile, request: SignedRequest, count: "_Count") -> None:
+    def _put_whole(self, file: LargeFile, request: SignedRequest, count: "_Count") -> bool:
+        """Send all of it; False when something of this MD5 is there already."""
         part = self._part(file, 0, file.digest.size_bytes, count)
         try:
             status = self.bucket.put(request, part)
@@ -173,14 +176,12 @@ class DirectWay:
             raise file.changed()
         if status not in {OK, ALREADY_THERE}:
             raise BucketTrouble(f"the bucket answered {status}")
+        return status == OK
 
     def _put_parts(self, file: LargeFile, offer: UploadOffer, count: "_Count") -> None:
         def put(offset: int, size: int, request: SignedRequest) -> None:
-            md5 = self._part(file, offset, size, None)
-            try:
-                content_md5 = _content_md5(md5)
-            finally:
-                md5.close()
+            md5 = self._hash(file, offset, size, hashlib.md5(usedforsecurity=False))
+            content_md5 = b64encode(md5.digest()).decode()
             part = self._part(file, offset, size, count)
             try:
                 # Not signed, but checked: what a wire or a proxy breaks is refused.
@@ -202,6 +203,20 @@ class DirectWay:
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise
 
+    def _sha256(self, file: LargeFile) -> str:
+        """Taken only where it is needed: most files were never sent by anybody else."""
+        self._progress.detail(f"{file.label}: comparing it with what the bucket has under its MD5")
+        return self._hash(file, 0, file.digest.size_bytes, hashlib.sha256()).hexdigest()
+
+    def _hash(self, file: LargeFile, offset: int, size: int, into: "hashlib._Hash") -> "hashlib._Hash":
+        part = self._part(file, offset, size, None)
+        try:
+            while data := part.read():
+                into.update(data)
+        finally:
+            part.close()
+        return into
+
     def _part(self, file: LargeFile, offset: int, size: int, count: "_Count | None") -> FilePart:
         return FilePart(
             file.file,
@@ -212,8 +227,8 @@ class DirectWay:
             changed=file.changed,
         )
 
-    def _finish(self, file: LargeFile, *, in_parts: bool) -> None:
-        request = FinishUploadRequest(digest=file.digest, in_parts=in_parts)
+    def _finish(self, file: LargeFile, *, in_parts: bool, sha256: str) -> None:
+        request = FinishUploadRequest(digest=file.digest, in_parts=in_parts, sha256=sha256)
         call = self._connection.blobs.FinishUpload(request, metadata=self._connection.metadata())
         try:
             for _ in call:
@@ -222,6 +237,8 @@ class DirectWay:
             fault = self._connection.fault(exc)
             if isinstance(fault, Invalid) and fault.reason == "BLOB_MISMATCH":
                 raise file.changed() from exc
+            if fault.reason == HASH_COLLISION:
+                raise fault.about(file.label) from exc
             raise fault from exc
         finally:
             call.cancel()
@@ -246,10 +263,3 @@ class _Count:
 
 def _by_size(file: LargeFile) -> int:
     return -file.digest.size_bytes
-
-
-def _content_md5(part: FilePart) -> str:
-    md5 = hashlib.md5(usedforsecurity=False)
-    while data := part.read():
-        md5.update(data)
-    return b64encode(md5.digest()).decode()

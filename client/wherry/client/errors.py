@@ -4,6 +4,11 @@ The family says who must act, and decides the exit code (cli/exits.py). `reason`
 `where` a place in a file of the project as editors write it, `hint` what to do next.
 """
 
+from typing import Self
+
+HASH_COLLISION = "HASH_COLLISION"
+"""The reason of a refusal: the service holds another content of a file's MD5."""
+
 
 class ClientError(Exception):
     """An error that the client means to report, as opposed to a bug."""
@@ -17,6 +22,10 @@ class ClientError(Exception):
         self.hint = hint
         self.where = where
         self.reason = reason or self.default_reason
+
+    def about(self, label: str) -> Self:
+        """The same about a file here: the service knows hashes, whoever reads this knows names."""
+        return type(self)(f"{label}: {self.message}", hint=self.hint, where=label, reason=self.reason)
 
 
 class NotInProject(ClientError):

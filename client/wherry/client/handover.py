@@ -1,12 +1,17 @@
 """Handing items from other threads to one that waits for them, where Ctrl-C may come to it at any instant."""
 
+import contextlib
+import math
 import queue
 import threading
+import time
 from typing import Generic, TypeVar
 
 ItemT = TypeVar("ItemT")
 
 _BEHIND_S = 0.02
+# Ctrl-C in the instant in which waiting begins, or that another thread is told of, is noticed only after it.
+_DEAF_S = 0.5
 
 
 class Handover(Generic[ItemT]):
@@ -45,4 +50,8 @@ class Handover(Generic[ItemT]):
         Raises:
             queue.Empty: if none came.
         """
-        return self._items.get(timeout=timeout)
+        until = math.inf if timeout is None else time.monotonic() + timeout
+        while (left := until - time.monotonic()) > _DEAF_S:
+            with contextlib.suppress(queue.Empty):
+                return self._items.get(timeout=_DEAF_S)
+        return self._items.get(timeout=max(0.0, left))

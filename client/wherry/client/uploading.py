@@ -10,7 +10,7 @@ from pathlib import Path
 from wherry.client.connection import Connection
 from wherry.client.data import TREE_SUFFIX, LocalTree
 from wherry.client.direct import DIRECT_BYTES_MIN, DirectWay, LargeFile
-from wherry.client.errors import ClientError, FileTrouble, Invalid, ProtocolBroken, Unreachable
+from wherry.client.errors import HASH_COLLISION, ClientError, FileTrouble, ProtocolBroken, Unreachable
 from wherry.client.hashing import LocalFile
 from wherry.client.memory import FileStamp
 from wherry.client.missing import find_missing as missing_of
@@ -203,15 +203,13 @@ def _send(connection: Connection, wanted: Sequence[Source], progress: Progress, 
     messages = _messages(wanted, progress.advance, sources=sources)
     try:
         connection.send(connection.blobs.UploadBlobs, _guarded(messages, troubles.append))
-    except Invalid as exc:
-        if exc.reason != "BLOB_MISMATCH":
-            raise
-        name = next((by_hash[blob].label for blob in by_hash if blob in exc.message), "a file")
-        raise _changed(name) from exc
     except ClientError as exc:
         if troubles:
             raise troubles[0] from exc
-        raise
+        if exc.reason not in {"BLOB_MISMATCH", HASH_COLLISION}:
+            raise
+        name = next((by_hash[blob].label for blob in by_hash if blob in exc.message), "a file")
+        raise (exc.about(name) if exc.reason == HASH_COLLISION else _changed(name)) from exc
 
 
 def _guarded(

@@ -296,12 +296,15 @@ def test_a_reader_that_goes_away_is_code_141(
         stderr=subprocess.PIPE,
     )
     with process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        process.stdout.read(1)
-        process.stdout.close()
-        assert process.stderr.read() == b""
-    assert process.returncode == 141
+        try:
+            assert process.stdout is not None
+            assert process.stderr is not None
+            process.stdout.read(1)
+            process.stdout.close()
+            assert process.stderr.read() == b""
+            assert process.wait(timeout=60) == 141
+        finally:
+            process.kill()
 
 
 @pytest.mark.parametrize(("flag", "colored"), [("always", True), ("never", False), ("auto", False)])

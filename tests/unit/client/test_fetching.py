@@ -14,7 +14,9 @@ from wherry.client.reserving import reserve
 from wherry.v1.blobs_pb2 import SignedRequest
 
 MIB = 1024 * 1024
-RANGE = 16 * MIB
+# What is said of ranges of 16 MiB in blocks of one holds for smaller ones, which fit into memory and onto the disk many times.
+BLOCK = 8 * 1024
+RANGE = 16 * BLOCK
 # More ranges than are on their way at once, and one that is not whole.
 CONTENT = random.Random(4).randbytes(10 * RANGE + 12_345)
 BLOB = hashlib.md5(CONTENT).hexdigest()
@@ -39,8 +41,14 @@ class ContentBucket(Bucket):
             self.breaks = -1
             take(memoryview(b"something that will be written over"))
             raise BucketTrouble("broken off")
-        for begin in range(offset, offset + size, MIB):
-            take(memoryview(self.content)[begin : min(begin + MIB, offset + size)])
+        for begin in range(offset, offset + size, BLOCK):
+            take(memoryview(self.content)[begin : min(begin + BLOCK, offset + size)])
+
+
+@pytest.fixture(autouse=True)
+def small_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wherry.client.fetching._RANGE_BYTES", RANGE)
+    monkeypatch.setattr("wherry.client.fetching._BLOCK_BYTES", BLOCK)
 
 
 def fetch(folder: Path, bucket: Bucket, *, copy: bool | None = None) -> tuple[Path, Path | None, int]:

@@ -193,6 +193,7 @@ def test_an_unchanged_file_is_known_again_and_a_changed_one_is_not(root: Path) -
     database = root / ".dvc" / "tmp" / "wherry" / "state.db"
     write(root, {"a": "one", "b": "one"})
     age(root / "a")
+    age(root / "b", -3600)  # however long it takes to get to it
     memory = StateMemory(database)
     first = scan(root, memory).files
     memory.save()

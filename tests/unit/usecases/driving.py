@@ -299,7 +299,7 @@ class House:
         return [line.line.text for line in await self.logs.read_after(run.id, 0, stage=None, limit=1000)]
 
     async def until_started(self, *names: str) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             for name in names:
                 await self.runner.reached[name].wait()
 

@@ -26,7 +26,7 @@ def test_a_stage_starts_after_all_that_it_stands_on_and_branches_run_side_by_sid
     both_run = asyncio.Barrier(2)
 
     async def meet(task: StageTask) -> Outcome:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await both_run.wait()
         return await succeed(task)
 

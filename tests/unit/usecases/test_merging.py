@@ -39,7 +39,7 @@ class Gate:
 
 async def until_attached(house: House, run: Run) -> None:
     seen = 0
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while only(await house.runs.get(run.id)).cache != CacheUse.MERGED:
             await house.runs.wait_for_events(run.id, seen, 10)
             seen = len(house.runs.events[run.id])

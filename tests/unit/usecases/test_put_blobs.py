@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.colliding import colliding_pair
 from tests.fakes.blob_index import FakeBlobIndex
 from tests.fakes.object_store import FakeObjectStore
 from wherry.service.domain.blob import BlobHash, Digest, digest_content, object_key
@@ -90,6 +91,24 @@ def test_what_is_received_is_held_and_whole(
         for digest, body in named:
             assert await store.holds(digest)
             assert await store.body(digest) == body
+
+    asyncio.run(check())
+
+
+def test_what_is_held_and_nobody_has_read_is_compared_before_its_second_name_is_kept(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    first, second = colliding_pair(3_000)
+    digest = digest_content(first)
+
+    async def check() -> None:
+        await store.objects.put(object_key(digest.hash), first)
+        await store.index.add([BlobRecord(hash=digest.hash, size_bytes=3_000, sha256=None)])
+        with pytest.raises(HashCollision):
+            await store.put.receive(stream(chunks((digest, second))))
+        assert store.index.records[digest.hash].sha256 is None
+        await store.put.receive(stream(chunks((digest, first))))
+        assert store.index.records[digest.hash].sha256 == hashlib.sha256(first).hexdigest()
+        assert await store.body(digest) == first
 
     asyncio.run(check())
 

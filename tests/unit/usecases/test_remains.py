@@ -74,7 +74,7 @@ def test_the_next_stage_runs_while_the_container_before_is_removed_and_the_end_w
         house.runner_for = lambda *_: TidyingStageRunner(Leaving(remains, succeed), remains)
         run = await house.start(CHAIN)
         ended = asyncio.ensure_future(house.end_of(run))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await house.until(run, both_done)
         assert not ended.done()
         assert engine.removed == []

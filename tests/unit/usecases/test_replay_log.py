@@ -129,7 +129,7 @@ def test_a_store_that_is_down_delays_the_log_and_not_the_result(tmp_path: Path) 
         await shelf.keep.settle(NAME)
         busy = shelf.keep.runs
         shelf.objects.is_down = False
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while shelf.noted.noted:
                 shelf.clock.advance(1)
                 await asyncio.sleep(0.001)

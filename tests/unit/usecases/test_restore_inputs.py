@@ -52,7 +52,7 @@ def test_two_that_miss_an_input_at_once_have_it_made_again_once(tmp_path: Path) 
         async def meet(task: StageTask) -> Outcome:
             outcome = await keep(task)
             if isinstance(outcome, Vanished):
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(60):
                     await both.wait()
             return outcome
 
@@ -109,7 +109,7 @@ def test_what_goes_again_and_again_ends_the_run(tmp_path: Path) -> None:
             return await keep(task)
 
         house.runner.behaviours |= {"left": lose_input, "right": lose_input}
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             run = await house.end_of(await house.start(FILES))
 
         assert run.state == State.LOST

@@ -89,7 +89,7 @@ def test_a_stage_says_what_it_waits_for_until_it_has_it(tmp_path: Path) -> None:
         await house.start(FILES)
         await house.until_started("top")
         run = await house.start({"dvc.yaml": WIDE, "a": "1"})
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not (waiting := (await house.runs.get(run.id)).stages[StageName("wide")]).reason:
                 await house.runs.wait_for_events(run.id, len(house.runs.events[run.id]), 1)
         assert (waiting.state, waiting.reason) == (State.QUEUED, "waits for 2 cpus (1 free)")

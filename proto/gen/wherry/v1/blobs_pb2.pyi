@@ -417,7 +417,9 @@ class UploadOffer(_message.Message):
 
     @_builtins.property
     def request(self) -> Global___SignedRequest:
-        """A PUT of the whole content. The bucket answers 412 when the blob is there already, which is well."""
+        """A PUT of the whole content. The bucket answers 412 when the blob is there already, which is well if it is the same
+        content: FinishUploadRequest.sha256.
+        """
 
     @_builtins.property
     def parts(self) -> _containers.RepeatedCompositeFieldContainer[Global___UploadPart]:
@@ -482,8 +484,14 @@ class FinishUploadRequest(_message.Message):
 
     DIGEST_FIELD_NUMBER: _builtins.int
     IN_PARTS_FIELD_NUMBER: _builtins.int
+    SHA256_FIELD_NUMBER: _builtins.int
     in_parts: _builtins.bool
     """As in the request for its offer."""
+    sha256: _builtins.str
+    """The SHA-256 of the caller's content, 64 lower-case hex digits, where what is held may be another content of the same
+    MD5: the bucket answered 412, the offer said `held`, or it came in parts, which others may have sent as well. It is
+    compared and not kept; an object that nobody has read yet is read back for it. An older service compares nothing.
+    """
     @_builtins.property
     def digest(self) -> Global___BlobDigest:
         """The blob."""
@@ -493,10 +501,11 @@ class FinishUploadRequest(_message.Message):
         *,
         digest: Global___BlobDigest | None = ...,
         in_parts: _builtins.bool = ...,
+        sha256: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "in_parts", b"in_parts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "in_parts", b"in_parts", "sha256", b"sha256"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -148,7 +148,8 @@ class BlobServiceServicer:
 
         Errors:
 
-        * NOT_FOUND (BLOB_MISSING): it, or a part of it, has not come.
+        * INVALID_ARGUMENT (INVALID_INPUT): it is a tree.
+        * NOT_FOUND (BLOB_MISSING): it, or a part of it, has not come, or what was there was damaged: send it again.
         * INVALID_ARGUMENT (BLOB_MISMATCH): it has another hash or size; nothing of it was kept.
         * FAILED_PRECONDITION (HASH_COLLISION): other content is already held under this MD5.
         """

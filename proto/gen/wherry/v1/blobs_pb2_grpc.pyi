@@ -80,7 +80,8 @@ class BlobServiceStub:
 
     Errors:
 
-    * NOT_FOUND (BLOB_MISSING): it, or a part of it, has not come.
+    * INVALID_ARGUMENT (INVALID_INPUT): it is a tree.
+    * NOT_FOUND (BLOB_MISSING): it, or a part of it, has not come, or what was there was damaged: send it again.
     * INVALID_ARGUMENT (BLOB_MISMATCH): it has another hash or size; nothing of it was kept.
     * FAILED_PRECONDITION (HASH_COLLISION): other content is already held under this MD5.
     """
@@ -150,7 +151,8 @@ class BlobServiceAsyncStub(BlobServiceStub):
 
     Errors:
 
-    * NOT_FOUND (BLOB_MISSING): it, or a part of it, has not come.
+    * INVALID_ARGUMENT (INVALID_INPUT): it is a tree.
+    * NOT_FOUND (BLOB_MISSING): it, or a part of it, has not come, or what was there was damaged: send it again.
     * INVALID_ARGUMENT (BLOB_MISMATCH): it has another hash or size; nothing of it was kept.
     * FAILED_PRECONDITION (HASH_COLLISION): other content is already held under this MD5.
     """
@@ -253,7 +255,8 @@ class BlobServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors:
 
-        * NOT_FOUND (BLOB_MISSING): it, or a part of it, has not come.
+        * INVALID_ARGUMENT (INVALID_INPUT): it is a tree.
+        * NOT_FOUND (BLOB_MISSING): it, or a part of it, has not come, or what was there was damaged: send it again.
         * INVALID_ARGUMENT (BLOB_MISMATCH): it has another hash or size; nothing of it was kept.
         * FAILED_PRECONDITION (HASH_COLLISION): other content is already held under this MD5.
         """

@@ -7,6 +7,8 @@ runs.
 """
 
 import contextlib
+import fcntl
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -19,6 +21,25 @@ _ENGINE = "docker"
 
 OURS = "wherry-"
 """How the names of containers of services begin."""
+
+
+class BoundAccount:
+    """An account with a bound, which is in use until it is released: the kernel sees to that, however its owner ends."""
+
+    def __init__(self, parent: str, descriptor: int) -> None:
+        """`descriptor` holds a lock on the account's folder."""
+        self.parent = parent
+        self._descriptor: int | None = descriptor
+
+    def release(self) -> None:
+        """Nothing more will run there. Harmless when it was said before."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
+
+    def __del__(self) -> None:
+        # Who wanted it may have gone before it was there.
+        self.release()
 
 
 class CgroupAccounts:
@@ -75,25 +96,39 @@ class CgroupAccounts:
     def list_unused(self) -> list[str]:
         """Accounts under which nothing runs: those of containers that have ended, and of such as are gone."""
         tree = self._root / ("" if self._unified else "memory") / _ENGINE
-        return [self.parent(folder.name) for folder in sorted(tree.glob(f"{OURS}*/")) if _is_unused(folder)]
+        unused = [self.parent(folder.name) for folder in sorted(tree.glob(f"{OURS}*/")) if _is_unused(folder)]
+        return [parent for parent in unused if not _is_held(self._bounded(parent))]
 
-    def bound_processes(self, parent: str, pids_max: int) -> bool:
-        """Let at most so many processes run under a parent, which is made; False where that cannot be said."""
-        folder = self._folder("" if self._unified else "pids", parent)
-        try:
+    def bound_processes(self, parent: str, pids_max: int) -> BoundAccount | None:
+        """Let at most so many processes run under a parent, which is made; None where that cannot be said.
+
+        Until it is released nobody takes it for one that was left, though between two steps of a build nothing runs there.
+        """
+        folder = self._bounded(parent)
+        with contextlib.suppress(OSError):
             folder.mkdir(exist_ok=True)
-            (folder / "pids.max").write_text(str(pids_max))
-        except OSError:
-            return False
-        return True
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_SH)
+                (folder / "pids.max").write_text(str(pids_max))
+            except OSError:
+                os.close(descriptor)
+                raise
+            return BoundAccount(parent, descriptor)
+        return None
 
     def close(self, parent: str) -> bool:
-        """Remove the account of a container that is gone. Harmless when there is none; False: one still runs there."""
+        """Remove the account of a container that is gone. Harmless when there is none; False: it is still in use."""
+        if _is_held(self._bounded(parent)):
+            return False
         trees = [self._root] if self._unified else [tree for tree in self._root.iterdir() if tree.is_dir()]
         for tree in trees:
             with contextlib.suppress(OSError):
                 (tree / parent.lstrip("/")).rmdir()
         return not any((tree / parent.lstrip("/")).exists() for tree in trees)
+
+    def _bounded(self, parent: str) -> Path:
+        return self._folder("" if self._unified else "pids", parent)
 
     def _folder(self, controller: str, parent: str) -> Path:
         return self._root / controller / parent.lstrip("/")
@@ -125,6 +160,21 @@ def _is_unused(account: Path) -> bool:
         return not any(inner.is_dir() for inner in account.iterdir())
     except OSError:  # gone meanwhile
         return False
+
+
+def _is_held(account: Path) -> bool:
+    """Whether somebody has bound it and goes on using it."""
+    try:
+        descriptor = os.open(account, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:  # not bound, or gone
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def _peak(

@@ -26,7 +26,7 @@ from docker.types import HostConfig, LogConfig, Mount
 from wherry.service.adapters.build_context import pack
 from wherry.service.adapters.build_disk_docker import BuildDisk
 from wherry.service.adapters.build_networks_docker import BuildNetwork, BuildNetworks
-from wherry.service.adapters.cgroup_usage import OURS, CgroupAccounts
+from wherry.service.adapters.cgroup_usage import OURS, BoundAccount, CgroupAccounts
 from wherry.service.adapters.container_output_docker import OutputRelay
 from wherry.service.adapters.engine_client import EngineClient, said_by
 from wherry.service.adapters.pip_settings import PipSettings, exports, files_of
@@ -99,7 +99,7 @@ class DockerImageMaker(ImageMaker, MadeImages):
         self._limits = limits
         self._client = client
         self._accounts: CgroupAccounts | None = None
-        self._ended: list[tuple[BuildDisk, str | None]] = []
+        self._ended: list[tuple[BuildDisk, BoundAccount | None]] = []
 
     async def install(self, installation: Installation, tell: Tell) -> None:
         """Run the script in a container of the base, and keep that as the image, with the base's own settings."""
@@ -158,7 +158,7 @@ class DockerImageMaker(ImageMaker, MadeImages):
             with await self._client.run(pack, files) as archive:
                 response = await self._client.post(
                     "/build",
-                    params=self._parameters(build, network.name, group),
+                    params=self._parameters(build, network.name, group.parent if group else None),
                     headers={"Content-Type": "application/x-tar"},
                     data=archive,
                 )
@@ -170,6 +170,8 @@ class DockerImageMaker(ImageMaker, MadeImages):
             async with self._in_bounds(disk, "the build", network):
                 await self._follow(response, disk, tell)
         finally:
+            if group is not None:
+                group.release()
             self._ended.append((disk, group))
             await asyncio.shield(self._clear_soon())
 
@@ -232,16 +234,14 @@ class DockerImageMaker(ImageMaker, MadeImages):
                 watching.cancel()
                 await asyncio.gather(watching, return_exceptions=True)
 
-    def _group(self, client: APIClient) -> str | None:
+    def _group(self, client: APIClient) -> BoundAccount | None:
         """A control group for the containers of a build, with a bound on processes; None: it cannot be made."""
         if self._accounts is None:
             self._accounts = CgroupAccounts.of(client.info())
         if self._accounts is None:
             return None
-        group = self._accounts.parent(f"{OURS}build-{uuid.uuid4().hex}")
-        if not self._accounts.bound_processes(group, self._limits.pids_max):
-            return None
-        return group
+        parent = self._accounts.parent(f"{OURS}build-{uuid.uuid4().hex}")
+        return self._accounts.bound_processes(parent, self._limits.pids_max)
 
     async def _clear_soon(self) -> None:
         """Remove what builds have left, within a few seconds: the builder removes their containers first."""
@@ -257,7 +257,7 @@ class DockerImageMaker(ImageMaker, MadeImages):
             disk, group = ended
             is_clear = disk.remove_rest(client)
             if group is not None and self._accounts is not None:
-                is_clear = self._accounts.close(group) and is_clear
+                is_clear = self._accounts.close(group.parent) and is_clear
             if is_clear and ended in self._ended:
                 self._ended.remove(ended)
 

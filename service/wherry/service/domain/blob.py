@@ -14,6 +14,7 @@ TREE_SUFFIX = ".dir"
 
 PACKED_HASH_BYTES = 16
 
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _BLOB_HASH = re.compile(r"[0-9a-f]{32}(\.dir)?")
 
 
@@ -50,6 +51,17 @@ def parse_packed_hashes(data: bytes) -> list[BlobHash]:
     if len(data) % PACKED_HASH_BYTES:
         raise DigestMalformed(f"{len(data)} bytes are no hashes of {PACKED_HASH_BYTES} bytes each")
     return [BlobHash(md5) for md5 in data.hex(",", PACKED_HASH_BYTES).split(",")] if data else []
+
+
+def parse_sha256(text: str) -> str:
+    """Take the second name of a content from outside.
+
+    Raises:
+        DigestMalformed: if it does not have the form.
+    """
+    if not _SHA256.fullmatch(text):
+        raise DigestMalformed(f"not a SHA-256: {text[:80]!r}")
+    return text
 
 
 def hash_content(data: bytes) -> BlobHash:

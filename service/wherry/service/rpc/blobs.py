@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 
+from wherry.service.domain.blob import parse_sha256
 from wherry.service.domain.findings import FaultKind
 from wherry.service.domain.limits import BATCH_BYTES_MAX, OFFERS_PER_CALL_MAX
 from wherry.service.ports.direct_transfers import SignedRequest
@@ -104,7 +105,8 @@ class BlobServicer(blobs_pb2_grpc.BlobServiceServicer):
     ) -> AsyncIterator[blobs_pb2.FinishUploadResponse]:
         """Take in what was sent to the bucket."""
         digest = digest_from(request.digest)
-        async for verified in self._direct.finish_upload(digest, in_parts=request.in_parts):
+        sha256 = parse_sha256(request.sha256) if request.sha256 else None
+        async for verified in self._direct.finish_upload(digest, in_parts=request.in_parts, sha256=sha256):
             yield blobs_pb2.FinishUploadResponse(verified_bytes=verified)
 
     async def OfferDownloads(  # noqa: N802

@@ -19,6 +19,7 @@ from wherry.service.ports.blob_index import BlobIndex, BlobRecord
 from wherry.service.ports.direct_transfers import DirectTransfers, SignedRequest
 from wherry.service.ports.objects import ObjectStore
 from wherry.service.usecases.claim_content import STAGING, ClaimContent, collision
+from wherry.service.usecases.compare_content import CompareContent
 
 # In parts from here on. S3 takes 5 GiB in one request; what broke off is sent again from its beginning, so
 # much less is better on a slow line, and reading parts back costs as long as the line to the bucket takes.
@@ -73,6 +74,7 @@ class DirectBlobs:
         self._objects = objects
         self._index = index
         self._claim = ClaimContent(objects)
+        self._compare = CompareContent(transfers=transfers, objects=objects, index=index)
         self._turns = WeakValueDictionary[str, asyncio.Lock]()
         self._probe = b""
         self._probing = asyncio.Lock()
@@ -93,8 +95,7 @@ class DirectBlobs:
             InvalidInput: for a tree, whose members must be checked on the way.
         """
         for digest in digests:
-            if digest.is_tree:
-                raise InvalidInput(f"{digest.hash} is a tree; trees are sent through the service")
+            _expect_no_tree(digest)
         missing = await self._index.find_missing({digest.hash for digest in digests})
         return [
             await self._offer(digest, in_parts=in_parts)
@@ -103,22 +104,30 @@ class DirectBlobs:
             for digest in digests
         ]
 
-    async def finish_upload(self, digest: Digest, *, in_parts: bool) -> AsyncIterator[int]:
+    async def finish_upload(
+        self, digest: Digest, *, in_parts: bool, sha256: str | None = None
+    ) -> AsyncIterator[int]:
         """Take in a blob that was sent; yields how many bytes of it have been verified.
 
+        `sha256` is that of the caller's content, where it may not be the one that is there.
+
         Raises:
+            InvalidInput: for a tree, which nobody could have sent.
             BlobMissing: if it, or a part of it, is not there.
             BlobMismatch: if it is something else; nothing of it is kept.
-            HashCollision: if another content of this MD5 is there; nothing of it is kept.
+            HashCollision: if another content of this MD5 is there; nothing of the caller's is kept.
         """
-        if not await self._index.find_missing([digest.hash]):
-            return
-        if in_parts or digest.size_bytes > ONE_REQUEST_BYTES_MAX:
-            async for verified in self._finish_parts(digest):
+        _expect_no_tree(digest)
+        if await self._index.find_missing([digest.hash]):
+            if in_parts or digest.size_bytes > ONE_REQUEST_BYTES_MAX:
+                async for verified in self._finish_parts(digest):
+                    yield verified
+            elif sha256 is None:
+                await self._finish_whole(digest)
+                yield digest.size_bytes
+        if sha256 is not None:
+            async for verified in self._compare(digest, sha256):
                 yield verified
-        else:
-            await self._finish_whole(digest)
-            yield digest.size_bytes
 
     async def offer_downloads(self, digests: Sequence[Digest]) -> list[DownloadOffer]:
         """Say how each blob may be read, with its true size.
@@ -172,9 +181,11 @@ class DirectBlobs:
         found = await self._transfers.look(key)
         if found is None:
             raise BlobMissing(f"{digest.hash} has not come to the bucket")
-        if found.size_bytes != digest.size_bytes or found.md5 not in {None, digest.hash}:
+        is_another = found.md5 not in {None, digest.hash}
+        if is_another:
             # A store that does not check Content-MD5. Nobody has been told that the blob is held.
             await self._objects.delete(key)
+        if is_another or found.size_bytes != digest.size_bytes:
             raise BlobMismatch(
                 f"content announced as {digest.hash} has another size or hash in the bucket",
                 hint="Was the file changed while it was sent? Submit again.",
@@ -234,6 +245,11 @@ class DirectBlobs:
         async for data in self._transfers.read(key):
             await asyncio.to_thread(_update, md5, sha256, data)
         return md5.hexdigest(), sha256.hexdigest()
+
+
+def _expect_no_tree(digest: Digest) -> None:
+    if digest.is_tree:
+        raise InvalidInput(f"{digest.hash} is a tree; trees are sent through the service")
 
 
 def part_bytes_of(digest: Digest) -> int:

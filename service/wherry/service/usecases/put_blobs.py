@@ -159,13 +159,15 @@ class PutBlobs:
         """Put verified bodies of different hashes into the bucket, those that are not held; then record all of them.
 
         What is held is not written again: other content of the same MD5 would take the place of the first
-        before recording it shows that it is other content. What is in the bucket is recorded also when another
-        body does not get there.
+        before recording it shows that it is other content. What is held and was seen by nobody is compared with what
+        the bucket has, or its SHA-256 would be that of a body that is not there. What is in the bucket is recorded
+        also when another body does not get there.
         """
-        missing = await self._index.find_missing({body.digest.hash for body in bodies})
+        held = await self._index.find({body.digest.hash for body in bodies})
+        seen = {blob for blob, record in held.items() if record.sha256 is not None}
 
         async def keep(body: "_Body") -> BlobRecord:
-            if body.digest.hash in missing:
+            if body.digest.hash not in seen:
                 async with gate:
                     content = body.content() if body.path is None else body.path
                     await self._store(body.digest.hash, content, body.sha256)

@@ -58,8 +58,12 @@ class SubmitRun:
 
         `content` is the submission as it came, from which it can be read again.
         """
-        with self._drive.arrivals.arriving():
-            return await self._accept(submission, options, idempotency_key, content)
+        arrivals, key = self._drive.arrivals, f"{submission.user} {idempotency_key}"
+        with arrivals.arriving(key):
+            answer = await self._accept(submission, options, idempotency_key, content)
+            if isinstance(answer, Needs):
+                arrivals.expect(key)
+            return answer
 
     async def _accept(
         self, submission: Submission, options: RunOptions, idempotency_key: str, content: bytes
