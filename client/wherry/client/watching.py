@@ -35,6 +35,8 @@ ENDED = frozenset({STATE_SUCCEEDED, STATE_FAILED, STATE_CANCELLED, STATE_SKIPPED
 
 # The last lines of a stage come on another stream than its end: the end is held back until that is quiet.
 _HOLD_S = 0.15
+# A run that has ended so soon, with nothing but known results, is not asked for its output.
+_ONLY_KNOWN_S = 0.3
 # After the run's end lines may be on their way for as long as they come. So long a silence, in which a lost connection
 # is found again, means that no more come.
 _DRAIN_S = 20.0
@@ -99,18 +101,21 @@ class Watcher:
         run: str,
         *,
         logs: bool = True,
+        notes: bool = True,
         patience_s: float = 300.0,
         call_s: float = CALL_S,
         drain_s: float = _DRAIN_S,
     ) -> None:
         """Say which run, whether its output is wanted, and how long a lost connection is tried again.
 
-        A call lasts `call_s` seconds; the next one goes on where it ended. Once the run has ended, output is waited for
-        until none has come for `drain_s` seconds.
+        Without `notes` the output of a run may be missing in which there is none but what the service notes of known
+        results, which their states say already. A call lasts `call_s` seconds; the next one goes on where it ended. Once the
+        run has ended, output is waited for until none has come for `drain_s` seconds.
         """
         self._connection = connection
         self._run = run
         self._logs = logs
+        self._output = _OutputExpected(at_once=notes)
         self._patience_s = patience_s
         self._call_s = call_s
         self._items: Handover[_Item] = Handover(_ITEMS_MAX)
@@ -210,9 +215,11 @@ class Watcher:
                     continue
                 sequence = message.sequence
                 if message.WhichOneof("event") == "run":
+                    self._output.hear_run(message.run)
                     self._items.put(RunChanged(message.run))
                     ended = message.run.state in ENDED
                 else:
+                    self._output.hear_stage(message.stage)
                     self._items.put(StageChanged(message.stage))
             return ended
 
@@ -237,7 +244,8 @@ class Watcher:
             return done
 
         # When output cannot be had, the events say what matters.
-        self._persist(attempt, "logs")
+        if self._output.wait():
+            self._persist(attempt, "logs")
         self._items.put(_LogsEnded())
 
     def _hear(self, call: Stream[ItemT]) -> Iterator[ItemT]:
@@ -281,6 +289,31 @@ def events_in(responses: Iterable[WatchRunResponse]) -> Iterator[WatchRunRespons
     """Take batches apart; a service that is older sends events one by one."""
     for response in responses:
         yield from response.batch or (response,)
+
+
+class _OutputExpected:
+    """Whether a run has output beside the notes of known results: a line for each, of which thousands say nothing new."""
+
+    def __init__(self, *, at_once: bool) -> None:
+        self._is_decided = threading.Event()
+        self._is_expected = True
+        if at_once:
+            self._is_decided.set()
+
+    def hear_run(self, run: Run) -> None:
+        """The run has a new state."""
+        if run.state in ENDED and not self._is_decided.is_set():
+            self._is_expected = run.state != STATE_SUCCEEDED
+            self._is_decided.set()
+
+    def hear_stage(self, stage: StageRecord) -> None:
+        """A stage has a new state."""
+        if stage.cache != CACHE_USE_HIT:
+            self._is_decided.set()
+
+    def wait(self) -> bool:
+        """Return when it is known. What may be written before any state changes is waited for only a moment."""
+        return not self._is_decided.wait(_ONLY_KNOWN_S) or self._is_expected
 
 
 class _LinkState:

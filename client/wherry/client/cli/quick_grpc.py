@@ -1,4 +1,7 @@
-"""Load gRPC without its half for asyncio, and without asyncio, which no command uses: half of what loading it costs."""
+"""Load gRPC and protobuf without the halves that no command uses: half of what loading them costs.
+
+That is asyncio and what gRPC does with it, and messages in plain Python, which are there for machines without the compiled ones.
+"""
 
 import contextlib
 import importlib
@@ -7,6 +10,7 @@ from collections.abc import Iterator
 from types import ModuleType
 
 _AIO, _ASYNCIO = "grpc.aio", "asyncio"
+_PLAIN_MESSAGES = "google.protobuf.internal.python_message"
 
 
 class _PutOff(ModuleType):
@@ -29,6 +33,7 @@ def unused_put_off() -> Iterator[None]:
         return
     stand_in = _PutOff(_ASYNCIO)
     sys.modules.setdefault(_AIO, _PutOff(_AIO))
+    sys.modules.setdefault(_PLAIN_MESSAGES, _PutOff(_PLAIN_MESSAGES))
     sys.modules.setdefault(_ASYNCIO, stand_in)
     try:
         yield

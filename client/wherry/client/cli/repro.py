@@ -76,7 +76,7 @@ def watch_to_end(
         heard = HeardRun(run)
         with interrupts.told_as_such():
             follower_for(terminal, run, client.stage_names(run)).follow(
-                heard.listen(client.watch(run.id, logs=shown, timeout=timeout))
+                heard.listen(client.watch(run.id, logs=shown, notes=False, timeout=timeout))
             )
             return heard.ended() or client.run(run.id).record
     except KeyboardInterrupt:

@@ -30,6 +30,9 @@ from wherry.service.domain.task import AttemptId, RunId
 
 _TAG = "$"
 
+# Made once: `json.dumps` with an option makes one for each call.
+_JSON = json.JSONEncoder(separators=(",", ":"))
+
 
 def dump_stage(stage: StageRecord) -> str:
     """Write a stage of a run."""
@@ -156,7 +159,7 @@ def load_circumstances(text: str) -> Circumstances:
 
 def _dump(plain: object) -> str:
     # ASCII only: lone surrogates of odd file names survive as escapes, and no column's encoding matters.
-    return json.dumps(plain, separators=(",", ":"))
+    return _JSON.encode(plain)
 
 
 def _plain_value(value: Any) -> Any:

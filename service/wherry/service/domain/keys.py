@@ -20,6 +20,9 @@ from wherry.service.domain.task import StrictKey
 
 KEY_VERSION = 1
 
+# Made once: `json.dumps` with an option makes one for each call.
+_JSON = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+
 
 def strict_key(  # noqa: PLR0913 - every part of a key has its name
     stage: Stage,
@@ -58,8 +61,7 @@ def strict_key(  # noqa: PLR0913 - every part of a key has its name
             [path, None if before is None else [before.hash, before.executable]]
             for path, before in previous.items()
         )
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    return StrictKey(hashlib.sha256(text.encode()).hexdigest())
+    return StrictKey(hashlib.sha256(_JSON.encode(content).encode()).hexdigest())
 
 
 def _canonical(value: Any) -> Any:

@@ -1,7 +1,7 @@
 """Submissions from the wire and needs to it. Everything from the wire is checked and bounded here."""
 
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -42,7 +42,7 @@ _COMPOSITION_FROM = {
 }
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_SECOND, _MICROSECOND = timedelta(seconds=1), timedelta(microseconds=1)
+_DAY_S = 24 * 60 * 60
 
 
 def digest_from(message: blobs_pb2.BlobDigest) -> Digest:
@@ -105,14 +105,21 @@ def _settings_from(flags: pipelines_pb2.SettingFlags) -> StageSettings:
 
 
 def moment(instant: datetime | None) -> Timestamp | None:
-    """Write a moment; None stays unset.
+    """Write a moment; None stays unset."""
+    if instant is None:
+        return None
+    message = Timestamp()
+    write_moment(message, instant)
+    return message
+
+
+def write_moment(message: Timestamp, instant: datetime) -> None:
+    """Write a moment where it belongs.
 
     As Timestamp.FromDatetime does, in a fraction of its time: every event of a run has one.
     """
-    if instant is None:
-        return None
     since = instant - _EPOCH
-    return Timestamp(seconds=since // _SECOND, nanos=since % _SECOND // _MICROSECOND * 1000)
+    message.seconds, message.nanos = since.days * _DAY_S + since.seconds, since.microseconds * 1000
 
 
 def name_from(text: str, what: str) -> str:

@@ -6,7 +6,7 @@ from wherry.service.domain.run import Event, Run, RunError, StageRecord, WriteBa
 from wherry.service.domain.states import CacheUse, Phase, State
 from wherry.service.domain.usage import Usage
 from wherry.service.ports.logs import LogLine, LogStream
-from wherry.service.rpc.convert import digest_to, moment
+from wherry.service.rpc.convert import digest_to, moment, write_moment
 from wherry.service.rpc.convert_pipelines import file_to, source_to
 from wherry.v1 import runs_pb2
 
@@ -78,38 +78,36 @@ def run_to(run: Run, *, with_stages: bool) -> runs_pb2.Run:
 
 def stage_to(stage: StageRecord) -> runs_pb2.StageRecord:
     """Write a stage of a run."""
-    if stage.since is None and stage == StageRecord(name=stage.name):
-        # Of these a run that is accepted is made: there may be thousands, and there is nothing more to say.
-        return runs_pb2.StageRecord(name=stage.name, state=runs_pb2.STATE_QUEUED)
-    return runs_pb2.StageRecord(
-        name=stage.name,
-        state=_STATE_TO[stage.state],
-        cache=_CACHE_TO[stage.cache] if stage.cache else runs_pb2.CACHE_USE_UNSPECIFIED,
-        key=stage.key,
-        from_run=stage.from_run or "",
-        from_user=stage.from_user,
-        source=source_to(stage.source),
-        attempt=stage.attempt,
-        node=stage.node,
-        image=stage.image,
-        phase=_PHASE_TO[stage.phase],
-        since=moment(stage.since),
-        exit_code=stage.exit_code,
-        reason=stage.reason,
-        wall_s=stage.wall_s,
-        usage=_usage_to(stage.usage),
-        earlier=[
-            runs_pb2.EndedAttempt(
-                reason=one.reason, exit_code=one.exit_code, wall_s=one.wall_s, usage=_usage_to(one.usage)
-            )
-            for one in stage.earlier
-        ],
-        deps=[file_to(dep) for dep in stage.deps],
-        outs=[file_to(out) for out in stage.outs],
-        params_json=stage.params_json,
-        undeclared=[file_to(file) for file in stage.undeclared],
-        undeclared_deps=stage.undeclared_deps,
-    )
+    message = runs_pb2.StageRecord()
+    _write_stage(message, stage)
+    return message
+
+
+def _write_stage(message: runs_pb2.StageRecord, stage: StageRecord) -> None:
+    """Write a stage where it belongs: there may be thousands, and copying one takes longer than writing what it has."""
+    message.name, message.state = stage.name, _STATE_TO[stage.state]
+    if stage.cache is not None:
+        message.cache = _CACHE_TO[stage.cache]
+    message.key, message.image, message.params_json = stage.key, stage.image, stage.params_json
+    message.from_run, message.from_user = stage.from_run or "", stage.from_user
+    message.source, message.phase = source_to(stage.source), _PHASE_TO[stage.phase]
+    message.attempt, message.node, message.reason = stage.attempt, stage.node, stage.reason
+    if stage.since is not None:
+        write_moment(message.since, stage.since)
+    if stage.exit_code is not None:
+        message.exit_code = stage.exit_code
+    if stage.wall_s is not None:
+        message.wall_s = stage.wall_s
+    if (usage := _usage_to(stage.usage)) is not None:
+        message.usage.CopyFrom(usage)
+    message.deps.extend(map(file_to, stage.deps))
+    message.outs.extend(map(file_to, stage.outs))
+    message.undeclared.extend(map(file_to, stage.undeclared))
+    message.undeclared_deps.extend(stage.undeclared_deps)
+    for one in stage.earlier:
+        message.earlier.add(
+            reason=one.reason, exit_code=one.exit_code, wall_s=one.wall_s, usage=_usage_to(one.usage)
+        )
 
 
 def _usage_to(usage: Usage) -> runs_pb2.ResourceUsage | None:
@@ -123,28 +121,35 @@ def _usage_to(usage: Usage) -> runs_pb2.ResourceUsage | None:
     )
 
 
-def events_to(events: Iterable[Event]) -> Iterator[runs_pb2.WatchRunResponse]:
-    """Write events, one to a message."""
-    for event in events:
-        if isinstance(event.about, Run):
-            run = run_to(event.about, with_stages=False)
-            yield runs_pb2.WatchRunResponse(sequence=event.sequence, run=run)
-        else:
-            yield runs_pb2.WatchRunResponse(sequence=event.sequence, stage=stage_to(event.about))
+def event_to(event: Event) -> runs_pb2.WatchRunResponse:
+    """Write an event."""
+    message = runs_pb2.WatchRunResponse()
+    _write_event(message, event)
+    return message
 
 
 def batches_to(events: Iterable[Event]) -> Iterator[runs_pb2.WatchRunResponse]:
     """Write events, several to a message as long as it stays small: records of stages with many files are large."""
-    batch, size = list[runs_pb2.WatchRunResponse](), 0
-    for message in events_to(events):
-        more = message.ByteSize()
-        if batch and size + more > _BATCH_BYTES_MAX:
-            yield runs_pb2.WatchRunResponse(batch=batch)
-            batch, size = [], 0
-        batch.append(message)
+    message, size = runs_pb2.WatchRunResponse(), 0
+    for event in events:
+        written = message.batch.add()
+        _write_event(written, event)
+        more = written.ByteSize()
+        if size and size + more > _BATCH_BYTES_MAX:
+            del message.batch[-1]
+            yield message
+            message, size = runs_pb2.WatchRunResponse(batch=[written]), 0
         size += more
-    if batch:
-        yield runs_pb2.WatchRunResponse(batch=batch)
+    if size:
+        yield message
+
+
+def _write_event(message: runs_pb2.WatchRunResponse, event: Event) -> None:
+    message.sequence = event.sequence
+    if isinstance(event.about, Run):
+        message.run.CopyFrom(run_to(event.about, with_stages=False))
+    else:
+        _write_stage(message.stage, event.about)
 
 
 def line_to(kept: LogLine) -> runs_pb2.LogLine:

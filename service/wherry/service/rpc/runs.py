@@ -18,7 +18,7 @@ from wherry.service.ports.submissions import SubmissionStore
 from wherry.service.rpc.caller import user_of
 from wherry.service.rpc.context import Context
 from wherry.service.rpc.convert import expect_at_most, name_from, needs_to, note_from, submission_from
-from wherry.service.rpc.convert_runs import batches_to, events_to, run_to
+from wherry.service.rpc.convert_runs import batches_to, event_to, run_to
 from wherry.service.rpc.shared_pages import SharedPages
 from wherry.service.usecases.follow_run import FollowRun
 from wherry.service.usecases.stop_run import StopRun
@@ -122,11 +122,10 @@ class RunServicer(runs_pb2_grpc.RunServiceServicer):
         self, request: runs_pb2.WatchRunRequest, context: Context
     ) -> AsyncIterator[runs_pb2.WatchRunResponse]:
         """Stream what happens to a run."""
-        messages_of = batches_to if request.in_batches else events_to
         async for events in self._follow.events(
             request.run, after=request.after_sequence, wait_s=_wait_from(request.wait_s)
         ):
-            for message in messages_of(events):
+            for message in batches_to(events) if request.in_batches else map(event_to, events):
                 yield message
 
     async def CancelRun(  # noqa: N802
