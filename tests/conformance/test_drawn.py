@@ -3,6 +3,8 @@
 import shutil
 from pathlib import Path
 
+import pytest
+
 from tests.conformance.draw import draw
 from tests.conformance.drawn_comparison import Differs, compare
 from tests.conformance.dvc_process import dvc_process
@@ -12,8 +14,10 @@ _SEEDS = (1, 2)
 _PROJECTS_PER_SEED = 10
 
 
-def test_drawn_projects_mean_what_they_mean_to_dvc(tmp_path: Path) -> None:
-    drawn = [project for number in _SEEDS for project in draw(number, _PROJECTS_PER_SEED)]
+# Each by itself: all of them take long enough to reach the time limit on a busy machine.
+@pytest.mark.parametrize("number", _SEEDS)
+def test_drawn_projects_mean_what_they_mean_to_dvc(tmp_path: Path, number: int) -> None:
+    drawn = draw(number, _PROJECTS_PER_SEED)
     results = []
     with dvc_process(tmp_path / "dvc") as process:
         for position, project in enumerate(drawn):

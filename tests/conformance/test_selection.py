@@ -177,11 +177,15 @@ def _is_ordered(pipeline: Pipeline, chosen: Sequence[StageName]) -> bool:
     )
 
 
-def test_targets_and_flags_choose_what_dvc_goes_through_or_are_refused_as_there(nested: Path) -> None:
-    questions = list(_questions())
+# All of them at once take long enough to reach the time limit on a busy machine.
+@pytest.mark.parametrize("part", range(4))
+def test_targets_and_flags_choose_what_dvc_goes_through_or_are_refused_as_there(
+    nested: Path, part: int
+) -> None:
+    questions = list(_questions())[part::4]
     answers = ask_repro(nested, questions)
-    assert sum(answer is None for answer in answers) > 50
-    assert sum(answer is not None for answer in answers) > 160
+    assert sum(answer is None for answer in answers) > 12
+    assert sum(answer is not None for answer in answers) > 40
     assert _differences(nested, questions, answers) == []
 
 
