@@ -137,6 +137,16 @@ def test_malformed_hashes_are_refused(channel: grpc.Channel, token: Metadata, ba
     assert reason_of(refused.value) == "DIGEST_MALFORMED"
 
 
+def test_a_malformed_second_name_is_refused(channel: grpc.Channel, token: Metadata) -> None:
+    stub = blobs_pb2_grpc.BlobServiceStub(channel)
+    request = blobs_pb2.FinishUploadRequest(digest=digest_of(b"never sent"), sha256="0" * 63)
+
+    with pytest.raises(grpc.RpcError) as refused:
+        list(stub.FinishUpload(request, metadata=token))
+
+    assert reason_of(refused.value) == "DIGEST_MALFORMED"
+
+
 def test_many_hashes_are_asked_for_packed_beside_digests_or_alone(
     channel: grpc.Channel, token: Metadata
 ) -> None:
