@@ -216,6 +216,8 @@ stages:
   ask: {cmd: "python3 -c 'import os; os.environ[\\"API_TOKEN\\"]'", deps: [a], outs: [asked]}
   then: {cmd: cp asked then, deps: [asked], outs: [then]}
   last: {cmd: cp then last, deps: [then], outs: [last]}
+  make: {cmd: cp a made, deps: [a], outs: [made]}
+  change: {cmd: echo x >>made, deps: [made], outs: [changed]}
   values: {cmd: echo 1 >values, params: [v.toml: [k]], outs: [values]}
 """
 
@@ -230,6 +232,7 @@ def test_why_stages_could_not_run_is_said_where_it_stands_and_with_what_to_do(ma
     assert "`wherry secret set API_TOKEN`" in done.err
     # Not 'then', which waited for it itself.
     assert reasons["then"] == reasons["last"] == "ask did not succeed"
+    assert "'made' is an input, which a stage cannot change" in reasons["change"]
     assert reasons["values"].endswith("(v.toml:1:5)")
     # A line of the table has no room for it.
     planned = project.wherry("status").expect(0)

@@ -14,6 +14,7 @@ from wherry.client.git_ignore import keep_out_of_git
 from wherry.client.ignore import IgnoreRules
 from wherry.client.paths import place_inside
 from wherry.client.project import Project, run_git
+from wherry.client.unwritable import cannot_write
 from wherry.v1 import pipelines_pb2
 from wherry.v1.pipelines_pb2 import AddedStage
 
@@ -110,7 +111,7 @@ def write_added(project: Project, added: AddedStage) -> Edited:
         _replace(target, added.content)
         ignores = keep_out_of_git(project.root, added.git_ignored) if project.git_root else []
     except OSError as exc:
-        raise FileTrouble(f"cannot write {exc.filename or added.path}: {exc.strerror or exc}") from exc
+        raise cannot_write(exc.filename or added.path, exc) from exc
     return Edited(pipeline_file=added.path, git_ignores=tuple(ignores))
 
 

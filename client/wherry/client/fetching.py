@@ -18,8 +18,9 @@ from pathlib import Path
 
 from wherry.client.bucket import Bucket, BucketTrouble
 from wherry.client.direct import DirectWay
-from wherry.client.errors import FileTrouble, ProtocolBroken
+from wherry.client.errors import ProtocolBroken
 from wherry.client.reserving import reserve
+from wherry.client.unwritable import cannot_write
 from wherry.v1.blobs_pb2 import BlobDigest, SignedRequest
 
 _RANGE_BYTES = 16 * 1024 * 1024
@@ -85,7 +86,7 @@ class Fetcher:
             self._folder.mkdir(parents=True, exist_ok=True)
             return self._fetch(blob, size, request, copy_executable=copy_executable)
         except OSError as exc:
-            raise FileTrouble(f"cannot write {exc.filename or self._folder}: {exc.strerror or exc}") from exc
+            raise cannot_write(exc.filename or self._folder, exc) from exc
 
     def _fetch(
         self, blob: str, size: int, request: SignedRequest, *, copy_executable: bool | None

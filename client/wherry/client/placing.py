@@ -14,12 +14,13 @@ from wherry.client.data import TREE_SUFFIX, parse_tree
 from wherry.client.direct import DIRECT_BYTES_MIN, DirectWay
 from wherry.client.downloading import MemorySink, download
 from wherry.client.dvc_cache import DvcCache, read_cache_settings
-from wherry.client.errors import FileTrouble, ProtocolBroken
+from wherry.client.errors import ProtocolBroken
 from wherry.client.fetching import fetch_large
 from wherry.client.hashing import Hasher
 from wherry.client.paths import check_wire_path, place_inside
 from wherry.client.progress import Progress
 from wherry.client.sinks import CacheSink, FileSink
+from wherry.client.unwritable import cannot_write
 from wherry.v1.blobs_pb2 import BlobDigest
 
 _MD5 = re.compile(r"[0-9a-f]{32}")
@@ -111,7 +112,7 @@ class Placer:
             self._complete_cache(wanted, leaves)
             removed = [gone for item in wanted for gone in self._tidy(item, trees)]
         except OSError as exc:
-            raise FileTrouble(f"cannot write {exc.filename or 'a file'}: {exc.strerror or exc}") from exc
+            raise cannot_write(exc.filename or "a file", exc) from exc
         return Placed(
             written=tuple(leaf.path for leaf in todo),
             kept=len(leaves) - len(todo),

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from wherry.client.errors import BadConfiguration, FileTrouble, Unknown
+from wherry.client.errors import BadConfiguration, Unknown
+from wherry.client.unwritable import cannot_write
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
@@ -127,5 +128,5 @@ def write_profiles(environ: Mapping[str, str], profiles: Profiles) -> Path:
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as exc:
-        raise FileTrouble(f"cannot write {file}: {exc.strerror or exc}") from exc
+        raise cannot_write(file, exc) from exc
     return file

@@ -252,6 +252,13 @@ def test_the_embedded_service_is_found_by_its_record_with_its_token(
     assert service.metadata["authorization"] == "Bearer t0ken"
 
 
+def test_of_what_stages_used_only_what_was_counted_is_shown(wherry: Run, service: FakeService) -> None:
+    stage = service.script.run.stages.add(name="train")
+    stage.usage.cpu_s = 1.5
+    stage.usage.read_bytes = 1024
+    assert "\nUSED BY  CPU    READ\ntrain    1.5 s  1.0 KiB\n" in wherry("show", "42").out
+
+
 def test_a_secret_without_a_value_is_asked_for_again(wherry: Run) -> None:
     done = wherry("secret", "set", "TOKEN")
     assert done.code == 255

@@ -272,6 +272,11 @@ def test_a_failed_stage_is_code_1_with_reason_last_output_and_hint(
     assert "  | epoch 1\n" in done.err
     assert "  hint: all of its output: `wherry logs 42 train`" in done.err
     assert done.json()["error"] == {"id": "STAGE_FAILED", "message": "stage 'train' failed", "hint": "look"}
+    # Under -q nothing of it was shown before either; and the last lines are of the failure.
+    quiet = wherry("repro", "-q")
+    assert "  | epoch 1\n" in quiet.err
+    (line,) = wherry("repro").out.splitlines()
+    assert line.startswith("Run 42 failed")
 
 
 def test_detach_returns_the_run_and_writes_nothing(

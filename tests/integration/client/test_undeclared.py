@@ -46,6 +46,11 @@ def test_stages_that_read_the_same_are_named_together(wherry: Run, service: Fake
         "Wherry runs them again when one changes, `dvc repro` does not. "
         "To declare, add to the stages in dvc.yaml:\n    deps:\n    - h.py\n    - i.py\n"
     ) in done.err
+    shown = wherry("show", "42").out
+    assert (
+        "s@0, s@1, s@2, s@3 and 2 more read without declaring:\n    deps:\n    - h.py\n    - i.py\n" in shown
+    )
+    assert shown.count("without declaring") == 1
 
 
 def test_of_many_stages_a_few_are_told_and_the_rest_counted(wherry: Run, service: FakeService) -> None:

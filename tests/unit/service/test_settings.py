@@ -142,3 +142,10 @@ def test_a_wrong_setting_is_refused_with_its_place(value: dict[str, object], say
 def test_a_broken_settings_file_is_refused(text: bytes) -> None:
     with pytest.raises(PipelineInvalid):
         parse_settings_file(text)
+
+
+@pytest.mark.parametrize("key", ["server", "project"])
+def test_what_belongs_to_the_top_of_the_file_is_sent_there(key: str) -> None:
+    with pytest.raises(PipelineInvalid) as caught:
+        parse_settings_file(f'[defaults]\n{key} = "x"\n'.encode())
+    assert caught.value.hint == f"{key!r} stands at the top of .dvc/wherry.toml, before [defaults]."

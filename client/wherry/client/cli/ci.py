@@ -21,6 +21,7 @@ from wherry.client.documents import state_word
 from wherry.client.errors import ClientError, FileTrouble
 from wherry.client.report import Section, cell, report_text
 from wherry.client.revisions import Which
+from wherry.client.unwritable import cannot_write
 from wherry.client.watching import ENDED
 from wherry.v1.pipelines_pb2 import Pipeline
 from wherry.v1.runs_pb2 import Run
@@ -172,4 +173,4 @@ def _write(file: Path, text: str, *, append: bool) -> None:
         with file.open("a" if append else "w", encoding="utf-8") as stream:
             stream.write(text)
     except OSError as exc:
-        raise FileTrouble(f"cannot write {file}: {exc.strerror or exc}") from exc
+        raise cannot_write(file, exc) from exc

@@ -3,6 +3,7 @@
 import unicodedata
 
 _ELLIPSIS = "…"
+_NAME_COLUMNS_MIN = 8
 
 
 def columns_of(text: str) -> int:
@@ -16,20 +17,32 @@ def fit(text: str, columns: int) -> str:
     """Cut text to at most so many columns, with an ellipsis where it is cut."""
     if columns_of(text) <= columns:
         return text
-    used = 0
-    kept = []
-    for character in text:
-        used += _columns_of_character(character)
-        if used > columns - 1:
-            break
-        kept.append(character)
-    return "".join(kept) + _ELLIPSIS if columns > 0 else ""
+    return _begin(text, columns - 1) + _ELLIPSIS if columns > 0 else ""
+
+
+def fit_name(name: str, columns: int) -> str:
+    """Cut the name of a stage: what tells it from others stands at its end, behind the file that many have in common."""
+    if columns_of(name) <= columns or columns < _NAME_COLUMNS_MIN:
+        return fit(name, columns)
+    _, colon, own = name.rpartition(":")
+    # Of a generated stage's own name the beginning says what it is, and the end which of them.
+    first = 0 if colon and columns_of(own) < columns else columns // 3
+    return _begin(own, first) + _ELLIPSIS + _begin(name[::-1], columns - 1 - first)[::-1]
 
 
 def pad(text: str, columns: int) -> str:
-    """Cut or fill text to exactly so many columns."""
-    cut = fit(text, columns)
-    return cut + " " * (columns - columns_of(cut))
+    """Fill text to so many columns."""
+    return text + " " * (columns - columns_of(text))
+
+
+def _begin(text: str, columns: int) -> str:
+    """As much of the beginning as fits."""
+    used = 0
+    for index, character in enumerate(text):
+        used += _columns_of_character(character)
+        if used > columns:
+            return text[:index]
+    return text
 
 
 def _columns_of_character(character: str) -> int:

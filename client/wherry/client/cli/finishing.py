@@ -56,7 +56,8 @@ def finish(
 
         tell_job(terminal, client, run)
     if run.state not in {STATE_SUCCEEDED, STATE_CANCELLED}:
-        tell_failures(terminal, client, run, with_logs=terminal.is_live or not logs_shown)
+        shown = logs_shown and not (terminal.is_live or terminal.quiet)
+        tell_failures(terminal, client, run, with_logs=not shown)
     if undeclared_in(run, hits=False):
         tell_undeclared(terminal, run, client.stage_names(run))
     if as_json:
@@ -64,7 +65,8 @@ def finish(
         return run_exit_code(run)
     if not terminal.quiet:
         terminal.answer(summary_line(run))
-        if root is not None:
+        # After a failure the last lines say what failed; `wherry metrics show` has the rest.
+        if root is not None and run.state == STATE_SUCCEEDED:
             for line in metrics_table(root, run, width=terminal.width):
                 terminal.answer(line)
     return run_exit_code(run)

@@ -17,11 +17,12 @@ from wherry.client.cli.terminal import Terminal, plain
 from wherry.client.client import Client
 from wherry.client.dvc_remote import remote_settings
 from wherry.client.dvc_remote import write_remote as set_remote
-from wherry.client.errors import ClientError, FileTrouble, Invalid, Refused, Unreachable
+from wherry.client.errors import ClientError, Invalid, Refused, Unreachable
 from wherry.client.project import Project, find_project
 from wherry.client.scanning import list_files
 from wherry.client.survey.proposal import Basis, Proposal, propose
 from wherry.client.survey.survey import Survey, survey_project
+from wherry.client.unwritable import cannot_write
 from wherry.v1.pipelines_pb2 import Pipeline
 
 _SETTINGS_FILE = ".dvc/wherry.toml"
@@ -177,7 +178,7 @@ def _write(file: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
         temporary.replace(file)
     except OSError as exc:
-        raise FileTrouble(f"cannot write {file}: {exc.strerror or exc}") from exc
+        raise cannot_write(file, exc) from exc
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby, islice
 
-from wherry.client.cli.columns import columns_of, fit, pad
+from wherry.client.cli.columns import columns_of, fit, fit_name, pad
 from wherry.client.cli.run_model import RunModel, WatchedStage
 from wherry.client.cli.terminal import Terminal, output_text, plain
 from wherry.client.cli.units import duration_words
@@ -163,7 +163,12 @@ def lasting_rows(model: RunModel, names: StageNames, columns: int) -> Iterator[R
                 yield _stage_row(member, names, name_columns=name_columns, columns=columns, now=now)
         if len(members) > 1:
             counts = ", ".join(f"{number} {word}" for word, number in _counts(members))
-            yield Row(fit(f"{pad(plain(names.seen(key)) + '@*', name_columns)}  {counts}", columns - 1))
+            yield Row(
+                fit(
+                    f"{pad(fit_name(plain(names.seen(key)) + '@*', name_columns), name_columns)}  {counts}",
+                    columns - 1,
+                )
+            )
     for bad in () if shown else model.bad.values():
         yield _stage_row(bad, names, name_columns=name_columns, columns=columns, now=now)
     if not shown:
@@ -206,7 +211,7 @@ def _footer(model: RunModel, title: str, now: float) -> str:
 
 def _stage_row(stage: WatchedStage, names: StageNames, *, name_columns: int, columns: int, now: float) -> Row:
     words = plain(stage.words(now))
-    name = pad(plain(names.seen(stage.name)), name_columns)
+    name = pad(fit_name(plain(names.seen(stage.name)), name_columns), name_columns)
     text = fit(f"{name}  {words}", columns - 1)
     word = words.partition(" ")[0].rstrip(",")
     begins = len(name) + 2

@@ -14,8 +14,8 @@ from wherry.client.cli.session import open_session
 from wherry.client.cli.settings import Command, Settings
 from wherry.client.cli.terminal import Terminal, output_text
 from wherry.client.client import Client
-from wherry.client.errors import FileTrouble
 from wherry.client.run import Run
+from wherry.client.unwritable import cannot_write
 
 _TAIL_LINES = 500
 
@@ -74,7 +74,7 @@ def _write(file: Path, page: str) -> Path:
     try:
         file.write_text(page, encoding="utf-8")
     except OSError as exc:
-        raise FileTrouble(f"cannot write {file}: {exc.strerror or exc}") from exc
+        raise cannot_write(file, exc) from exc
     return file.resolve()
 
 

@@ -31,6 +31,7 @@ from wherry.client.plots.page import write_page
 from wherry.client.plots.templates import TEMPLATES
 from wherry.client.project import read_commit
 from wherry.client.revisions import WORKSPACE, Revision
+from wherry.client.unwritable import cannot_write
 
 if TYPE_CHECKING:
     from wherry.client.plots.drawing import Format
@@ -209,7 +210,7 @@ def _written(folder: Path, contents: Mapping[str, bytes]) -> Callable[[Image], s
             folder.mkdir(parents=True, exist_ok=True)
             path.write_bytes(contents[image.digest.hash])
         except OSError as exc:
-            raise FileTrouble(f"cannot write {path}: {exc.strerror or exc}") from exc
+            raise cannot_write(path, exc) from exc
         return str(path.absolute())
 
     return write
@@ -259,5 +260,5 @@ def _write(file: Path, content: bytes) -> Path:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(content)
     except OSError as exc:
-        raise FileTrouble(f"cannot write {file}: {exc.strerror or exc}") from exc
+        raise cannot_write(file, exc) from exc
     return file.resolve()

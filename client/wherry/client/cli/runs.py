@@ -24,6 +24,8 @@ from wherry.client.run import Pulled
 from wherry.client.watching import ENDED
 from wherry.v1.runs_pb2 import CACHE_USE_HIT, Run, StageRecord
 
+_USED = ("USED BY", "CPU", "MEMORY", "READ", "WRITTEN")
+
 
 @click.command(cls=Command)
 @click.option("-a", "--all", "every", is_flag=True, help="Of all projects.")
@@ -76,7 +78,7 @@ def show(settings: Settings, run: str, as_json: bool) -> None:  # noqa: FBT001
         used = [row for stage in found.stages for row in _usage_rows(plain(seen(stage.name)), stage)]
         if used:
             terminal.answer("")
-            for line in table(("USED BY", "CPU", "MEMORY", "READ", "WRITTEN"), used, width=terminal.width):
+            for line in table(*_counted(_USED, used), width=terminal.width):
                 terminal.answer(line)
         for line in undeclared_lines(undeclared_in(found, hits=True), client.stage_names(found)):
             terminal.answer(line)
@@ -250,6 +252,12 @@ def _row(run: Run) -> tuple[str, ...]:
         plain(run.user) or "-",
         plain(run.project),
     )
+
+
+def _counted(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> tuple[list[str], list[list[str]]]:
+    """Leave out the columns of what this machine counts for nobody."""
+    kept = [index for index in range(len(header)) if any(row[index] != "-" for row in rows)]
+    return [header[index] for index in kept], [[row[index] for index in kept] for row in rows]
 
 
 def _usage_rows(name: str, stage: StageRecord) -> Iterator[tuple[str, ...]]:

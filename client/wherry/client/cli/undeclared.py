@@ -22,10 +22,7 @@ def undeclared_in(run: Run, *, hits: bool) -> list[StageRecord]:
 
 def tell_undeclared(terminal: Terminal, run: Run, names: StageNames) -> None:
     """Warn of what the stages that ran have read; those that read the same are named together."""
-    alike: dict[tuple[str, ...], list[StageRecord]] = {}
-    for stage in undeclared_in(run, hits=False):
-        alike.setdefault(tuple(_deps(stage)), []).append(stage)
-    groups = list(alike.values())
+    groups = _alike(undeclared_in(run, hits=False))
     for group in groups[:_GROUPS_MAX]:
         count = len(group[0].undeclared)
         files = "a file" if count == 1 else f"{count} files"
@@ -45,6 +42,14 @@ def tell_undeclared(terminal: Terminal, run: Run, names: StageNames) -> None:
         )
 
 
+def _alike(stages: Iterable[StageRecord]) -> list[list[StageRecord]]:
+    """Put those together that read the same."""
+    alike: dict[tuple[str, ...], list[StageRecord]] = {}
+    for stage in stages:
+        alike.setdefault(tuple(_deps(stage)), []).append(stage)
+    return list(alike.values())
+
+
 def _listed(words: list[str]) -> str:
     """Name a few, and say how many more there are."""
     few = words[:_NAMES_MAX]
@@ -54,10 +59,11 @@ def _listed(words: list[str]) -> str:
 
 
 def undeclared_lines(stages: Iterable[StageRecord], names: StageNames) -> Iterator[str]:
-    """Name each stage with what to add to it."""
-    for stage in stages:
-        yield f"{plain(names.seen(stage.name))} reads without declaring:"
-        yield from deps_lines(stage)
+    """Name stages with what to add to them; those that read the same once."""
+    for group in _alike(stages):
+        readers = _listed([plain(names.seen(stage.name)) for stage in group])
+        yield f"{readers} {'reads' if len(group) == 1 else 'read'} without declaring:"
+        yield from deps_lines(group[0])
 
 
 def deps_lines(stage: StageRecord) -> Iterator[str]:

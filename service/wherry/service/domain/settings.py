@@ -127,6 +127,8 @@ _READERS: Mapping[str, tuple[str, Reader]] = {
     "undeclared": ("undeclared", read_choice(*Undeclared, as_type=Undeclared)),
 }
 
+_OF_THE_CLIENT = frozenset({"server", "project"})
+
 STAGE_SETTINGS = tuple(_READERS)
 """The settings of a stage that are read."""
 
@@ -222,6 +224,9 @@ def parse_run_cache_settings(table: object, place: Place) -> bool:
 
 
 def _unknown(key: str, place: Place) -> PipelineInvalid:
+    if key in _OF_THE_CLIENT and place.path == SETTINGS_FILE:
+        hint = f"{key!r} stands at the top of {SETTINGS_FILE}, before [defaults]."
+        return PipelineInvalid(f"unknown stage setting {key!r}", hint=hint, place=place)
     near = difflib.get_close_matches(str(key), _READERS, n=1)
     hint = f"Did you mean {near[0]!r}?" if near else f"Known settings: {', '.join(_READERS)}."
     return PipelineInvalid(f"unknown stage setting {key!r}", hint=hint, place=place)
