@@ -14,6 +14,7 @@ from typing import Any
 
 from tests.dvc_init import init_dvc
 from tests.dvc_program import run_dvc
+from tests.wherry_program import run_wherry
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 WHERRY = Path(sys.executable).with_name("wherry")
@@ -83,7 +84,9 @@ class Service:
 
     def wherry(self, *args: str | Path, cwd: Path, user: str = "ana", stdin: str = "") -> Finished:
         """Run the command line in a folder."""
-        return run([WHERRY, *args], cwd=cwd, env=self.environment(user), stdin=stdin)
+        command = [str(word) for word in (WHERRY, *args)]
+        done = run_wherry(command, cwd=cwd, env=self.environment(user), stdin=stdin)
+        return Finished(done.returncode, done.stdout, done.stderr)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.integration.client.fake_service import FakeService
+from tests.wherry_program import run_wherry
 
 WHERRY = Path(sys.executable).with_name("wherry")
 
@@ -61,15 +62,8 @@ def environment(tmp_path: Path) -> dict[str, str]:
 def wherry(project: Path, service: FakeService, environment: dict[str, str]) -> Run:
     def run(*arguments: str, folder: Path = project, **extra: str) -> Finished:
         variables = {**environment, "WHERRY_SERVER": service.address, **extra}
-        done = subprocess.run(
-            [str(WHERRY), *arguments],
-            cwd=folder,
-            env={key: value for key, value in variables.items() if value},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=120,
-            check=False,
-        )
-        return Finished(done.returncode, done.stdout.decode(), done.stderr.decode())
+        kept = {key: value for key, value in variables.items() if value}
+        done = run_wherry([str(WHERRY), *arguments], cwd=folder, env=kept)
+        return Finished(done.returncode, done.stdout, done.stderr)
 
     return run
