@@ -60,21 +60,13 @@ class ServiceClient:
         return [tuple(changes.set_params) for changes in answer.combinations]
 
     def watch(
-        self,
-        run: str,
-        *,
-        logs: bool = True,
-        notes: bool = True,
-        timeout: float | None = None,
-        patience_s: float = 300.0,
+        self, run: str, *, logs: bool = True, timeout: float | None = None, patience_s: float = 300.0
     ) -> Iterator[Event]:
         """Tell what happens to a run until it has ended, over lost connections too.
 
-        Without `notes`, of a run in which nothing is written the lines about known results may be left out: what they
-        say stands in the states. `timeout` bounds the watching, `patience_s` how long a lost connection is tried again; both seconds.
+        `timeout` bounds the watching, `patience_s` how long a lost connection is tried again; both seconds.
         """
-        watcher = Watcher(self._connection, run, logs=logs, notes=notes, patience_s=patience_s)
-        return watcher.events(timeout=timeout)
+        return Watcher(self._connection, run, logs=logs, patience_s=patience_s).events(timeout=timeout)
 
     def logs(
         self, run: str, *, stage: str = "", follow: bool = False, patience_s: float = 300.0

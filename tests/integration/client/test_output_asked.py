@@ -8,7 +8,7 @@ import pytest
 from tests.integration.client.fake_service import FakeService
 from wherry.client import watching
 from wherry.client.client import Client
-from wherry.client.watching import Event, Output
+from wherry.client.watching import Event, Output, Watcher
 from wherry.v1 import runs_pb2
 
 _KNOWN = runs_pb2.StageRecord(
@@ -22,7 +22,7 @@ _LONG_S = 3600.0
 def _watch(service: FakeService, folder: Path, *, notes: bool) -> list[Event]:
     environ = {**os.environ, "WHERRY_HOME": str(folder), "WHERRY_USER": "ana"}
     with Client(server=service.address, folder=folder, environ=environ) as client:
-        return list(client.watch("42", notes=notes, timeout=60))
+        return list(Watcher(client.connection, "42", notes=notes).events(timeout=60))
 
 
 def _lines(events: list[Event]) -> list[bytes]:
@@ -62,5 +62,5 @@ def test_after_a_moment_though_nothing_was_heard(
     service.script.events, service.script.never_ends = [_KNOWN], True
     environ = {**os.environ, "WHERRY_HOME": str(tmp_path), "WHERRY_USER": "ana"}
     with Client(server=service.address, folder=tmp_path, environ=environ) as client:
-        events = client.watch("42", notes=False, timeout=60)
+        events = Watcher(client.connection, "42", notes=False).events(timeout=60)
         assert next(event for event in events if isinstance(event, Output)).line.stage == "prepare"

@@ -104,6 +104,17 @@ def test_what_is_to_run_whatever_is_known_is_left(tmp_path: Path) -> None:
     drive(tmp_path, {}, check)
 
 
+def test_of_a_frozen_stage_no_other_result_counts_than_that_of_the_lock(tmp_path: Path) -> None:
+    async def check(house: House) -> None:
+        house.runner.behaviours["one"] = lambda task: _keep(house, task)
+        for frozen, state in (("false", State.SUCCEEDED), ("true", State.FAILED)):
+            pipeline = f"stages:\n  one: {{cmd: o, deps: [a], outs: [o], frozen: {frozen}}}\n"
+            run = await house.end_of(await house.start({"dvc.yaml": pipeline, "a": "1"}))
+            assert states(run) == {"one": state}
+
+    drive(tmp_path, {}, check)
+
+
 def test_a_result_whose_output_is_gone_is_left(tmp_path: Path) -> None:
     async def check(house: House) -> None:
         first = await _run(house, RunOptions(keep_going=True))

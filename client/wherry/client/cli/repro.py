@@ -17,6 +17,7 @@ from wherry.client.client import Client
 from wherry.client.documents import run_document
 from wherry.client.heard_run import HeardRun
 from wherry.client.selection import Selection
+from wherry.client.watching import Watcher
 from wherry.v1.runs_pb2 import Run
 
 
@@ -74,9 +75,10 @@ def watch_to_end(
     shown = logs and not terminal.quiet
     try:
         heard = HeardRun(run)
+        watcher = Watcher(client.connection, run.id, logs=shown, notes=False)
         with interrupts.told_as_such():
             follower_for(terminal, run, client.stage_names(run)).follow(
-                heard.listen(client.watch(run.id, logs=shown, notes=False, timeout=timeout))
+                heard.listen(watcher.events(timeout=timeout))
             )
             return heard.ended() or client.run(run.id).record
     except KeyboardInterrupt:

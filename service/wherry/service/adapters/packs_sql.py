@@ -95,8 +95,10 @@ class SqlPackIndex(PackIndex):
         return (await self._find_missing(hashes)).intersection(hashes) if hashes else set()
 
     async def _find_all_missing(self, hashes: Collection[BlobHash]) -> set[BlobHash]:
-        missing = set(hashes)
-        for part in _cut(sorted(missing), _TRANSACTION_MAX):
+        # Not by way of a set: who asks for many asks in order, and then there is nothing to sort.
+        ordered = sorted(dict.fromkeys(hashes))
+        missing = set(ordered)
+        for part in _cut(ordered, _TRANSACTION_MAX):
             missing -= await self._database.run(partial(_HELD, hashes=part))
         return missing
 

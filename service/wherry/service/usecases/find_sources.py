@@ -27,7 +27,12 @@ class FindSources:
     async def find_missing(self, hashes: Collection[BlobHash]) -> set[BlobHash]:
         """The ones that are not held."""
         missing = await self._index.find_missing(hashes)
-        return await self._packs.find_missing(missing) if missing else missing
+        # In the order of the question, which may be that of the index.
+        return (
+            await self._packs.find_missing([blob for blob in hashes if blob in missing])
+            if missing
+            else missing
+        )
 
     async def packed(self, hashes: Collection[BlobHash]) -> set[BlobHash]:
         """Those that stand in packs."""
