@@ -128,7 +128,7 @@ def test_what_a_stage_used_is_shown(failed: tuple[Project, Any]) -> None:
 
     assert set(usage) == {"peak_memory_bytes", "cpu_s", "read_bytes", "written_bytes"}
     assert usage["peak_memory_bytes"] > 1024**2
-    assert re.search(r"\nslow +\d+\.\d s +\d+\.\d MiB ", shown)
+    assert re.search(r"\nslow +\d+\.\d s +\d+\.\d MiB", shown)
 
 
 def test_every_attempt_is_in_the_log_and_counted(failed: tuple[Project, Any]) -> None:
