@@ -35,7 +35,7 @@ ENDED = frozenset({STATE_SUCCEEDED, STATE_FAILED, STATE_CANCELLED, STATE_SKIPPED
 
 # The last lines of a stage come on another stream than its end: the end is held back until that is quiet.
 _HOLD_S = 0.15
-# A run that has ended so soon, with nothing but known results, is not asked for its output.
+# A run that tells of a known result so often, and of nothing else until it has ended, is not asked for its output.
 _ONLY_KNOWN_S = 0.3
 # After the run's end lines may be on their way for as long as they come. So long a silence, in which a lost connection
 # is found again, means that no more come.
@@ -297,6 +297,7 @@ class _OutputExpected:
     def __init__(self, *, at_once: bool) -> None:
         self._is_decided = threading.Event()
         self._is_expected = True
+        self._quiet_since = time.monotonic()
         if at_once:
             self._is_decided.set()
 
@@ -308,12 +309,16 @@ class _OutputExpected:
 
     def hear_stage(self, stage: StageRecord) -> None:
         """A stage has a new state."""
+        self._quiet_since = time.monotonic()
         if stage.cache != CACHE_USE_HIT:
             self._is_decided.set()
 
     def wait(self) -> bool:
-        """Return when it is known. What may be written before any state changes is waited for only a moment."""
-        return not self._is_decided.wait(_ONLY_KNOWN_S) or self._is_expected
+        """Return when it is known. What may be written while no state changes is waited for only a moment."""
+        while (left := self._quiet_since + _ONLY_KNOWN_S - time.monotonic()) > 0:
+            if self._is_decided.wait(left):
+                break
+        return self._is_expected
 
 
 class _LinkState:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from wherry.service.domain.dvc.params import parse_params_file, read_params
+from wherry.service.domain.dvc.params import ParamsParser, parse_params_file, read_params
 from wherry.service.domain.dvc.pipeline_file import parse_pipeline_file
 from wherry.service.domain.dvc.stage import Stage
 from wherry.service.domain.errors import PipelineInvalid
@@ -93,6 +93,19 @@ def test_files_and_keys_come_in_the_order_of_the_lock() -> None:
 def test_a_dotted_key_reaches_into_mappings_and_lists(key: str, value: Any) -> None:
     text = "a: {b: 1}\nl: [x, {k: 2}]\nn: {1: one}\n'null':\na-b: {c d: 3}\n"
     assert _read(f"['{key}']", params__yaml=text) == {"params.yaml": {key: value}}
+
+
+def test_stages_that_share_a_parser_read_the_same_and_hear_of_what_is_wrong_each_at_its_place() -> None:
+    parser = ParamsParser()
+    files: dict[ProjectPath, bytes | None] = {ProjectPath("params.yaml"): b"a: 1\nb: {c: 2}\n"}
+    for params, value in (("[a]", {"a": 1}), ("[a]", {"a": 1}), ("[b.c]", {"b.c": 2})):
+        assert read_params(_stage(params), files, parser) == {"params.yaml": value}
+    for _ in range(2):
+        with pytest.raises(PipelineInvalid) as refused:
+            read_params(_stage("[gone]"), files, parser)
+        assert refused.value.place is not None
+    files[ProjectPath("params.yaml")] = b"a: 3\n"
+    assert read_params(_stage("[a]"), files, parser) == {"params.yaml": {"a": 3}}
 
 
 def test_a_pattern_is_recorded_as_it_is_written() -> None:

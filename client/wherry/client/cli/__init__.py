@@ -4,6 +4,7 @@ Commands are loaded when they are used, so that `wherry --help` imports neither 
 """
 
 import contextlib
+import gc
 import importlib
 import os
 import sys
@@ -16,6 +17,8 @@ from wherry.client.cli import exits, interrupts
 from wherry.client.cli.quick_grpc import unused_put_off
 from wherry.client.cli.settings import Settings, global_options
 from wherry.client.errors import ClientError
+
+_NEW_OBJECTS = 20_000
 
 # Name: module, attribute, one line of help. A test holds the lines against the commands themselves.
 COMMANDS = {
@@ -182,6 +185,8 @@ def wherry() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line, and exit with the code of the contract."""
+    # Else the interpreter looks for circles after every 700 new objects, of which a command makes many and keeps most.
+    gc.set_threshold(_NEW_OBJECTS, *gc.get_threshold()[1:])
     given = list(sys.argv[1:] if arguments is None else arguments)
     settings = Settings()
     # gRPC's core writes to stderr what the client says better itself; this must be set before it is loaded.

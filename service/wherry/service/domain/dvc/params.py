@@ -93,17 +93,28 @@ def _is_shallow(value: Any) -> bool:
 
 
 class ParamsParser:
-    """Parses each parameters file once, however many stages read it. What it gives must not be changed."""
+    """Parses each parameters file once, and looks for the same keys once, however many stages read them.
+
+    What it gives must not be changed.
+    """
 
     def __init__(self) -> None:
         """Begin without any."""
         self._parsed: dict[tuple[str, bytes], Mapping[str, Any]] = {}
+        self._read: dict[tuple[ParamsDependency, bytes | None], Mapping[str, Any]] = {}
 
     def parse(self, data: bytes, path: str) -> Mapping[str, Any]:
         """As parse_params_file."""
         known = self._parsed.get((path, data))
         if known is None:
             known = self._parsed[path, data] = parse_params_file(data, path)
+        return known
+
+    def read(self, stage: Stage, params: ParamsDependency, data: bytes | None) -> Mapping[str, Any]:
+        """The values that a stage declares to read of a file; as read_params."""
+        known = self._read.get((params, data))
+        if known is None:
+            known = self._read[params, data] = _read_file(stage, params, data, self)
         return known
 
 
@@ -121,9 +132,7 @@ def read_params(
     """
     ordered = sorted(stage.params, key=lambda params: (params.path != DEFAULT_PARAMS_FILE, params.path))
     parser = parser or ParamsParser()
-    return {
-        params.path: _read_file(stage, params, files.get(params.project_path), parser) for params in ordered
-    }
+    return {params.path: parser.read(stage, params, files.get(params.project_path)) for params in ordered}
 
 
 def find_params(
