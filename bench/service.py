@@ -1,10 +1,11 @@
 """A service for the time of a benchmark: it ends with it, also when the benchmark is ended from outside."""
 
+import json
 import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -12,6 +13,7 @@ from typing import NoReturn
 
 from bench.stand import WHERRY, Shell
 
+_ENDED = frozenset({"succeeded", "failed", "cancelled", "skipped", "lost"})
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -37,7 +39,7 @@ def running(environment: Mapping[str, str], folder: Path) -> Iterator[None]:
     asked: list[int] = []
     before = {number: signal.signal(number, lambda got, _: asked.append(got)) for number in _SIGNALS}
     try:
-        _call("up", environment, folder)
+        _call(environment, folder, "up")
         try:
             for number in _SIGNALS:
                 signal.signal(number, _end)
@@ -47,16 +49,30 @@ def running(environment: Mapping[str, str], folder: Path) -> Iterator[None]:
         finally:
             for number in _SIGNALS:
                 signal.signal(number, signal.SIG_IGN)
-            _call("down", environment, folder)
+            try:
+                _stop_runs(environment, folder)
+            finally:
+                _call(environment, folder, "down")
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
-def _call(verb: str, environment: Mapping[str, str], folder: Path) -> None:
+def _stop_runs(environment: Mapping[str, str], folder: Path) -> None:
+    """Stop what still runs: stages go on without their service, which finds them when it is started again. None will be."""
+    listed = json.loads(_call(environment, folder, "ps", "--all", "--number", "1000", "--json"))
+    going = [run["id"] for run in listed["runs"] if run["state"] not in _ENDED]
+    if going:
+        _call(environment, folder, "stop", *going)
+        _call(environment, folder, "wait", *going, ends=range(256))
+
+
+def _call(
+    environment: Mapping[str, str], folder: Path, *command: str, ends: Container[int] = frozenset({0})
+) -> str:
     # In a group of its own: `timeout` and terminals signal all of ours.
     done = subprocess.run(
-        [WHERRY, verb],
+        [WHERRY, *command],
         cwd=folder,
         env=environment,
         stdin=subprocess.DEVNULL,
@@ -65,8 +81,11 @@ def _call(verb: str, environment: Mapping[str, str], folder: Path) -> None:
         check=False,
         process_group=0,
     )
-    if done.returncode != 0:
-        raise SystemExit(f"`wherry {verb}` ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+    if done.returncode not in ends:
+        raise SystemExit(
+            f"`wherry {' '.join(command)}` ended with {done.returncode}:\n{done.stdout}{done.stderr}"
+        )
+    return done.stdout
 
 
 def _end(number: int, _frame: FrameType | None) -> NoReturn:
