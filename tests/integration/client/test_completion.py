@@ -45,10 +45,11 @@ def test_a_shell_completes_commands_stages_and_runs(shell: str, project: Path, k
     with in_terminal(command, folder=project, environment=known, columns=100) as screen:
         screen.type(begin.encode())
         screen.type(f'source <(wherry completion {shell}) && echo "read"y\n'.encode())
-        screen.until(lambda: "ready" in screen.text())
+        screen.until(lambda: "ready" in screen.text() and screen.text()[-1] == "ready>")
         for typed, completed in _TYPED:
-            # Out of the way of what the last one showed.
-            screen.type(b"\x15clear\n")
+            # Out of the way of what the last one showed. The line editor does it: while a program like `clear` runs, the
+            # terminal itself would take the tabulator.
+            screen.type(b"\x15\x0c")
             screen.until(lambda: screen.text() == ["ready>"])
             screen.type(typed.encode() + b"\t")
             screen.until(lambda line=completed: screen.text()[:1] == [f"ready> {line}"])  # type: ignore[misc]
