@@ -8,8 +8,7 @@ from sqlalchemy import Connection, bindparam, delete, or_, select, update
 
 from wherry.service.adapters.content_lock import hold_contents
 from wherry.service.adapters.database import Database
-from wherry.service.adapters.gathered_reads import GatheredReads
-from wherry.service.adapters.hash_lookup_sql import HashLookup
+from wherry.service.adapters.hash_lookup_sql import HashLookup, MissingHashes
 from wherry.service.adapters.tables import blobs, packed_blobs
 from wherry.service.domain.blob import BlobHash
 from wherry.service.domain.errors import hash_collision
@@ -50,9 +49,6 @@ _NOTE_USE = (
     .values(last_used_at=bindparam("now"))
 )
 
-# Who asks for more has a query of its own, so that others need not wait for all that.
-_GATHERED_MAX = 100
-
 # A use that is noted already needs no second note for so long.
 _USE_KEPT_TO = timedelta(days=1)
 
@@ -65,21 +61,11 @@ class SqlBlobIndex(BlobIndex):
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
-        self._find_missing = GatheredReads(self._find_all_missing)
+        self._missing = MissingHashes(database, _HELD)
 
     async def find_missing(self, hashes: Collection[BlobHash]) -> set[BlobHash]:
         """See the port."""
-        if len(hashes) > _GATHERED_MAX:
-            return await self._find_all_missing(hashes)
-        return (await self._find_missing(hashes)).intersection(hashes) if hashes else set()
-
-    async def _find_all_missing(self, hashes: Collection[BlobHash]) -> set[BlobHash]:
-        # Not by way of a set: who asks for many asks in order, and then there is nothing to sort.
-        ordered = sorted(dict.fromkeys(hashes))
-        missing = set(ordered)
-        for part in _cut(ordered, _TRANSACTION_MAX):
-            missing -= await self._database.run(partial(_HELD, hashes=part))
-        return missing
+        return await self._missing(hashes)
 
     async def find(self, hashes: Collection[BlobHash]) -> dict[BlobHash, BlobRecord]:
         """See the port."""

@@ -1,11 +1,19 @@
 """Which of many hashes a table has, asked in one statement with one value."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Connection, Select, bindparam, exists, func, select
 
+from wherry.service.adapters.database import Database
+from wherry.service.adapters.gathered_reads import GatheredReads
 from wherry.service.domain.blob import BlobHash
+
+# Others want the database too.
+_TRANSACTION_MAX = 10_000
+# Whoever asks for more does not wait for others, nor they for him.
+_GATHERED_MAX = 100
 
 
 class HashLookup:
@@ -31,6 +39,31 @@ class HashLookup:
         else:
             found = connection.execute(self._postgresql, {"hashes": ",".join(hashes)})
         return set(found.scalars())
+
+
+class MissingHashes:
+    """Which hashes a table lacks: few are asked for together with those of others, many in several transactions."""
+
+    def __init__(self, database: Database, held: HashLookup) -> None:
+        """Ask with `held`."""
+        self._database = database
+        self._held = held
+        self._gathered = GatheredReads(self._find_all)
+
+    async def __call__(self, hashes: Collection[BlobHash]) -> set[BlobHash]:
+        """Those that are not there."""
+        if len(hashes) > _GATHERED_MAX:
+            return await self._find_all(hashes)
+        return (await self._gathered(hashes)).intersection(hashes) if hashes else set()
+
+    async def _find_all(self, hashes: Collection[BlobHash]) -> set[BlobHash]:
+        # Not by way of a set: who asks for many asks in order, and then there is nothing to sort.
+        ordered = sorted(dict.fromkeys(hashes))
+        missing = set(ordered)
+        for start in range(0, len(ordered), _TRANSACTION_MAX):
+            part = ordered[start : start + _TRANSACTION_MAX]
+            missing -= await self._database.run(partial(self._held, hashes=part))
+        return missing
 
 
 def _those_in(column: Column[Any], wanted: ColumnElement[Any]) -> Select[Any]:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row, bindparam, delete, func, or_, select, up
 from wherry.service.adapters.content_lock import hold_contents
 from wherry.service.adapters.database import Database
 from wherry.service.adapters.gathered_reads import GatheredReads
-from wherry.service.adapters.hash_lookup_sql import HashLookup
+from wherry.service.adapters.hash_lookup_sql import HashLookup, MissingHashes
 from wherry.service.adapters.tables import blobs, packed_blobs, packs
 from wherry.service.domain.blob import BlobHash
 from wherry.service.domain.errors import HashCollision, hash_collision
@@ -22,8 +22,6 @@ _Text = TypeVar("_Text", bound=str)
 
 # As in the index of blobs.
 _IN_MAX = 500
-_TRANSACTION_MAX = 10_000
-_GATHERED_MAX = 100
 _USE_KEPT_TO = timedelta(days=1)
 
 _HELD = HashLookup(packed_blobs.c.hash)
@@ -68,7 +66,7 @@ class SqlPackIndex(PackIndex):
         self._database = database
         self._clock = clock
         self._gathered = GatheredReads(self._find)
-        self._find_missing = GatheredReads(self._find_all_missing)
+        self._missing = MissingHashes(database, _HELD)
 
     async def find(self, hashes: Collection[BlobHash]) -> dict[BlobHash, PackedBlob]:
         """See the port."""
@@ -90,17 +88,7 @@ class SqlPackIndex(PackIndex):
 
     async def find_missing(self, hashes: Collection[BlobHash]) -> set[BlobHash]:
         """See the port."""
-        if len(hashes) > _GATHERED_MAX:
-            return await self._find_all_missing(hashes)
-        return (await self._find_missing(hashes)).intersection(hashes) if hashes else set()
-
-    async def _find_all_missing(self, hashes: Collection[BlobHash]) -> set[BlobHash]:
-        # Not by way of a set: who asks for many asks in order, and then there is nothing to sort.
-        ordered = sorted(dict.fromkeys(hashes))
-        missing = set(ordered)
-        for part in _cut(ordered, _TRANSACTION_MAX):
-            missing -= await self._database.run(partial(_HELD, hashes=part))
-        return missing
+        return await self._missing(hashes)
 
     async def add(self, name: str, size_bytes: int, members: Sequence[PackMember]) -> set[BlobHash]:
         """See the port."""
